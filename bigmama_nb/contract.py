@@ -1,0 +1,121 @@
+"""What a table is: its columns, keys and checks. The Arrow schema, the Hive DDL and the table's page come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from bigmama_nb.errors import ContractError
+
+Type = Literal["string", "int", "bigint", "double", "timestamp"]
+
+ARROW_TYPES: dict[Type, pa.DataType] = {
+    "string": pa.string(),
+    "int": pa.int32(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    # INT64 microseconds, UTC-adjusted: the one form that Spark, DuckDB and Trino all read right.
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Hive type, and its comment as the DDL and the page show it."""
+
+    name: str
+    type: Type
+    comment: str
+    nullable: bool = True
+
+
+@dataclass(frozen=True)
+class Check:
+    """A truth about a built table.
+
+    `violations` maps the Ibis table to an Ibis table of the rows that break the truth (none: the check holds);
+    grade `fail` publishes nothing, grade `warn` makes the task `suspect`.
+    """
+
+    name: str
+    grade: Literal["fail", "warn"]
+    says: str
+    violations: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the warehouse: what it holds, by which key, and what it comes from."""
+
+    database: str
+    name: str
+    columns: tuple[Column, ...]
+    partition: str
+    key: tuple[str, ...]
+    comment: str
+    upstream: tuple[str, ...] = ()
+    downstream: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = field(default=(), compare=False)
+
+    @property
+    def full_name(self) -> str:
+        """`database.name`."""
+        return f"{self.database}.{self.name}"
+
+    def column(self, name: str) -> Column:
+        """Return the column called `name`; raises KeyError."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def file_columns(self) -> tuple[Column, ...]:
+        """The columns that stand in the files: all but the partition, in the contract's order."""
+        return tuple(column for column in self.columns if column.name != self.partition)
+
+    def arrow_schema(self, *, with_partition: bool = False) -> pa.Schema:
+        """Return the Arrow schema of the files, or with `with_partition` of the whole row, in the contract's order."""
+        columns = self.columns if with_partition else self.file_columns
+        return pa.schema(
+            [pa.field(column.name, ARROW_TYPES[column.type], nullable=column.nullable) for column in columns]
+        )
+
+    def require(self, schema: pa.Schema, *, place: str, with_partition: bool = False) -> None:
+        """Compare names, order and types of `schema` with the contract.
+
+        Raises:
+            ContractError: naming each column that is missing, unknown, misplaced or of another type.
+        """
+        expected = self.arrow_schema(with_partition=with_partition)
+        found = {field.name: field.type for field in schema}
+        wrong = [f"column {name!r} is missing" for name in expected.names if name not in found]
+        wrong += [f"column {name!r} is not in the contract" for name in schema.names if name not in expected.names]
+        wrong += [
+            f"column {field.name!r} is {found[field.name]}, expected {field.type}"
+            for field in expected
+            if field.name in found and found[field.name] != field.type
+        ]
+        if not wrong and schema.names != expected.names:
+            wrong.append(f"columns stand in the order {', '.join(schema.names)}, expected {', '.join(expected.names)}")
+        if wrong:
+            raise ContractError(f"{self.full_name}: {place}: {'; '.join(wrong)}. Nothing was published.", place=place)
+
+    def ddl(self, location: str) -> str:
+        """Return the `CREATE EXTERNAL TABLE` statement, comments included, partition column last."""
+        columns = ",\n".join(f"  `{c.name}` {c.type} COMMENT '{_quoted(c.comment)}'" for c in self.file_columns)
+        partition = self.column(self.partition)
+        return (
+            f"CREATE EXTERNAL TABLE `{self.database}`.`{self.name}` (\n{columns}\n)\n"
+            f"COMMENT '{_quoted(self.comment)}'\n"
+            f"PARTITIONED BY (`{partition.name}` {partition.type} COMMENT '{_quoted(partition.comment)}')\n"
+            f"STORED AS PARQUET\nLOCATION '{_quoted(location)}'\n"
+            f"TBLPROPERTIES ('external.table.purge'='false');\n"
+        )
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")

@@ -1,0 +1,115 @@
+"""Every exception of the package, under one base; imports nothing of ours.
+
+A message says where, what was found and what was expected, what state is left behind, and the next step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+Reason = Literal[
+    # the data
+    "wrong_type",
+    "not_integral",
+    "overflow",
+    "null_value",
+    "missing_field",
+    "duplicate_documents",
+    "date_type_mismatch",
+    "bad_date",
+    "array_path",
+    # the source
+    "source_missing",
+    "source_corrupt",
+    "unreachable",
+    "auth",
+    "tls",
+    "query_timeout",
+    "query_refused",
+    "deadline",
+    # checks
+    "contract",
+    "rejected_share",
+    "duplicate_key",
+    "live_too_long",
+    # publishing
+    "locked",
+    "storage",
+    "catalog",
+    "publish_unknown",
+    # the stage
+    "stage_died",
+    "timeout",
+]
+"""Why a task failed: a closed list (parameters.md, "Reason classes")."""
+
+REASONS: tuple[str, ...] = get_args(Reason)
+
+
+class BigmamaError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UsageError(BigmamaError):
+    """The command or the profile is wrong; nothing was run (exit status 2)."""
+
+
+class ProfileError(UsageError):
+    """The profile is not what parameters.md describes."""
+
+
+class TaskError(BigmamaError):
+    """A task cannot be done; carries its reason class and the exact place."""
+
+    def __init__(self, reason: Reason, message: str, *, place: str | None = None) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+        self.message = message
+        self.place = place
+
+
+class SourceError(TaskError):
+    """A source, or what stands in it, cannot be used."""
+
+
+class ContractError(TaskError):
+    """A table is not what its contract says: a column is missing or has another type, or a check fails."""
+
+    def __init__(self, message: str, *, reason: Reason = "contract", place: str | None = None) -> None:
+        super().__init__(reason, message, place=place)
+
+
+class StorageError(TaskError):
+    """Files could not be written, read or verified; what readers see is as before."""
+
+    def __init__(self, message: str, *, place: str | None = None) -> None:
+        super().__init__("storage", message, place=place)
+
+
+class CatalogError(TaskError):
+    """The catalog refused or did not hold what was expected; the pointer is as before."""
+
+    def __init__(self, message: str, *, place: str | None = None) -> None:
+        super().__init__("catalog", message, place=place)
+
+
+class LockedError(TaskError):
+    """Another run held the table's lock for longer than `warehouse.lock_wait_s`."""
+
+    def __init__(self, message: str, *, place: str | None = None) -> None:
+        super().__init__("locked", message, place=place)
+
+
+class PublishUnknownError(TaskError):
+    """The pointer may or may not have moved: the answer was lost. No file may be deleted after this."""
+
+    def __init__(self, message: str, *, place: str | None = None) -> None:
+        super().__init__("publish_unknown", message, place=place)
+
+
+def did_you_mean(found: object, names: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" with the nearest of `names`, or an empty string where none is near."""
+    near = difflib.get_close_matches(str(found), list(names), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
