@@ -367,7 +367,7 @@ class Profile(_Model):
 
     _path: Path = PrivateAttr(default=Path())
     _sha256: str = PrivateAttr(default="")
-    _pairs: Mapping[tuple[str, str], Metric] = PrivateAttr(default=MappingProxyType({}))
+    _pairs: Mapping[tuple[str, str], Metric] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path:
