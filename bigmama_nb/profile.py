@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
@@ -394,6 +395,11 @@ class Profile(_Model):
         """The pipelines that this profile configures: `game_metric`, `live_play`."""
         configured = (("game_metric", bool(self.games)), ("live_play", self.live_play is not None))
         return tuple(name for name, is_there in configured if is_there)
+
+
+def find(path: str | Path | None = None) -> Path:
+    """Return the profile's file: `path`, else what `BIGMAMA_PROFILE` names, else the sample."""
+    return Path(path or os.environ.get("BIGMAMA_PROFILE") or SAMPLE)
 
 
 def read(path: str | Path) -> Profile:
