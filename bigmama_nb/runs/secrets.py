@@ -1,0 +1,322 @@
+"""No secret reaches the archive: known values, `user:password@` in any URI, and well-known token shapes become •••.
+
+Source: runs.md, "Secrets and people".
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import html
+import os
+import re
+import urllib.parse
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from bigmama_nb.profile import Profile
+
+MASK = "•••"
+
+SHORTEST = 6
+"""A known value of fewer characters is hidden only in a URI or behind a word such as `password=`.
+
+Hiding "dev" wherever it stands would make a notebook unreadable, and would say what the secret is.
+"""
+
+AMBIENT = re.compile(
+    r"(?i)(?:^|_)(?:password|passwd|passphrase|secret|token|api_?key|access_?key|secret_?key|private_?key|credentials?)"
+    r"(?:_|$)"
+)
+"""Names of variables that hold secrets although no profile names them, such as AWS_SECRET_ACCESS_KEY."""
+NOT_A_SECRET = re.compile(r"(?i)_(?:file|path|dir|url|uri|name|env|id)$")
+AMBIENT_SHORTEST = 8
+
+ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\\+(?:u001[bB]|x1[bB]|033)\[[0-9;]*m")
+
+Document = TypeVar("Document")
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """A pattern; group 1, where there is one, is kept. Tried only where one of `hints` (lower case) stands."""
+
+    hints: tuple[str, ...]
+    pattern: str
+
+
+_WORDS = r"(?:pass(?:word|wd|phrase)?|pwd|secret\w*|token|api_?key|access_?key)"
+
+_URI = _Shape(("@",), r"((?::|%3[aA])(?:\\*/){2})[^\s/?#@\"'<>:]*:[^\s\"'<>/]*@")
+
+_TOKENS = (
+    _Shape(("-----begin",), r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?s:.){0,20000}?"
+           r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s\\]*)"),
+    _Shape(("akia", "asia", "abia", "acca"), r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"),
+    _Shape(("secret",), r"(?i)(secret_?(?:access_?)?key\W{1,6})[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"),
+    _Shape(("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"\bgh[pousr]_[A-Za-z0-9]{36,255}"),
+    _Shape(("github_pat_",), r"\bgithub_pat_[A-Za-z0-9_]{22,255}"),
+    _Shape(("glpat-",), r"\bglpat-[A-Za-z0-9_-]{20,}"),
+    _Shape(("xox", "xapp-"), r"\b(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,}"),
+    _Shape(("hooks.slack.com",), r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[A-Za-z0-9+/_-]{20,}"),
+    _Shape(("/api/webhooks/",), r"(discord(?:app)?\.com/api/webhooks/\d+/)[\w-]{20,}"),
+    _Shape((":aa",), r"\b\d{8,10}:AA[\w-]{33}"),
+    _Shape(("eyj",), r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+    _Shape(("aiza",), r"\bAIza[0-9A-Za-z_-]{35}"),
+    _Shape(("ya29.",), r"\bya29\.[0-9A-Za-z_-]{20,}"),
+    _Shape(("gocspx-",), r"\bGOCSPX-[A-Za-z0-9_-]{28}"),
+    _Shape(("accountkey=",), r"(?i)(AccountKey=)[A-Za-z0-9+/]{60,}=*"),
+    _Shape(("sig=",), r"([?&]sig=)[A-Za-z0-9%+/=_-]{40,}"),
+    _Shape(("_live_", "_test_"), r"\b[srp]k_(?:live|test)_[A-Za-z0-9]{16,}"),
+    _Shape(("sk-",), r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{32,}"),
+    _Shape(("npm_",), r"\bnpm_[A-Za-z0-9]{36}"),
+    _Shape(("pypi-",), r"\bpypi-[A-Za-z0-9_-]{50,}"),
+    _Shape(("hf_",), r"\bhf_[A-Za-z0-9]{34}"),
+    _Shape(("dapi",), r"\bdapi[0-9a-f]{32}"),
+    _Shape(("sg.",), r"\bSG\.[\w-]{22}\.[\w-]{43}"),
+    _Shape(("authorization",), r"(?i)(authorization\W{1,6}(?:basic|bearer|token)\s+)[A-Za-z0-9._~+/=-]{8,}"),
+)  # fmt: skip
+
+
+class Redactor:
+    """Hides secrets in texts, JSON documents and notebooks; holds no state, so threads may share one.
+
+    A known value is found as it stands, with any of its characters escaped for JSON, Python, HTML or a URI, in base64,
+    and with colour codes inside. Pictures are searched for values that stand in their bytes; what is *drawn* is not read.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        known = {value.strip() for value in values} - {""}
+        self._shapes: list[_Shape] = []
+        self._bytes: list[bytes] = []
+        for value in sorted(known, key=lambda value: (-len(value), value)):
+            if len(value) >= SHORTEST:
+                self._shapes += [_Shape((_hint(value),), _spelled(value)), *_in_base64(value)]
+                self._bytes.append(value.encode())
+            else:
+                behind = rf"((?i:{_WORDS})[\"']?\s*[:=]\s*[\"']?){_spelled(value)}(?![A-Za-z0-9])"
+                self._shapes.append(_Shape((_hint(value),), behind))
+        self._shapes += [_URI, *_TOKENS]
+
+    @classmethod
+    def of(cls, profile: Profile, environ: Mapping[str, str] | None = None) -> Redactor:
+        """Return a redactor of every secret that a run with this profile knows.
+
+        Args:
+            profile: its `uri_env`, `notify` and `*_env` options name the variables.
+            environ: the variables; None: this process's.
+        """
+        return cls(secrets_of(profile, os.environ if environ is None else environ))
+
+    def text(self, text: str) -> tuple[str, int]:
+        """Return the text with every hit replaced by •••, and how many there were."""
+        return self._hide(text, self._shapes)
+
+    def document(self, document: Document) -> tuple[Document, int]:
+        """Return a copy of what JSON holds (keys too) with every hit replaced, and how many there were."""
+        document = copy.deepcopy(document)
+        return self._inside(document)
+
+    def notebook(self, notebook: Document) -> tuple[Document, int]:
+        """Return a copy of the whole notebook (sources, parameters, outputs, metadata) so treated, and the hits."""
+        return self.document(notebook)
+
+    def _inside(self, value: Any, key: str = "") -> tuple[Any, int]:
+        hits = 0
+        if isinstance(value, str):
+            return self._picture(value) if key.startswith("image/") and "svg" not in key else self.text(value)
+        if isinstance(value, dict):
+            for name in list(value):
+                value[name], inside = self._inside(value[name], str(name))
+                hits += inside
+                if isinstance(name, str):
+                    hidden, at_name = self.text(name)
+                    if at_name:
+                        value[hidden] = value.pop(name)
+                        hits += at_name
+        elif isinstance(value, list):
+            for at, item in enumerate(value):
+                value[at], inside = self._inside(item, key)
+                hits += inside
+        elif isinstance(value, tuple):
+            items = [self._inside(item, key) for item in value]
+            return tuple(item for item, _ in items), sum(inside for _, inside in items)
+        return value, hits
+
+    def _picture(self, text: str) -> tuple[str, int]:
+        # base64 by nature: searching it as a text would now and then hit by chance and break the picture.
+        try:
+            content = base64.b64decode(text)
+        except ValueError:
+            return self.text(text)
+        return (MASK, 1) if any(value in content for value in self._bytes) else (text, 0)
+
+    def _hide(self, text: str, shapes: Iterable[_Shape]) -> tuple[str, int]:
+        hits = 0
+        seen: _Seen | None = None
+        for shape in shapes:
+            seen = seen or _Seen(text)
+            if not any(hint in seen.lower for hint in shape.hints):
+                continue
+            found = list(_compiled(shape.pattern).finditer(seen.plain))
+            if found:
+                # What an earlier shape hid inside this one is counted already.
+                hits += sum(MASK not in match.group()[_kept(match) :] for match in found)
+                text, seen = seen.without([(match.start() + _kept(match), match.end()) for match in found]), None
+        return text, hits
+
+
+class _Seen:
+    """A text as a reader sees it, without colour codes, that knows where each character stood."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.codes = [match.span() for match in ANSI.finditer(text)] if "[" in text else []
+        edges = [0, *(edge for span in self.codes for edge in span), len(text)]
+        self.pieces = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if end > start]
+        self.plain = "".join(text[start:end] for start, end in self.pieces) if self.codes else text
+        self.lower = self.plain.lower()
+        self.starts: list[int] = []
+        at = 0
+        for start, end in self.pieces:
+            self.starts.append(at)
+            at += end - start
+
+    def without(self, spans: Iterable[tuple[int, int]]) -> str:
+        """Return the text with these spans of the plain one masked; colour codes inside a span stay, after the mask."""
+        parts: list[str] = []
+        done = 0
+        for start, end in spans:
+            first, last = self._at(start), self._at(end - 1) + 1
+            parts += [self.text[done:first], MASK]
+            parts += [self.text[a:b] for a, b in self.codes if first <= a and b <= last]
+            done = last
+        return "".join([*parts, self.text[done:]])
+
+    def _at(self, plain: int) -> int:
+        piece = bisect_right(self.starts, plain) - 1
+        return self.pieces[piece][0] + plain - self.starts[piece]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _kept(match: re.Match[str]) -> int:
+    return len(match.group(1)) if match.re.groups else 0
+
+
+def _hint(value: str) -> str:
+    return max(re.findall(r"[A-Za-z0-9]+", value), key=len, default="").lower()
+
+
+def _spelled(value: str) -> str:
+    """Return a pattern of the value with each character as it is or escaped, once or more, in any usual way."""
+    return "".join(_character(character) for character in value)
+
+
+@cache
+def _character(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    ways = [
+        r"\\{1,8}" if character == "\\" else r"\\{0,8}" + re.escape(character),
+        "".join(f"%(?:25)*{_hex(f'{byte:02x}')}" for byte in character.encode("utf-8", "surrogatepass")),
+        "".join(rf"\\+u{_hex(units[at : at + 2].hex())}" for at in range(0, len(units), 2)),
+        rf"\\+U{_hex(f'{ord(character):08x}')}",
+        rf"&#(?:0*{ord(character)}|[xX]0*{_hex(f'{ord(character):x}')});",
+    ]
+    if ord(character) < 256:
+        ways.append(rf"\\+x{_hex(f'{ord(character):02x}')}")
+    if (escaped := html.escape(character)) != character:
+        ways.append(re.escape(escaped))
+    if character in "\n\r\t":
+        ways.append(r"\\+" + {"\n": "n", "\r": "r", "\t": "t"}[character])
+    if character == " ":
+        ways.append(r"\+")
+    return f"(?:{'|'.join(ways)})"
+
+
+def _hex(digits: str) -> str:
+    return "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in digits.lower())
+
+
+def _in_base64(value: str) -> Iterator[_Shape]:
+    # Within a longer text the value begins at any of three offsets; its first and last characters mix with neighbours.
+    content = value.encode()
+    for offset, mixed in enumerate((0, 2, 3)):
+        whole = (offset + len(content)) * 8 // 6
+        part = base64.b64encode(b"\0" * offset + content).decode()[mixed:whole]
+        if len(part) >= 8:
+            for spelled in {part, part.replace("+", "-").replace("/", "_")}:
+                yield _Shape((_hint(spelled),), re.escape(spelled))
+
+
+def secrets_of(profile: Profile, environ: Mapping[str, str]) -> set[str]:
+    """Return the values of every secret that the run knows, and the parts of a URI that are one.
+
+    They are the variables that the profile names (`uri_env`, `*_env` options, `notify`), and those of the environment
+    whose name says that they hold a secret, because a kernel inherits them.
+    """
+    found: set[str] = set()
+    for cluster in profile.clusters.values():
+        if cluster.uri_env and (uri := environ.get(cluster.uri_env)):
+            found |= {uri, *_uri_parts(uri)}
+    options = (profile.warehouse.storage_options, profile.warehouse.metastore_options)
+    for variable in (name for section in options for name in _env_names(section)):
+        if value := environ.get(variable):
+            found |= {value, *_uri_parts(value)}
+    for variable in profile.notify:
+        for address in re.split(r"[\s,;]+(?=\w+://)", environ.get(variable, "")):
+            found |= {address, *_uri_parts(address), *_address_parts(address)}
+    for name, value in environ.items():
+        is_secret = AMBIENT.search(name) and not NOT_A_SECRET.search(name)
+        if is_secret and len(value) >= AMBIENT_SHORTEST and not value.startswith("/"):
+            found.add(value)
+    return found - {""}
+
+
+def _env_names(options: object) -> Iterator[str]:
+    if isinstance(options, Mapping):
+        for key, value in options.items():
+            if str(key).endswith("_env") and isinstance(value, str):
+                yield value
+            else:
+                yield from _env_names(value)
+    elif isinstance(options, list):
+        for item in options:
+            yield from _env_names(item)
+
+
+def _uri_parts(uri: str) -> Iterator[str]:
+    """Yield a URI's password and the secrets in its query, as they stand and percent-decoded."""
+    _, scheme, rest = uri.partition("://")
+    if not scheme:
+        return
+    authority, _, tail = rest.partition("?")
+    userinfo, at, _ = authority.rpartition("@")
+    _, colon, password = userinfo.partition(":")
+    if at and colon:
+        yield from {password, urllib.parse.unquote(password), urllib.parse.unquote_plus(password)}
+    for pair in tail.partition("#")[0].split("&"):
+        key, _, value = pair.partition("=")
+        if re.search(r"(?i)password|secret|token|key|sig", key):
+            yield from {value, urllib.parse.unquote(value)}
+        elif key == "authMechanismProperties":
+            for item in urllib.parse.unquote(value).split(","):
+                name, _, setting = item.partition(":")
+                if re.search(r"(?i)token|secret|password", name):
+                    yield setting
+
+
+def _address_parts(address: str) -> Iterator[str]:
+    """Yield the parts of an address in Apprise's form that look like tokens: slack://TokenA/TokenB/TokenC."""
+    for part in re.split(r"[/@:?&=#]+", address.partition("://")[2]):
+        mixed = re.search(r"\d", part) and re.search(r"[A-Za-z]", part)
+        if (mixed and len(part) >= 8 and "." not in part) or len(part) >= 20:
+            yield from {part, urllib.parse.unquote(part)}
