@@ -1,0 +1,147 @@
+"""What failed and why, grouped by cause: seven games that failed for one reason are one line to read."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pandas as pd
+
+from bigmama_nb.reports.canvas import Html
+
+CAUSE_COLUMNS = ["outcome", "reason", "games", "tasks", "days", "what", "message"]
+_PUBLISHED = ("ok", "suspect")
+_NAMES_SHOWN = 12
+
+
+def headline(outcomes: pd.DataFrame) -> str:
+    """Return the run in a sentence: `4,080 of 4,230 figures published; 5 games failed, 3 causes; 1 not ready`.
+
+    Args:
+        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published (`yes`, `no`, `unknown`).
+    """
+    if outcomes.empty:
+        return "Nothing was asked for"
+    published = int((outcomes["published"] == "yes").sum())
+    parts = [f"{published:,} of {_count(len(outcomes), 'figure')} published"]
+    causes = failures(outcomes)
+    for outcome, says in (
+        ("failed", "failed"),
+        ("not_ready", "not ready"),
+        ("suspect", "suspect"),
+        ("skipped", "skipped"),
+    ):
+        rows = outcomes[outcomes["outcome"] == outcome]
+        if rows.empty:
+            continue
+        part = f"{_count(rows['game_cd'].nunique(), 'game')} {says}"
+        if outcome == "failed":
+            part += f", {_count(int((causes['outcome'] == outcome).sum()), 'cause')}"
+        parts.append(part)
+    return "; ".join(parts)
+
+
+def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Group the tasks that are not `ok` by their cause.
+
+    Tasks have one cause when outcome, reason and message are the same but for game, metric, day and other numbers.
+
+    Args:
+        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published.
+
+    Returns:
+        One row a cause, failed first, then most games first: outcome, reason, games (codes, sorted, comma-separated),
+        tasks int64, days (first … last dt), what (types, sorted), message (of the cause's latest task).
+    """
+    rows = outcomes[outcomes["outcome"] != "ok"].copy()
+    if rows.empty:
+        return pd.DataFrame(
+            {column: pd.Series(dtype="int64" if column == "tasks" else "str") for column in CAUSE_COLUMNS}
+        )
+    rows["reason"] = rows["reason"].fillna("").astype(str)
+    rows["message"] = rows["message"].fillna("").astype(str)
+    rows["cause"] = [
+        _cause(message, [str(name) for name in own])
+        for message, *own in zip(rows["message"], rows["game_cd"], rows["type"], rows["dt"], strict=True)
+    ]
+    order = {outcome: place for place, outcome in enumerate(("failed", "suspect", "not_ready", "skipped"))}
+    found = []
+    for (outcome, reason, _), group in rows.groupby(["outcome", "reason", "cause"], sort=True):
+        games = sorted(set(group["game_cd"].astype(str)))
+        days = group["dt"].astype(str)
+        latest = group.assign(dt=days).sort_values(["dt", "game_cd", "type"]).iloc[-1]
+        first, last = days.min(), days.max()
+        found.append(
+            {
+                "outcome": outcome,
+                "reason": reason,
+                "games": ", ".join(games),
+                "tasks": len(group),
+                "days": first if first == last else f"{first} … {last}",
+                "what": ", ".join(sorted(set(group["type"].astype(str)))),
+                "message": latest["message"],
+                "order": (order.get(str(outcome), len(order)), -len(games), games),
+            }
+        )
+    found.sort(key=lambda cause: (cause["order"], cause["reason"], cause["message"]))
+    return pd.DataFrame(found)[CAUSE_COLUMNS]
+
+
+def failures_html(outcomes: pd.DataFrame, *, repair: str = "") -> Html:
+    """Return the causes as a table for a notebook, everything in it escaped; in words where nothing failed.
+
+    Args:
+        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published.
+        repair: the command that does again what failed, shown under the table.
+    """
+    causes = failures(outcomes)
+    said = headline(outcomes)
+    if causes.empty:
+        return Html(f"<p><b>{html.escape(said)}.</b></p>", f"{said}.")
+    lines = [f"<p><b>{html.escape(said)}.</b></p>", '<table style="text-align:left">']
+    heads = ("outcome", "cause", "games", "metrics", "days", "tasks", "for example")
+    lines.append(
+        "<thead><tr>" + "".join(f'<th style="text-align:left">{head}</th>' for head in heads) + "</tr></thead><tbody>"
+    )
+    text = [f"{said}."]
+    for cause in causes.to_dict("records"):
+        games = str(cause["games"]).split(", ")
+        shown = ", ".join(games[:_NAMES_SHOWN]) + (
+            f" and {len(games) - _NAMES_SHOWN:,} more" if len(games) > _NAMES_SHOWN else ""
+        )
+        cells = (
+            cause["outcome"],
+            cause["reason"],
+            f"{len(games):,}: {shown}",
+            cause["what"],
+            cause["days"],
+            f"{cause['tasks']:,}",
+            cause["message"],
+        )
+        styles = ["", "", "", "", "white-space:nowrap", "text-align:right", "white-space:pre-wrap"]
+        lines.append(
+            "<tr>"
+            + "".join(
+                f'<td style="text-align:left;vertical-align:top;{style}">{html.escape(str(cell))}</td>'
+                for cell, style in zip(cells, styles, strict=True)
+            )
+            + "</tr>"
+        )
+        text.append("  ".join(str(cell) for cell in cells if cell != ""))
+    lines.append("</tbody></table>")
+    if repair:
+        lines.append(f"<p>To do these again: <code>{html.escape(repair)}</code></p>")
+        text.append(f"To do these again: {repair}")
+    return Html("\n".join(lines), "\n".join(text))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _cause(message: str, own: list[str]) -> str:
+    for name in own:
+        message = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", "…", message)
+    message = re.sub(r"\b[0-9a-f]{24}\b", "…", message)
+    # Digits within a name stay: the clusters ncmc2 and ncmc3 are two causes.
+    return re.sub(r"(?<![A-Za-z0-9_])\d[\d,.:-]*", "#", message)

@@ -1,0 +1,246 @@
+"""What became of every task, at a glance: a heat map of dt × game for each metric, coloured by outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pandas as pd
+from matplotlib.patches import Rectangle
+
+from bigmama_nb.reports.canvas import (
+    FAINT,
+    INK,
+    OUTCOME_COLOURS,
+    OUTCOME_MARKS,
+    QUIET,
+    Chart,
+    bare,
+    drawable,
+    shortened,
+    write,
+)
+from bigmama_nb.reports.failures import headline
+
+# Inches.
+_WIDTH = 14.0
+_CELL = 0.17
+_NARROW = 0.125
+_HEAD = 0.95
+_PANEL_HEAD = 0.62
+_GAP = 0.35
+_COLUMN_ROWS = 60
+_FEW_COLUMNS = 12
+_MANY_GAMES = 60
+_REST = "\0rest"
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One metric, or some of its games: rows, columns, and the outcome of each cell."""
+
+    title: str
+    games: list[str]
+    columns: list[tuple[str, str]]
+    label: float
+    by_day: bool
+
+    @property
+    def width(self) -> float:
+        return self.label + len(self.columns) * self.cell
+
+    @property
+    def height(self) -> float:
+        return _PANEL_HEAD + len(self.games) * _CELL
+
+    @property
+    def cell(self) -> float:
+        if self.by_day:
+            return _NARROW
+        return 0.5 if self.title else max(0.5, *(0.08 * len(_short(metric)) + 0.08 for metric, _ in self.columns))
+
+
+def outcome_grid(outcomes: pd.DataFrame, *, names: Mapping[str, str] | None = None, title: str = "") -> Chart:
+    """Draw what became of every task.
+
+    Over some days one panel a metric, games down, days across; with one or few days the metrics stand side by side
+    and the games go on in further columns. With more games than can be read over many days, those in which all is
+    well share one line.
+
+    Args:
+        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published.
+        names: what to call a game instead of its code; a name that no installed font can draw is not used.
+        title: stands at the top; by default the run in a sentence.
+
+    Returns:
+        A picture; cells of pairs that were not asked for are empty.
+    """
+    rows = outcomes.astype({"game_cd": "str", "type": "str", "dt": "str", "outcome": "str"})
+    worst = _worst(rows)
+    games = list(dict.fromkeys(rows["game_cd"]))
+    metrics = list(dict.fromkeys(rows["type"]))
+    columns = {metric: sorted(set(rows.loc[rows["type"] == metric, "dt"])) for metric in metrics}
+    labels = {game: shortened(drawable((names or {}).get(game), game), 20) for game in games}
+    few = sum(map(len, columns.values())) <= _FEW_COLUMNS
+    if not few and len(games) > _MANY_GAMES:
+        games = _share_a_line(games, rows, worst, labels)
+    margin = 0.3 + 0.065 * max((len(labels[game]) for game in games), default=0)
+    panels = _few_days(games, columns, margin) if few else _many_days(games, columns, margin, rows)
+    return _draw(panels, worst, labels, rows, title or headline(outcomes))
+
+
+def _worst(rows: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    keys = zip(rows["game_cd"], rows["type"], rows["dt"], strict=True)
+    return dict(zip(keys, rows["outcome"], strict=True))
+
+
+def _share_a_line(
+    games: list[str], rows: pd.DataFrame, worst: dict[tuple[str, str, str], str], labels: dict[str, str]
+) -> list[str]:
+    ill = set(rows.loc[rows["outcome"] != "ok", "game_cd"])
+    well = [game for game in games if game not in ill]
+    if len(well) < 2:
+        return games
+    for game, metric, dt in list(worst):
+        if game not in ill:
+            worst[_REST, metric, dt] = "ok"
+    labels[_REST] = f"{len(well):,} games: all ok"
+    return [*[game for game in games if game in ill], _REST]
+
+
+def _few_days(games: list[str], columns: dict[str, list[str]], margin: float) -> list[_Panel]:
+    every = [(metric, dt) for metric, dts in columns.items() for dt in dts]
+    blocks = max(1, math.ceil(len(games) / _COLUMN_ROWS))
+    rows = max(1, math.ceil(len(games) / blocks))
+    return [_Panel("", games[at : at + rows], every, margin, by_day=False) for at in range(0, len(games), rows)]
+
+
+def _many_days(games: list[str], columns: dict[str, list[str]], margin: float, rows: pd.DataFrame) -> list[_Panel]:
+    long: list[_Panel] = []
+    short: list[_Panel] = []
+    room = int((_WIDTH - margin) / _NARROW)
+    for metric, dts in columns.items():
+        there = set(rows.loc[rows["type"] == metric, "game_cd"])
+        own = [game for game in games if game in there or game == _REST]
+        if len(dts) <= _FEW_COLUMNS // 2:
+            short.append(_Panel(metric, own, [(metric, dt) for dt in dts], margin, by_day=False))
+            continue
+        for at in range(0, len(dts), room):
+            said = metric if at == 0 else f"{metric}, continued"
+            long.append(_Panel(said, own, [(metric, dt) for dt in dts[at : at + room]], margin, by_day=True))
+    return [*long, *short]
+
+
+def _placed(panels: list[_Panel]) -> tuple[list[tuple[_Panel, float, float]], float, float]:
+    """Return each panel with its left and top edge, filled into lines as words are, and the width and height of all."""
+    placed: list[tuple[_Panel, float, float]] = []
+    x = y = line = widest = 0.0
+    for panel in panels:
+        if x > 0 and x + panel.width > _WIDTH + 0.01:
+            x, y, line = 0.0, y + line + _GAP, 0.0
+        placed.append((panel, x, y))
+        x += panel.width + _GAP
+        line = max(line, panel.height)
+        widest = max(widest, x - _GAP)
+    return placed, widest, y + line
+
+
+def _draw(
+    panels: list[_Panel],
+    worst: dict[tuple[str, str, str], str],
+    labels: dict[str, str],
+    rows: pd.DataFrame,
+    title: str,
+) -> Chart:
+    placed, inner_width, inner_height = _placed(panels)
+    width, height = max(inner_width, 7.5) + 0.4, inner_height + _HEAD + 0.25
+    chart = Chart(title, width, height)
+    axes = chart.add_axes((0, 0, 1, 1))
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    bare(axes)
+    write(axes, 0.2, 0.2, shortened(drawable(title, "Outcomes"), 120), size=13, weight="bold", va="top")
+    _legend(axes, rows)
+    for panel, left, top in placed:
+        _panel(axes, panel, left + 0.2, top + _HEAD, worst, labels)
+    return chart
+
+
+def _legend(axes: object, rows: pd.DataFrame) -> None:
+    counts = rows["outcome"].value_counts()
+    x = 0.2
+    for outcome, colour in OUTCOME_COLOURS.items():
+        count = int(counts.get(outcome, 0))
+        if not count:
+            continue
+        _cell(axes, x, 0.575, 0.16, 0.15, colour, OUTCOME_MARKS[outcome])
+        text = f"{outcome.replace('_', ' ')} {count:,}"
+        write(axes, x + 0.23, 0.65, text, size=9, va="center")
+        x += 0.23 + 0.085 * len(text) + 0.25
+
+
+def _panel(
+    axes: object,
+    panel: _Panel,
+    left: float,
+    top: float,
+    worst: dict[tuple[str, str, str], str],
+    labels: dict[str, str],
+) -> None:
+    first = left + panel.label
+    body = top + _PANEL_HEAD
+    if panel.title:
+        write(axes, first, top + 0.1, drawable(panel.title, "metric"), size=10.5, weight="bold", va="center")
+    _heads(axes, panel, first, body)
+    for line, game in enumerate(panel.games):
+        y = body + line * _CELL
+        style = {"color": QUIET, "style": "italic"} if game == _REST else {}
+        write(axes, first - 0.08, y + _CELL / 2, labels[game], size=7.5, ha="right", va="center", **style)
+        for place, (metric, dt) in enumerate(panel.columns):
+            outcome = worst.get((game, metric, dt))
+            x = first + place * panel.cell
+            if outcome is None:
+                _cell(axes, x, y, panel.cell, _CELL, "white", "", edge=FAINT)
+            else:
+                _cell(axes, x, y, panel.cell, _CELL, OUTCOME_COLOURS.get(outcome, INK), OUTCOME_MARKS.get(outcome, ""))
+
+
+def _heads(axes: object, panel: _Panel, first: float, body: float) -> None:
+    previous_metric = previous_month = ""
+    for place, (metric, dt) in enumerate(panel.columns):
+        x = first + place * panel.cell
+        if panel.by_day:
+            day = _day(dt)
+            month = f"{day:%B %Y}" if day else ""
+            last = place == len(panel.columns) - 1
+            if month != previous_month and place + 5 < len(panel.columns):
+                write(axes, x, body - 0.3, month, size=8, color=QUIET, va="center")
+            if day and (day.weekday() == 0 or last):
+                write(axes, x + panel.cell / 2, body - 0.1, f"{day.day}", size=7, color=QUIET, ha="center", va="center")
+            previous_month = month
+            continue
+        if not panel.title and metric != previous_metric:
+            write(axes, x + 0.04, body - 0.3, _short(metric), size=8.5, weight="bold", va="center")
+        previous_metric = metric
+        day = _day(dt)
+        said = f"{day.day} {day:%b}" if day else dt[:8]
+        write(axes, x + panel.cell / 2, body - 0.1, said, size=7, color=QUIET, ha="center", va="center")
+
+
+def _cell(
+    axes: object, x: float, y: float, width: float, height: float, colour: str, mark: str, *, edge: str = "white"
+) -> None:
+    axes.add_patch(Rectangle((x, y), width, height, facecolor=colour, edgecolor=edge, linewidth=0.7))  # type: ignore[attr-defined]
+    if mark:
+        shade = "white" if colour == OUTCOME_COLOURS["failed"] else INK
+        write(axes, x + width / 2, y + height / 2, mark, size=6.5, color=shade, ha="center", va="center_baseline")
+
+
+def _short(metric: str) -> str:
+    return shortened(drawable(metric, "metric"), 16)
+
+
+def _day(dt: str) -> date | None:
+    return date(int(dt[:4]), int(dt[4:6]), int(dt[6:])) if len(dt) == 8 and dt.isdigit() else None
