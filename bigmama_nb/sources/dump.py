@@ -1,0 +1,260 @@
+"""Figures from mongodump folders: `<database>/<collection>.bson` or `.bson.gz`.
+
+One pass over a file answers all that is asked of it, and memory does not grow with it. A file that does not end with
+a whole document is refused, never read short. (A file cut exactly between two documents is a whole, shorter one:
+BSON files have no end mark. `.bson.gz` has a checksum and cannot be cut unseen.)
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import threading
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import IO, Any, Final, Protocol, cast
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import bson
+from bson.errors import BSONError
+
+from bigmama_nb.errors import SourceError, did_you_mean
+from bigmama_nb.periods import dt_of
+from bigmama_nb.profile import Ready
+from bigmama_nb.sources import Input, Load, filters
+from bigmama_nb.sources.evidence import Evidence, Question, Sheet
+from bigmama_nb.values import CODEC
+
+CHUNK: Final = 1 << 20
+# MongoDB's own limit for a document, with the room that it leaves itself for internal fields.
+LARGEST: Final = 16 * 1024 * 1024 + 16 * 1024
+SMALLEST: Final = 5
+
+_length_at = struct.Struct("<i").unpack_from
+
+
+class Dump:
+    """A mongodump folder."""
+
+    def __init__(self, cluster: str, folder: str | Path, zone: ZoneInfo, *, check: Callable[[], None]) -> None:
+        """`check` is called between pieces of work, and raises where the work is to end."""
+        self.cluster = cluster
+        self.folder = Path(folder)
+        self._zone = zone
+        self._check = check
+        self._lock = threading.Lock()
+        self._inputs: dict[str, Input] = {}
+        self._files = self._documents = self._bytes = 0
+
+    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Evidence]:
+        """Return what the collection says about each question; raises SourceError."""
+        sheet = Sheet(questions, self._zone)
+        for documents in self._read(self.path(database, collection)):
+            sheet.take(documents)
+        return sheet.evidence
+
+    def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
+        """Return those of `days` for which the `ready` document is there; raises SourceError."""
+        waiting = {day: filters.compiled(filters.with_day(ready.match, dt_of(day))) for day in days}
+        found: set[date] = set()
+        for documents in self._read(self.path(database, ready.collection)):
+            for day, matches in list(waiting.items()):
+                if any(map(matches, documents)):
+                    found.add(day)
+                    del waiting[day]
+        return found
+
+    def load(self) -> Load:
+        """Return how many files, documents and bytes were read so far."""
+        with self._lock:
+            return Load(self.cluster, self._files, self._documents, self._bytes)
+
+    def inputs(self) -> list[Input]:
+        """Return the files that were read to their end so far."""
+        with self._lock:
+            return [self._inputs[path] for path in sorted(self._inputs)]
+
+    def close(self) -> None:
+        """Nothing is held open between two reads."""
+
+    def databases(self) -> list[str]:
+        """Return the databases in the folder; raises SourceError (`source_missing`)."""
+        return self._names(self.folder, f"the folder {self.folder} of cluster {self.cluster}", Path.is_dir)
+
+    def collections(self, database: str) -> list[str]:
+        """Return the collections of a database; raises SourceError (`source_missing`)."""
+        folder = self.folder / database
+        if not folder.is_dir():
+            names = self.databases()
+            raise SourceError(
+                "source_missing",
+                f"the dump {self.folder} has no database {database!r}; it has {_listed(names)}."
+                f"{did_you_mean(database, names)}",
+                place=str(folder),
+            )
+        files = self._names(folder, f"the folder {folder}", Path.is_file)
+        stems = {name.removesuffix(".gz").removesuffix(".bson") for name in files if _is_collection(name)}
+        return sorted(stems)
+
+    def path(self, database: str, collection: str) -> Path:
+        """Return the collection's file; raises SourceError (`source_missing`)."""
+        folder = self.folder / database
+        # mongodump escapes what a file name cannot hold.
+        stems = dict.fromkeys((collection, quote(collection, safe="$&+=:@")))
+        present = [
+            path for stem in stems for end in (".bson", ".bson.gz") if (path := folder / f"{stem}{end}").is_file()
+        ]
+        if len(present) == 1:
+            return present[0]
+        if present:
+            raise SourceError(
+                "source_corrupt",
+                f"{folder} has both {' and '.join(path.name for path in present)}, and one of them is older; "
+                "remove the wrong one",
+                place=str(folder),
+            )
+        names = self.collections(database)
+        raise SourceError(
+            "source_missing",
+            f"the dump {self.folder} has no collection {collection!r} in database {database!r}; "
+            f"it has {_listed(names)}.{did_you_mean(collection, names)}",
+            place=str(folder / f"{collection}.bson"),
+        )
+
+    def _names(self, folder: Path, said: str, wanted: Callable[[Path], bool]) -> list[str]:
+        try:
+            return sorted(path.name for path in folder.iterdir() if wanted(path))
+        except FileNotFoundError:
+            raise SourceError("source_missing", f"{said} is not there", place=str(folder)) from None
+        except OSError as error:
+            raise SourceError("unreachable", f"{said} cannot be read: {error.strerror}", place=str(folder)) from None
+
+    def _read(self, path: Path) -> Iterator[list[dict[str, Any]]]:
+        with self._lock:
+            self._files += 1
+        try:
+            with path.open("rb") as raw:
+                counted = _Counted(raw)
+                content: Readable = counted
+                if path.suffix == ".gz":
+                    content = gzip.GzipFile(mode="rb", fileobj=cast(IO[bytes], counted))
+                for documents in decoded(content, path):
+                    self._check()
+                    with self._lock:
+                        self._documents += len(documents)
+                        self._bytes += counted.taken()
+                    yield documents
+                rest = counted.taken()
+            if path.suffix == ".gz" and counted.size == 0:
+                raise _corrupt(path, 0, "the file is empty, without even the head of a compressed file")
+        except OSError as error:
+            raise SourceError("unreachable", f"{path} cannot be read: {error.strerror}", place=str(path)) from None
+        with self._lock:
+            self._bytes += rest
+            self._inputs[str(path)] = Input(str(path), counted.size, counted.sha256.hexdigest())
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
+
+
+class _Counted:
+    """A file whose bytes are counted and hashed as they are read."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self._taken = 0
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        content = self._raw.read(size)
+        self.sha256.update(content)
+        self.size += len(content)
+        return content
+
+    def taken(self) -> int:
+        """Return the bytes read since this was last called."""
+        taken, self._taken = self.size - self._taken, self.size
+        return taken
+
+
+def decoded(content: Readable, path: Path) -> Iterator[list[dict[str, Any]]]:
+    """Yield all documents of a BSON file, some at a time; raises SourceError (`source_corrupt`) with the offset."""
+    offset, rest = 0, b""
+    while True:
+        try:
+            piece = content.read(max(CHUNK, _missing(rest)))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise _corrupt(path, offset + len(rest), f"the compression breaks off ({error})") from None
+        if not piece:
+            break
+        rest += piece
+        end = _whole(rest, offset, path)
+        if end:
+            yield _decode(rest[:end], offset, path)
+            rest, offset = rest[end:], offset + end
+    if rest:
+        found = f"a document begins of which {len(rest)} bytes are there"
+        if len(rest) >= 4:
+            found += f", and it says that it has {_length_at(rest)[0]}"
+        raise _corrupt(path, offset, f"{found}; the file is truncated")
+
+
+def _missing(rest: bytes) -> int:
+    return min(_length_at(rest)[0], LARGEST) - len(rest) if len(rest) >= 4 else 0
+
+
+def _whole(content: bytes, offset: int, path: Path) -> int:
+    """Return where the last whole document of `content` ends."""
+    begin, size = 0, len(content)
+    while begin + 4 <= size:
+        length = _length_at(content, begin)[0]
+        if not SMALLEST <= length <= LARGEST:
+            raise _corrupt(path, offset + begin, f"a document says that it has {length} bytes")
+        if begin + length > size:
+            break
+        begin += length
+    return begin
+
+
+def _decode(content: bytes, offset: int, path: Path) -> list[dict[str, Any]]:
+    try:
+        return bson.decode_all(content, CODEC)
+    except (BSONError, ValueError, OverflowError):
+        # Which of them it is, is only asked now that one of them is broken.
+        begin = 0
+        while begin < len(content):
+            length = _length_at(content, begin)[0]
+            try:
+                bson.decode(content[begin : begin + length], CODEC)
+            except (BSONError, ValueError, OverflowError) as error:
+                raise _corrupt(path, offset + begin, f"a document is broken ({error})") from None
+            begin += length
+        raise
+
+
+def _corrupt(path: Path, offset: int, found: str) -> SourceError:
+    unpacked = " of the unpacked content" if path.suffix == ".gz" else ""
+    return SourceError(
+        "source_corrupt",
+        f"{path.parent.name}/{path.name}: at byte {offset}{unpacked} {found}. Nothing of the file was used; "
+        "dump the collection again",
+        place=f"{path} byte {offset}",
+    )
+
+
+def _is_collection(name: str) -> bool:
+    return name.endswith((".bson", ".bson.gz"))
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = ", ".join(names[:8])
+    return (few + f" and {len(names) - 8} more" if len(names) > 8 else few) or "none"

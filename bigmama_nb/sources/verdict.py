@@ -1,0 +1,209 @@
+"""From evidence to outcomes: one for each ask, in words that a person can act on.
+
+The same for every source. Source of the rules: parameters.md, "What a day asks for" and "What a value may be".
+"""
+
+from __future__ import annotations
+
+from bigmama_nb.errors import SourceError
+from bigmama_nb.outcomes import Outcome, failed, not_ready, ok
+from bigmama_nb.periods import Ask, day_of, window
+from bigmama_nb.sources.evidence import Evidence, Newest, Question
+from bigmama_nb.sources.tallies import GRAVITY, KEPT, Problems, Single
+from bigmama_nb.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError
+
+OTHERS = "Other games are not affected"
+ONCE_THERE = f"{OTHERS}; run 'run_all.py repair latest' once it is there."
+ONCE_CORRECTED = f"Nothing is published for it. {OTHERS}; run 'run_all.py repair latest' once this is corrected."
+
+
+def task(ask: Ask) -> str:
+    """Return how a message names an ask: `bns wau 20240501`."""
+    return f"{ask.game_cd} {ask.type} {ask.dt}"
+
+
+def refused(ask: Ask, error: SourceError, *, source: str) -> Outcome:
+    """Return the outcome of an ask whose source, or a part of it, could not be used."""
+    message = f"{task(ask)}: {error.message.rstrip('.')}. {ONCE_CORRECTED}"
+    return failed(ask, SourceError(error.reason, message, place=error.place), source=source)
+
+
+def unready(ask: Ask, question: Question, *, database: str, source: str) -> Outcome:
+    """Return the outcome of an ask whose `ready` document is not there."""
+    ready = question.metric.ready
+    assert ready is not None
+    wanted = ", ".join(f"{key} = {f'{ask.through:%Y%m%d}' if at == '$dt' else at!r}" for key, at in ready.match.items())
+    message = (
+        f"{task(ask)}: {ready.collection} has no document with {wanted}, so {question.metric.collection} is not yet "
+        f"loaded through {ask.through}. {ONCE_THERE}"
+    )
+    return not_ready(ask, message, place=f"{database}.{ready.collection}", source=source)
+
+
+def outcomes(evidence: Evidence, *, database: str, source: str) -> list[Outcome]:
+    """Return what became of each ask of the evidence's question."""
+    return [_outcome(evidence, ask, database, source) for ask in evidence.question.asks]
+
+
+def _outcome(evidence: Evidence, ask: Ask, database: str, source: str) -> Outcome:
+    metric = evidence.question.metric
+    place = f"{database}.{metric.collection}"
+
+    def fail(error: SourceError) -> Outcome:
+        message = f"{task(ask)}: {error.message}. {ONCE_CORRECTED}"
+        place_ = error.place or place
+        return failed(ask, SourceError(error.reason, message, place=place_), source=source, undated=evidence.undated)
+
+    def wait(message: str) -> Outcome:
+        message = f"{task(ask)}: {message}. {ONCE_THERE}"
+        return not_ready(ask, message, place=place, source=source, undated=evidence.undated)
+
+    undatable = _undatable(evidence)
+    if undatable is not None:
+        return fail(undatable)
+    if metric.value.computed and metric.ready is None and not evidence.loaded(ask):
+        return wait(
+            f"{metric.collection} is not yet loaded through {ask.through}: it has no document dated then or later; "
+            f"{_newest(evidence, evidence.newest)}"
+        )
+    tally = evidence.tally(ask)
+    if tally.documents == 0:
+        if metric.empty is not None:
+            return ok(ask, metric.empty, source=source, undated=evidence.undated)
+        return wait(_nothing(evidence, ask))
+    try:
+        if isinstance(tally, Single):
+            value = _single(evidence, tally, place)
+        else:
+            _no_problems(evidence, tally.problems, tally.documents)
+            value = tally.result()
+            if not INT64_MIN <= value <= INT64_MAX:
+                found = f"the {metric.value.kind} of {metric.collection}.{metric.value.path} is {value}, beyond int64"
+                raise SourceError("overflow", found)
+    except SourceError as error:
+        return fail(error)
+    return ok(ask, value, source=source, undated=evidence.undated)
+
+
+def _newest(evidence: Evidence, newest: Newest) -> str:
+    if newest.position is None:
+        return "there is none with a date"
+    return f"the newest is {evidence.dating.shown(newest.position, as_text=newest.as_text)}"
+
+
+def _nothing(evidence: Evidence, ask: Ask) -> str:
+    metric = evidence.question.metric
+    matching = f" and {_yaml(metric.match)}" if metric.match else ""
+    first, last = window(metric, ask)
+    if metric.value.computed:
+        days = f"{first}" if first == last else f"{first} to {last}"
+        return (
+            f"{metric.collection} has no document dated {days}{matching} (with 'empty: 0' that would be 0); "
+            f"{_newest(evidence, evidence.newest)}"
+        )
+    newest = evidence.newest_matching
+    dating = evidence.dating
+    if dating.splits_a_day:
+        wanted = f"dated {first}"
+    else:
+        as_text = newest.position is None or newest.as_text
+        wanted = f"with {metric.date.field} = {dating.shown(dating.start(day_of(ask.dt)), as_text=as_text)}"
+    return f"{metric.collection} has no document {wanted}{matching}; {_newest(evidence, newest)}"
+
+
+def _undatable(evidence: Evidence) -> SourceError | None:
+    """Return why the question's documents cannot all be placed in a period."""
+    metric = evidence.question.metric
+    field = f"{metric.collection}.{metric.date.field}"
+    if evidence.through_array is not None:
+        return SourceError(
+            "array_path",
+            f"the date {field} leads through an array: {evidence.through_array} is one; "
+            "a date must be one value of a document",
+        )
+    if evidence.other_types and metric.date.other_types == "fail":
+        types = ", ".join(f"{count} of type {name}" for name, count in sorted(evidence.other_types.items()))
+        return SourceError(
+            "date_type_mismatch",
+            f"{field} is read as {metric.date.as_}, so it should be {evidence.dating.expected}, but there are {types}; "
+            "correct the documents or the metric's date.as, or leave such documents out with 'other_types: ignore'",
+        )
+    if evidence.bad_dates:
+        return SourceError(
+            "bad_date",
+            f"{field} is read as {metric.date.as_}, but in {_documents(evidence.bad_dates)} it is no date, "
+            f"such as {evidence.bad_date}",
+        )
+    return None
+
+
+def _single(evidence: Evidence, tally: Single, place: str) -> int:
+    metric = evidence.question.metric
+    field = f"{metric.collection}.{metric.value.path}"
+    if tally.documents > 1:
+        more = " and more" if tally.documents > KEPT else ""
+        raise SourceError(
+            "duplicate_documents",
+            f"{metric.collection} has {tally.documents} documents where one is expected: "
+            f"_id = {', '.join(tally.ids)}{more}; tell them apart with the metric's match, or compute the value",
+        )
+    try:
+        return tally.result()
+    except ValueRefusedError as found:
+        raise SourceError(
+            found.reason,
+            f"{field} is {found.found} in the document with _id = {tally.ids[0]}; expected an integer",
+            place=f"{place} _id={tally.ids[0]}",
+        ) from None
+
+
+def _no_problems(evidence: Evidence, problems: Problems, documents: int) -> None:
+    if not problems.count:
+        return
+    metric = evidence.question.metric
+    reason = next(one for one in GRAVITY if problems.count[one])
+    kinds = "; ".join(
+        f"{problems.count[one]} {one} ({', '.join(sorted(problems.kinds[one]))})"
+        for one in GRAVITY
+        if problems.count[one]
+    )
+    expected = "a number, string or other scalar" if metric.value.kind == "count_distinct" else "an integer"
+    raise SourceError(
+        reason,
+        f"{metric.value.kind} of {metric.collection}.{metric.value.path}: in {problems.count.total()} of "
+        f"{_documents(documents)} it is not {expected}: {kinds}; {_leave_out(evidence, problems)}",
+    )
+
+
+def _leave_out(evidence: Evidence, problems: Problems) -> str:
+    """Return the filter that leaves the refused values out, in the operators that a profile has."""
+    metric = evidence.question.metric
+    path = metric.value.path
+    assert path is not None
+    if problems.count["array_path"]:
+        return "a path through an array cannot be read; name a field outside of it"
+    parts: list[str] = []
+    if metric.value.kind == "count_distinct":
+        return "no match leaves out just these; correct the documents, or name a field that is always a scalar"
+    if problems.count["not_integral"] and len(problems.fractions) > KEPT:
+        return "no match leaves fractions out; name a field that holds whole units"
+    # A range holds for numbers only: it leaves out every other type, null and absent, NaN and the infinities.
+    parts.append(f"{path}: {{$gte: {-DOUBLE_EXACT}, $lte: {DOUBLE_EXACT}}}")
+    parts += [f"{path}: {{$ne: {fraction!r}}}" for fraction in sorted(problems.fractions)]
+    if "array" in problems.kinds.get("wrong_type", ()):
+        parts.append(f"{path}.0: {{$exists: false}}")
+    if len(parts) == 1:
+        return f"this match leaves them out: {{{parts[0]}}}"
+    return "this match leaves them out: {$and: [" + ", ".join(f"{{{part}}}" for part in parts) + "]}"
+
+
+def _documents(count: int) -> str:
+    return f"{count} document" if count == 1 else f"{count} documents"
+
+
+def _yaml(match: object) -> str:
+    if isinstance(match, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(value)}" for key, value in match.items()) + "}"
+    if isinstance(match, list):
+        return "[" + ", ".join(map(_yaml, match)) + "]"
+    return "null" if match is None else str(match).lower() if isinstance(match, bool) else str(match)

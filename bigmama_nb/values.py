@@ -1,0 +1,379 @@
+"""Exact conversion of BSON values and dates: exact, or refused; never rounded, wrapped or turned into null.
+
+Values are what `bson` decodes with `CODEC`. Source of every rule here: parameters.md, "What a value may be".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from bson import CodecOptions, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, encode
+from bson.binary import Binary
+from bson.code import Code
+from bson.codec_options import DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+
+from bigmama_nb.errors import Reason
+
+INT64_MIN: Final = -(2**63)
+INT64_MAX: Final = 2**63 - 1
+DOUBLE_EXACT: Final = 2**53
+# BSON dates decode to naive datetimes in UTC, which is faster than aware ones.
+EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001
+FIRST_INSTANT: Final = datetime.min  # noqa: DTZ901
+LAST_INSTANT: Final = datetime.max  # noqa: DTZ901
+
+# Dates outside Python's years stay dates, and bytes that are not UTF-8 stay distinct instead of becoming "?".
+CODEC: Final = CodecOptions(
+    document_class=dict,
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="surrogateescape",
+)
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = _Missing()
+
+
+@dataclass(frozen=True)
+class ThroughArray:
+    """What a path finds where `prefix`, a part of it, is an array."""
+
+    prefix: str
+
+
+class ValueRefusedError(Exception):
+    """A value that is not exactly an integer, or is no scalar: with its reason class and what was found."""
+
+    def __init__(self, reason: Reason, found: str) -> None:
+        super().__init__(found)
+        self.reason: Reason = reason
+        self.found = found
+
+
+_TYPES: Final[dict[type, str]] = {
+    float: "double",
+    str: "string",
+    dict: "object",
+    list: "array",
+    bytes: "binData",
+    Binary: "binData",
+    ObjectId: "objectId",
+    bool: "bool",
+    datetime: "date",
+    DatetimeMS: "date",
+    type(None): "null",
+    Regex: "regex",
+    DBRef: "object",
+    int: "int",
+    Timestamp: "timestamp",
+    Int64: "long",
+    Decimal128: "decimal",
+    MinKey: "minKey",
+    MaxKey: "maxKey",
+}
+
+
+def bson_type(value: object) -> str:
+    """Return MongoDB's name of a value's BSON type: `int`, `long`, `double`, `string`, `objectId`, …."""
+    if isinstance(value, Code):
+        return "javascript" if value.scope is None else "javascriptWithScope"
+    return _TYPES.get(type(value), type(value).__name__)
+
+
+def shown(value: object, *, width: int = 60) -> str:
+    """Return a value as a message may show it: one line, printable, cut to `width` characters."""
+    if isinstance(value, str) and not isinstance(value, Code):
+        text = '"' + value.encode("utf-8", "backslashreplace").decode().replace("\\", "\\\\").replace('"', '\\"') + '"'
+    elif isinstance(value, datetime):
+        text = value.isoformat(timespec="milliseconds") + "Z"
+    elif isinstance(value, Decimal128):
+        text = f"Decimal128({value})"
+    elif isinstance(value, ObjectId):
+        text = f"ObjectId({value})"
+    else:
+        text = repr(value)
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def lookup(document: Mapping[str, Any], parts: Sequence[str]) -> Any:
+    """Return what a dotted path finds: the value, `MISSING`, or `ThroughArray` where the path leads through one."""
+    found: Any = document
+    for depth, part in enumerate(parts):
+        if isinstance(found, DBRef):
+            found = found.as_doc()
+        if isinstance(found, Mapping):
+            found = found.get(part, MISSING)
+            if found is MISSING:
+                return MISSING
+        elif isinstance(found, list):
+            return ThroughArray(".".join(parts[:depth]))
+        else:
+            return MISSING
+    return found
+
+
+def reader(path: str) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the function of a document that does `lookup` for this path."""
+    parts = path.split(".")
+    if len(parts) == 1:
+        return lambda document: document.get(path, MISSING)
+    return lambda document: lookup(document, parts)
+
+
+def integer(value: object) -> int:
+    """Return the integer that a BSON value is.
+
+    Raises:
+        ValueRefusedError: `wrong_type`, `not_integral`, `overflow`, `null_value`, `missing_field` or `array_path`.
+    """
+    kind = type(value)
+    if kind is int or kind is Int64:
+        return int(value)  # type: ignore[call-overload, no-any-return]
+    if kind is float:
+        return _of_double(value)  # type: ignore[arg-type]
+    if isinstance(value, Decimal128):
+        return _of_decimal(value)
+    if value is MISSING:
+        raise ValueRefusedError("missing_field", "absent")
+    if value is None:
+        raise ValueRefusedError("null_value", "null")
+    if isinstance(value, ThroughArray):
+        raise ValueRefusedError("array_path", f"{value.prefix} is an array")
+    raise ValueRefusedError("wrong_type", bson_type(value))
+
+
+def _of_double(value: float) -> int:
+    if not value.is_integer():  # neither are NaN and the infinities
+        raise ValueRefusedError("not_integral", f"double {value!r}")
+    if abs(value) > DOUBLE_EXACT:
+        raise ValueRefusedError("overflow", f"double {value!r}, beyond ±2^53")
+    return int(value)
+
+
+def _of_decimal(value: Decimal128) -> int:
+    number = value.to_decimal()
+    if not number.is_finite() or (number != 0 and number != number.to_integral_value()):
+        raise ValueRefusedError("not_integral", f"decimal {value}")
+    # 1E+6144 is integral too: look at the exponent before making six thousand digits of it.
+    if number != 0 and (number.adjusted() > 18 or not INT64_MIN <= int(number) <= INT64_MAX):
+        raise ValueRefusedError("overflow", f"decimal {value}, beyond int64")
+    return int(number) if number else 0
+
+
+_SELF_IDENTICAL: Final = frozenset({str, int, Int64, ObjectId, datetime, bytes, Binary, Timestamp, MinKey, MaxKey})
+
+
+def identity(value: object) -> Any:
+    """Return a hashable that is equal for two scalars exactly where MongoDB compares them as equal.
+
+    3, 3.0, NumberLong(3) and Decimal128("3.00") are one, "3" is another.
+
+    Raises:
+        ValueRefusedError: `wrong_type` for a boolean, NaN, an infinity, a document or an array; `array_path`.
+    """
+    # Python compares and hashes int, float and Decimal by their exact numeric value, as MongoDB does.
+    kind = type(value)
+    if kind in _SELF_IDENTICAL:
+        return value
+    if kind is float:
+        if not math.isfinite(value):  # type: ignore[arg-type]
+            raise ValueRefusedError("wrong_type", f"double {value!r}")
+        return value
+    if isinstance(value, Decimal128):
+        number = value.to_decimal()
+        if not number.is_finite():
+            raise ValueRefusedError("wrong_type", f"decimal {value}")
+        return number
+    if isinstance(value, DatetimeMS):
+        return "date", int(value)
+    if isinstance(value, Regex):
+        return "regex", value.pattern, value.flags
+    if isinstance(value, Code):
+        return "javascript", str(value), None if value.scope is None else encode(value.scope)
+    if isinstance(value, ThroughArray):
+        raise ValueRefusedError("array_path", f"{value.prefix} is an array")
+    raise ValueRefusedError("wrong_type", bson_type(value))
+
+
+def number(value: object) -> int | float | Decimal | None:
+    """Return a BSON number as a Python one, of exactly the same value; None for every other type."""
+    kind = type(value)
+    if kind is int or kind is Int64 or kind is float:
+        return value  # type: ignore[return-value]
+    if not isinstance(value, Decimal128):
+        return None
+    exact = value.to_decimal()
+    # Decimal raises where it compares with a NaN.
+    return math.nan if exact.is_nan() else exact
+
+
+def milliseconds(value: datetime | DatetimeMS) -> int:
+    """Return a date's milliseconds since 1970 in UTC, as BSON keeps them; a naive datetime is in UTC."""
+    if isinstance(value, DatetimeMS):
+        return int(value)
+    naive = value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+    return (naive - EPOCH) // timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True)
+class Unplaced:
+    """A date that places a document in no period.
+
+    `why` is `undated` (null or absent), `date_type_mismatch`, `bad_date` or `array_path`; `found` says what was there.
+    """
+
+    why: str
+    found: str
+
+
+UNDATED: Final = Unplaced("undated", "null")
+
+STRING_OR_INT: Final = frozenset({"string", "int", "long"})
+EXPECTED_TYPES: Final[dict[str, frozenset[str]]] = {
+    "yyyymmdd": STRING_OR_INT,
+    "yyyymm": STRING_OR_INT,
+    "iso_date": frozenset({"string"}),
+    "date": frozenset({"date"}),
+    "epoch_s": frozenset({"int", "long", "double"}),
+    "epoch_ms": frozenset({"int", "long", "double"}),
+}
+"""The BSON types that each `date.as` reads; another is `date_type_mismatch`."""
+
+_CACHED_TEXTS = 50_000
+
+
+class Dating:
+    """How a date field is read: one form of `date.as` in one zone.
+
+    A *position* is what orders documents: the day's ordinal for a local day, a naive UTC datetime for `date`, the
+    number itself for `epoch_s` and `epoch_ms`.
+    """
+
+    def __init__(self, as_: str, zone: ZoneInfo) -> None:
+        self.as_ = as_
+        self.zone = zone
+        self._texts: dict[str, int | Unplaced] = {}
+        self.place: Callable[[Any], Any] = {
+            "yyyymmdd": self._place_day,
+            "yyyymm": self._place_day,
+            "iso_date": self._place_iso,
+            "date": self._place_instant,
+            "epoch_s": self._place_epoch,
+            "epoch_ms": self._place_epoch,
+        }[as_]
+        """Return the position of a value, or `Unplaced`."""
+
+    @property
+    def expected(self) -> str:
+        """The BSON types that are read, in words."""
+        return " or ".join(sorted(EXPECTED_TYPES[self.as_] - {"long"}))
+
+    @property
+    def splits_a_day(self) -> bool:
+        """Whether two documents of one day can have different positions."""
+        return self.as_ in ("date", "epoch_s", "epoch_ms")
+
+    def start(self, day: date) -> Any:
+        """Return the position at which a local day begins."""
+        if not self.splits_a_day:
+            return day.toordinal()
+        instant = datetime.combine(day, time(), self.zone).astimezone(UTC).replace(tzinfo=None)
+        if self.as_ == "date":
+            return instant
+        ms = milliseconds(instant)
+        # Nothing is cut off: every offset of the tz database is of whole seconds.
+        return ms if self.as_ == "epoch_ms" else ms // 1000
+
+    def reaches(self, position: Any, day: date) -> bool:
+        """Return whether a document at this position is dated `day` or later; a month's is dated every day of it."""
+        if self.as_ == "yyyymm":
+            return bool(position >= day.replace(day=1).toordinal())
+        return bool(position >= self.start(day))
+
+    def shown(self, position: Any, *, as_text: bool = True) -> str:
+        """Return a position as the documents write it, for a message; of an instant, its day in the zone."""
+        if self.as_ == "date":
+            # At the rim of Python's years a zone's day cannot be computed.
+            if not FIRST_INSTANT + timedelta(days=2) < position < LAST_INSTANT - timedelta(days=2):
+                return str(position.date())
+            return f"{position.replace(tzinfo=UTC).astimezone(self.zone).date()}"
+        if self.splits_a_day:
+            seconds = position if self.as_ == "epoch_s" else position / 1000
+            if -60_000_000_000 < seconds < 250_000_000_000:
+                day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).astimezone(self.zone).date()
+                return f"{position!r} ({day})"
+            return repr(position)
+        iso = date.fromordinal(position).isoformat()
+        text = {"iso_date": iso, "yyyymmdd": iso.replace("-", ""), "yyyymm": iso.replace("-", "")[:6]}[self.as_]
+        return f'"{text}"' if as_text or self.as_ == "iso_date" else text.lstrip("0")
+
+    def _place_day(self, value: Any) -> int | Unplaced:
+        kind = type(value)
+        if kind is str:
+            return self._text(value)
+        if kind is int or kind is Int64:
+            text = f"{value:06d}" if self.as_ == "yyyymm" else f"{value:08d}"
+            placed = self._text(text)
+            return Unplaced("bad_date", str(int(value))) if isinstance(placed, Unplaced) else placed
+        return self._other(value)
+
+    def _place_iso(self, value: Any) -> int | Unplaced:
+        if type(value) is str:
+            placed = self._text(value[:10])
+            return Unplaced("bad_date", shown(value)) if isinstance(placed, Unplaced) else placed
+        return self._other(value)
+
+    def _place_instant(self, value: Any) -> datetime | Unplaced:
+        if type(value) is datetime:
+            return value
+        if isinstance(value, DatetimeMS):
+            return LAST_INSTANT if int(value) > 0 else FIRST_INSTANT
+        return self._other(value)
+
+    def _place_epoch(self, value: Any) -> float | Unplaced:
+        kind = type(value)
+        if kind is int or kind is Int64:
+            return value  # type: ignore[no-any-return]
+        if kind is float:
+            return value if math.isfinite(value) else Unplaced("bad_date", repr(value))
+        return self._other(value)
+
+    def _text(self, text: str) -> int | Unplaced:
+        placed = self._texts.get(text)
+        if placed is None:
+            if len(self._texts) >= _CACHED_TEXTS:
+                self._texts.clear()
+            placed = self._texts[text] = _local_day(text, self.as_)
+        return placed
+
+    def _other(self, value: Any) -> Unplaced:
+        if value is None or value is MISSING:
+            return UNDATED
+        if isinstance(value, ThroughArray):
+            return Unplaced("array_path", value.prefix)
+        return Unplaced("date_type_mismatch", bson_type(value))
+
+
+def _local_day(text: str, as_: str) -> int | Unplaced:
+    digits = text.replace("-", "") if as_ == "iso_date" else text
+    shape = {"yyyymmdd": (8, text), "yyyymm": (6, text), "iso_date": (8, f"{digits[:4]}-{digits[4:6]}-{digits[6:]}")}
+    length, expected = shape[as_]
+    # date.fromisoformat alone would also read "2024-W18-3", and str.isdigit the digits of other scripts.
+    if len(digits) == length and digits.isascii() and digits.isdigit() and text == expected:
+        try:
+            return date(int(digits[:4]), int(digits[4:6]), int(digits[6:] or 1)).toordinal()
+        except ValueError:
+            pass
+    return Unplaced("bad_date", shown(text))
