@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,6 +21,9 @@ ARROW_TYPES: dict[Type, pa.DataType] = {
     # INT64 microseconds, UTC-adjusted: the one form that Spark, DuckDB and Trino all read right.
     "timestamp": pa.timestamp("us", tz="UTC"),
 }
+
+
+_PARTITION_VALUE = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,16 @@ class Table:
     def full_name(self) -> str:
         """`database.name`."""
         return f"{self.database}.{self.name}"
+
+    def partition_name(self, value: str) -> str:
+        """Return `dt=20240501`, as records and folders name the partition `value`; raises ContractError for odd ones."""
+        if not _PARTITION_VALUE.fullmatch(value):
+            raise ContractError(
+                f"{self.full_name}: {self.partition} = {value!r} cannot name a partition: letters, digits, '-', '_' "
+                "and inner dots can. Nothing was published.",
+                place=self.full_name,
+            )
+        return f"{self.partition}={value}"
 
     def column(self, name: str) -> Column:
         """Return the column called `name`; raises KeyError."""

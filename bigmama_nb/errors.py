@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Reason = Literal[
     # the data
@@ -63,6 +63,11 @@ class ProfileError(UsageError):
 class TaskError(BigmamaError):
     """A task cannot be done; carries its reason class and the exact place."""
 
+    moved: frozenset[str] = frozenset()
+    """Partitions whose pointer had certainly moved when a move of several stopped."""
+    published: tuple[Any, ...] = ()
+    """The `publish.Published` of those partitions."""
+
     def __init__(self, reason: Reason, message: str, *, place: str | None = None) -> None:
         super().__init__(message)
         self.reason: Reason = reason
@@ -93,6 +98,10 @@ class CatalogError(TaskError):
 
     def __init__(self, message: str, *, place: str | None = None) -> None:
         super().__init__("catalog", message, place=place)
+
+
+class MovedMeanwhileError(CatalogError):
+    """A partition no longer points at the version that rows were carried over from, or the lock is lost."""
 
 
 class LockedError(TaskError):

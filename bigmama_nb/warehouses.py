@@ -1,0 +1,101 @@
+"""A warehouse: the storage that holds its files and the catalog that points at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+from bigmama_nb.catalogs import Catalog, Entry, Observer, open_catalog, unobserved
+from bigmama_nb.contract import Table
+from bigmama_nb.errors import UsageError, did_you_mean
+from bigmama_nb.storage import Storage, join, open_storage
+
+
+class Settings(Protocol):
+    """What `profile.warehouse` says (parameters.md, "The profile")."""
+
+    @property
+    def uri(self) -> str: ...
+    @property
+    def metastore(self) -> str | None: ...
+    @property
+    def database(self) -> str: ...
+    @property
+    def grace_hours(self) -> float: ...
+    @property
+    def lock_wait_s(self) -> float: ...
+    @property
+    def metastore_options(self) -> Mapping[str, Any]: ...
+    @property
+    def storage_options(self) -> Mapping[str, Any]: ...
+    @property
+    def timestamp(self) -> Literal["int64", "int96"]: ...
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """An open warehouse; close it, or use it in a `with`.
+
+    `at` is told of every step of a publish as it is reached, `clock` says when a pointer was moved.
+    """
+
+    settings: Settings
+    storage: Storage
+    catalog: Catalog
+    at: Observer = unobserved
+    clock: Callable[[], datetime] = _now
+
+    @classmethod
+    def open(cls, settings: Settings, *, at: Observer = unobserved) -> Warehouse:
+        """Return the warehouse of `profile.warehouse`; nothing is made before the first publish.
+
+        Raises:
+            UsageError: an unknown scheme, or HDFS or S3 without a metastore.
+            StorageError, CatalogError: it cannot be reached.
+        """
+        storage = open_storage(settings.uri, settings.storage_options)
+        catalog = open_catalog(settings.uri, settings.metastore, settings.metastore_options, storage)
+        return cls(settings=settings, storage=storage, catalog=catalog, at=at)
+
+    def ensure(self, table: Table) -> Entry:
+        """Return the table as the catalog has it, made at `<uri>/<database>.db/<table>` where it is missing."""
+        return self.catalog.ensure(table, join(self.settings.uri, f"{table.database}.db", table.name))
+
+    def entry(self, name: str) -> Entry:
+        """Return the table called `name`, with or without its database.
+
+        Raises:
+            UsageError: there is none, or there are several; the message names those there are.
+        """
+        tables = self.catalog.tables()
+        found = [entry for entry in tables if name in (entry.full_name, entry.name)]
+        if len(found) == 1:
+            return found[0]
+        names = [entry.full_name for entry in tables]
+        there = f"tables are {', '.join(names)}" if names else "the warehouse holds no table yet"
+        problem = f"{name!r} names several tables" if found else f"the warehouse has no table {name!r}"
+        raise UsageError(f"{self.settings.uri}: {problem}; {there}.{did_you_mean(name, names)} Nothing was done.")
+
+    def relative(self, location: str) -> str:
+        """Return `location` as records name it: below the warehouse without the warehouse's own path."""
+        root = self.settings.uri.rstrip("/") + "/"
+        for prefix in (root, root.removeprefix("file://"), "file://" + root):
+            if location.startswith(prefix):
+                return location.removeprefix(prefix)
+        return location
+
+    def close(self) -> None:
+        """Let go of the catalog's connections."""
+        self.catalog.close()
+
+    def __enter__(self) -> Warehouse:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

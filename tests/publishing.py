@@ -1,0 +1,117 @@
+"""What the tests of publishing share: settings, rows, and a reader that knows nothing of the package."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bigmama_nb.contract import Column, Table
+from bigmama_nb.publish import Author, Brought, Group
+
+METRIC = Table(
+    database="bigmama",
+    name="game_metric",
+    columns=(
+        Column("game_cd", "string", "code of the game", nullable=False),
+        Column("type", "string", "metric", nullable=False),
+        Column("value", "bigint", "the figure", nullable=False),
+        Column("dt", "string", "day", nullable=False),
+    ),
+    partition="dt",
+    key=("game_cd", "type"),
+    comment="Metrics of every game",
+)
+
+PLAY = Table(
+    database="we_mart",
+    name="wv_play",
+    columns=(
+        Column("post_id", "string", "the live"),
+        Column("seen_dt", "timestamp", "when"),
+        Column("play_seconds", "double", "how long"),
+        Column("n", "int", "a count"),
+        Column("part_date", "string", "day", nullable=False),
+    ),
+    partition="part_date",
+    key=("post_id",),
+    comment="Plays",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`profile.warehouse`, as the package asks for it."""
+
+    uri: str
+    metastore: str | None = None
+    database: str = "bigmama"
+    grace_hours: float = 24
+    lock_wait_s: float = 60
+    metastore_options: Mapping[str, Any] = field(default_factory=dict)
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
+    timestamp: Literal["int64", "int96"] = "int64"
+
+
+def brought(values: Mapping[str, int], *, through: date = date(2024, 5, 1), source: str = "dump") -> Brought:
+    """Return rows `{"lw/wau": 5}` as a run brings them."""
+    keys = [tuple(name.split("/")) for name in values]
+    rows = pa.table(
+        {
+            "game_cd": pa.array([key[0] for key in keys], pa.string()),
+            "type": pa.array([key[1] for key in keys], pa.string()),
+            "value": pa.array(list(values.values()), pa.int64()),
+        }
+    )
+    return Brought(rows, {key: Group(through, False, source) for key in keys})
+
+
+def author(n: int, attempt: int = 1) -> Author:
+    """Return the author of the `n`th run."""
+    return Author(f"20240502T020304Z-{n:06x}", attempt, "40_write_parquet.game_metric.ipynb")
+
+
+def current_folder(root: Path, table: str, partition: str) -> Path | None:
+    """Return the folder that the SQLite catalog points at, asked without the package."""
+    if not (root / "catalog.db").exists():
+        return None
+    connection = sqlite3.connect(root / "catalog.db")
+    try:
+        row = connection.execute(
+            'SELECT location FROM partitions WHERE full_name = ? AND "partition" = ?', (table, partition)
+        ).fetchone()
+    except sqlite3.OperationalError as error:
+        assert "no such table" in str(error)
+        row = None
+    finally:
+        connection.close()
+    return None if row is None else root / row[0]
+
+
+def rows_in(root: Path, partition: str, table: str = "bigmama.game_metric") -> dict[str, int] | None:
+    """Return the metrics that a reader of the catalog finds in a partition; None where there is no such partition."""
+    folder = current_folder(root, table, partition)
+    if folder is None:
+        return None
+    found: dict[str, int] = {}
+    for file in sorted(folder.glob("*.parquet")):
+        for row in pq.ParquetFile(file).read().to_pylist():
+            key = f"{row['game_cd']}/{row['type']}"
+            assert key not in found, f"{key} stands twice"
+            found[key] = row["value"]
+    return found
+
+
+def lineage_in(root: Path, partition: str, table: str = "bigmama.game_metric") -> dict[str, dict[str, Any]]:
+    """Return by `game/type` what `_lineage.json` says."""
+    folder = current_folder(root, table, partition)
+    assert folder is not None
+    groups = json.loads((folder / "_lineage.json").read_text())["groups"]
+    return {"/".join(group["key"]): group for group in groups}
