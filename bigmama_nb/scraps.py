@@ -1,6 +1,6 @@
 """Small status records that a notebook leaves for who reads it: scraps, as scrapbook reads them.
 
-A few lines of our own write them, because `import scrapbook` inside a kernel loads papermill, nbformat and JSON schemas.
+A few lines of our own write them: `import scrapbook` inside a kernel loads papermill, nbformat and JSON schemas.
 Outside, `scrapbook.read_notebook(path).scraps` reads them back, and so does `read`, from a notebook in memory.
 The format: https://nteract-scrapbook.readthedocs.io, "Scrap payload".
 """
@@ -31,7 +31,8 @@ def glue(name: str, data: Any) -> None:
     """
     from IPython.display import display  # IPython is there in a kernel and slow to import elsewhere
 
-    display({**bundle(name, data)}, metadata={"scrapbook": {"name": name, "data": True, "display": False}}, raw=True)
+    about = {"scrapbook": {"name": name, "data": True, "display": False}}
+    display(bundle(name, data), metadata=about, raw=True)
 
 
 def bundle(name: str, data: Any) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from bigmama_nb.profile import Profile
+if TYPE_CHECKING:
+    from bigmama_nb.profile import Profile
 
 MASK = "•••"
 
@@ -50,7 +51,7 @@ class _Shape:
 
 _WORDS = r"(?:pass(?:word|wd|phrase)?|pwd|secret\w*|token|api_?key|access_?key)"
 
-_URI = _Shape(("@",), r"((?::|%3[aA])(?:\\*/){2})[^\s/?#@\"'<>:]*:[^\s\"'<>/]*@")
+_URI = _Shape(("@",), r"((?::|%3[aA])(?:\\*/){2})[^\s/?#@\"'<>:]*:[^\s\"'<>/]*(?=@)")
 
 _TOKENS = (
     _Shape(("-----begin",), r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?s:.){0,20000}?"
@@ -85,7 +86,7 @@ class Redactor:
     """Hides secrets in texts, JSON documents and notebooks; holds no state, so threads may share one.
 
     A known value is found as it stands, with any of its characters escaped for JSON, Python, HTML or a URI, in base64,
-    and with colour codes inside. Pictures are searched for values that stand in their bytes; what is *drawn* is not read.
+    and with colour codes inside. Pictures are searched for values that stand in their bytes; what is drawn is not read.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
