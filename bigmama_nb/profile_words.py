@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import types
 import typing
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from bigmama_nb.errors import did_you_mean
 
 _EXPECTED = {
-    "string_type": "a string (quote it)",
+    "string_type": "a string",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
@@ -20,9 +23,22 @@ _EXPECTED = {
     "list_type": "a list",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
-    "date_type": "a date as YYYY-MM-DD",
-    "date_from_datetime_inexact": "a date as YYYY-MM-DD",
+    "date_type": "a date as YYYY-MM-DD, not quoted",
+    "invalid_key": "a string",
 }
+_MAY_BE_SECRET = ("_env", "_options", "notify", "conf")
+SECRET = "a value that is not shown (it may be a secret)"
+
+
+def refuse(message: str) -> PydanticCustomError:
+    """Return the error for a validator to raise; `message` goes after the key path."""
+    return PydanticCustomError("profile", "{message}", {"message": message})
+
+
+class Section(BaseModel):
+    """A part of the profile: no unknown key, no conversion, no change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
 def refusals(error: ValidationError, model: type[BaseModel], document: Any, *, at: str = "") -> list[str]:
@@ -31,9 +47,13 @@ def refusals(error: ValidationError, model: type[BaseModel], document: Any, *, a
 
 
 def _sentence(item: dict[str, Any], model: type[BaseModel], document: Any, at: str) -> str:
-    location = [str(part) for part in item["loc"] if part != "[key]"]
-    path = ".".join([*([at] if at else []), *location])
     kind, context, found = item["type"], item.get("ctx", {}), item["input"]
+    is_key = "[key]" in item["loc"] or kind == "invalid_key"
+    location = [str(part) for part in item["loc"] if part != "[key]"]
+    if is_key:
+        location = location[:-1]
+    path = ".".join([*([at] if at else []), *location])
+    where = f"{path or 'the profile'} has the key" if is_key else f"{path} is"
     if kind == "extra_forbidden":
         known = _keys(model, location[:-1])
         parent = ".".join([*([at] if at else []), *location[:-1]]) or "the profile"
@@ -44,15 +64,21 @@ def _sentence(item: dict[str, Any], model: type[BaseModel], document: Any, at: s
     if kind == "missing":
         return f"{path} is missing; it is required"
     if kind == "profile":
-        return f"{path or 'the profile'} {context['message']}"
+        message = str(context["message"])
+        return f"{where} {message.removeprefix('is ')}" if is_key else f"{path or 'the profile'} {message}"
     if kind == "literal_error":
-        expected = context["expected"]
+        expected = context["expected"].replace("True", "true")
         return f"{path} is {_shown(found)}; expected {expected}.{did_you_mean(found, _literals(expected))}"
+    shown = SECRET if any(part.endswith(_MAY_BE_SECRET) for part in location) else _shown(found)
     if kind in _EXPECTED:
-        what = "is the key" if "[key]" in item["loc"] else "is"
-        return f"{path} {what} {_shown(found)}; expected {_EXPECTED[kind]}"
-    message = item["msg"]
-    return f"{path} is {_shown(found)}; {message[0].lower()}{message[1:]}"
+        # YAML reads 2024, true and 2024-05-01 as something else than text.
+        quoted = (
+            " (quote it)"
+            if _EXPECTED[kind] == "a string" and not isinstance(found, dict | list | types.NoneType)
+            else ""
+        )
+        return f"{where} {shown}; expected {_EXPECTED[kind]}{quoted}"
+    return f"{where} {shown}; {re.sub('^[A-Z][a-z]+ should', 'it should', item['msg'])}"
 
 
 def _literals(expected: str) -> list[str]:
@@ -60,10 +86,22 @@ def _literals(expected: str) -> list[str]:
 
 
 def _shown(found: object) -> str:
-    if isinstance(found, str) and "://" in found and "@" in found:
-        return "a URI (not shown: it may hold a secret)"
-    text = repr(found)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+    if found is None or isinstance(found, bool):
+        return "null" if found is None else str(found).lower()
+    text = str(found) if isinstance(found, dt.date) else repr(found)
+    if text != without_secrets(text):
+        return SECRET
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def named(found: object) -> str:
+    """Return what YAML calls the kind of thing that `found` is."""
+    return {"NoneType": "nothing", "list": "a list", "str": "a string"}.get(type(found).__name__, f"{found!r}")
+
+
+def without_secrets(text: str) -> str:
+    """Return `text` with the user and password of every URI replaced."""
+    return re.sub(r"://[^/@\s]*@", "://•••@", text)
 
 
 def _keys(model: type[BaseModel], location: list[str]) -> list[str]:
