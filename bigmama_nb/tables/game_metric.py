@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from bigmama_nb.contract import Column, Table
+from bigmama_nb.errors import ContractError
 
 CONTRACT = Table(
     database="bigmama",
@@ -13,7 +17,12 @@ CONTRACT = Table(
         Column("game_cd", "string", "code of the game", nullable=False),
         Column("type", "string", "metric: wau, mau or any other that the profile names", nullable=False),
         Column("value", "bigint", "the figure, exact", nullable=False),
-        Column("dt", "string", "day YYYYMMDD that the figure is filed under: the day, the week's Monday or the month's first", nullable=False),
+        Column(
+            "dt",
+            "string",
+            "day YYYYMMDD that the figure is filed under: the day, the week's Monday or the month's first",
+            nullable=False,
+        ),
     ),
     partition="dt",
     key=("game_cd", "type"),
@@ -24,3 +33,25 @@ CONTRACT = Table(
 def contract(database: str) -> Table:
     """Return the table's contract in the profile's `warehouse.database`."""
     return replace(CONTRACT, database=database)
+
+
+def require(rows: pa.Table) -> None:
+    """Check figures that are to be published: game_cd, dt, type strings and value int64, no null, one row a key.
+
+    Raises:
+        ContractError: naming what is wrong; nothing was published.
+    """
+    CONTRACT.require(
+        rows.select(CONTRACT.arrow_schema(with_partition=True).names).schema, place="20_normalize", with_partition=True
+    )
+    for name in rows.column_names:
+        if rows[name].null_count:
+            raise ContractError(f"{CONTRACT.name}: {rows[name].null_count} rows have no {name}. Nothing was published.")
+    keys = rows.group_by([CONTRACT.partition, *CONTRACT.key]).aggregate([("value", "count")])
+    twice = keys.filter(pc.greater(keys["value_count"], 1))
+    if twice.num_rows:
+        first = twice.slice(0, 1).to_pylist()[0]
+        raise ContractError(
+            f"{CONTRACT.name}: {twice.num_rows} keys stand twice, {first['game_cd']}/{first['type']}/{first['dt']} "
+            "among them; expected one row a key. Nothing was published."
+        )

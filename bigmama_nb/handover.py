@@ -1,0 +1,222 @@
+"""The tables that travel between a run's stages, as Parquet in the attempt's `data` folder.
+
+Every stage writes a file of its own and none is written twice, so each says what its stage knew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bigmama_nb.errors import StorageError
+from bigmama_nb.outcomes import Outcome
+from bigmama_nb.periods import Ask
+
+PLANNED = "planned"
+EXTRACTED = "extracted"
+NORMALIZED = "normalized"
+BUILT = "built"
+OUTCOMES = "outcomes"
+
+
+def published(table: str) -> str:
+    """Return the name of the hand-over of 40_write_parquet for `table`."""
+    return f"published.{table}"
+
+
+TASKS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("pipeline", pa.string()),
+        ("game_cd", pa.string()),
+        ("type", pa.string()),
+        ("dt", pa.string()),
+        ("table", pa.string()),
+        ("part_date", pa.string()),
+        ("through", pa.string()),
+        ("final", pa.bool_()),
+        ("value", pa.int64()),
+        ("rows", pa.int64()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+        ("place", pa.string()),
+        ("published", pa.string()),
+        ("undated", pa.int64()),
+        ("rejected", pa.int64()),
+        ("rejected_share", pa.float64()),
+        ("unmatched_joins", pa.int64()),
+        ("unmatched_leaves", pa.int64()),
+        ("source", pa.string()),
+    ]
+)
+COUNTS = ("undated", "rejected", "rejected_share", "unmatched_joins", "unmatched_leaves")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the grid and what is known of it: the fields of `tasks[]` in run.json (runs.md, "The archive").
+
+    `through` is `YYYY-MM-DD`; `outcome` is None until there is one.
+    """
+
+    id: str
+    pipeline: str
+    game_cd: str | None = None
+    type: str | None = None
+    dt: str | None = None
+    table: str | None = None
+    part_date: str | None = None
+    through: str | None = None
+    final: bool | None = None
+    value: int | None = None
+    rows: int | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    place: str | None = None
+    published: str = "no"
+    undated: int | None = None
+    rejected: int | None = None
+    rejected_share: float | None = None
+    unmatched_joins: int | None = None
+    unmatched_leaves: int | None = None
+    source: str | None = None
+
+    @classmethod
+    def of_ask(cls, ask: Ask) -> Self:
+        """Return the task of a figure that is asked for."""
+        return cls(
+            id="/".join(ask.key),
+            pipeline="game_metric",
+            game_cd=ask.game_cd,
+            type=ask.type,
+            dt=ask.dt,
+            through=ask.through.isoformat(),
+            final=ask.final,
+        )
+
+    @classmethod
+    def of_outcome(cls, outcome: Outcome) -> Self:
+        """Return the task of a figure with what became of it."""
+        ask = outcome.ask
+        return cls(
+            id=outcome.task,
+            pipeline="game_metric",
+            game_cd=ask.game_cd,
+            type=ask.type,
+            dt=ask.dt,
+            through=ask.through.isoformat(),
+            final=ask.final,
+            value=outcome.value,
+            rows=1 if outcome.outcome == "ok" else None,
+            outcome=outcome.outcome,
+            reason=outcome.reason,
+            message=outcome.message,
+            place=outcome.place,
+            undated=outcome.undated,
+            source=outcome.source,
+        )
+
+    @classmethod
+    def of_record(cls, entry: Mapping[str, Any]) -> Self:
+        """Return the task that an entry of `tasks[]` in run.json tells of."""
+        counts = entry.get("counts") or {}
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in {**entry, **counts}.items() if name in known})
+
+    @property
+    def ask(self) -> Ask:
+        """The figure that this task of `game_metric` asks for."""
+        assert self.game_cd is not None
+        assert self.type is not None
+        assert self.dt is not None
+        assert self.through is not None
+        return Ask(self.game_cd, self.type, self.dt, date.fromisoformat(self.through), bool(self.final))
+
+    def as_recorded(self, attempt: int) -> dict[str, Any]:
+        """Return the entry of `tasks[]` in run.json."""
+        named = ("game_cd", "type", "dt") if self.pipeline == "game_metric" else ("table", "part_date")
+        fields = ("through", "final", "value", "rows", "outcome", "reason", "message", "place")
+        return {
+            **{name: getattr(self, name) for name in ("id", "pipeline", *named, *fields)},
+            "attempt": attempt,
+            "published": self.published,
+            "counts": {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None},
+        }
+
+
+def recorded(data: Mapping[str, Any]) -> list[Task]:
+    """Return the tasks that a run's record tells of, in its order."""
+    return [Task.of_record(entry) for entry in data["tasks"]]
+
+
+def path(run_dir: Path, name: str) -> Path:
+    """Return the file of the hand-over called `name`."""
+    return run_dir / "data" / f"{name}.parquet"
+
+
+def write_tasks(run_dir: Path, name: str, tasks: Iterable[Task]) -> None:
+    """Write the tasks of a stage; raises StorageError."""
+    write(run_dir, name, pa.Table.from_pylist([asdict(task) for task in tasks], schema=TASKS))
+
+
+def read_tasks(run_dir: Path, name: str) -> list[Task]:
+    """Return the tasks that a stage handed over; raises StorageError where the file is missing or not whole."""
+    return [Task(**row) for row in read(run_dir, name).to_pylist()]
+
+
+def write(run_dir: Path, name: str, table: pa.Table) -> None:
+    """Write a table, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    target = path(run_dir, name)
+    temporary = target.with_suffix(".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, temporary, compression="zstd")
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(
+            f"{target}: cannot be written ({error}). What is published is as it was; make room or mend the folder's "
+            "rights, then run again.",
+            place=str(target),
+        ) from None
+
+
+def read(run_dir: Path, name: str) -> pa.Table:
+    """Return a table that a stage handed over.
+
+    Raises:
+        StorageError: the file is missing or not whole.
+    """
+    source = path(run_dir, name)
+    try:
+        return pq.read_table(source)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StorageError(
+            f"{source}: the stage before left no whole file ({error}). Nothing was published.", place=str(source)
+        ) from None
+
+
+def exists(run_dir: Path, name: str) -> bool:
+    """Whether the stage has handed its table over."""
+    return path(run_dir, name).is_file()
+
+
+def figures(tasks: Sequence[Task]) -> pa.Table:
+    """Return the rows game_cd string, dt string, type string, value int64 of the tasks that have a figure, sorted."""
+    rows = sorted((task.game_cd, task.dt, task.type, task.value) for task in tasks if task.value is not None)
+    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+    types = (pa.string(), pa.string(), pa.string(), pa.int64())
+    arrays = [pa.array(column, type_) for column, type_ in zip(columns, types, strict=True)]
+    return pa.table(arrays, names=["game_cd", "dt", "type", "value"])

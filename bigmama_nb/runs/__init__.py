@@ -1,0 +1,1 @@
+"""Runs: planned as a grid, executed stage by stage, recorded as they go on, sealed, repaired."""

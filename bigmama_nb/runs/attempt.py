@@ -1,0 +1,286 @@
+"""One attempt of a run: its stages in order, two branches side by side, and the record true at every step.
+
+Source of the rules: runs.md, "Stages and attempts".
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bigmama_nb import handover
+from bigmama_nb.errors import Reason, TaskError
+from bigmama_nb.handover import Task, recorded
+from bigmama_nb.profile import ROOT, Profile
+from bigmama_nb.runs.execute import About, Executed, execute
+from bigmama_nb.runs.reconcile import landed
+from bigmama_nb.runs.record import Json, Record, now
+from bigmama_nb.runs.secrets import Redactor
+from bigmama_nb.runs.stopping import Stop
+from bigmama_nb.stage import ATTEMPT, attempt_name, scratch_warehouse
+from bigmama_nb.warehouses import Warehouse
+
+NOTEBOOKS = ROOT / "notebooks"
+REPORT = "50_report"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of a branch: its notebook, the table that 40_write_parquet writes, and what it hands over."""
+
+    stage: str
+    hands_over: str
+    table: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How the archive names it: `40_write_parquet.game_metric`."""
+        return f"{self.stage}.{self.table}" if self.table else self.stage
+
+
+BRANCHES: Mapping[str, tuple[Step, ...]] = {
+    "game_metric": (
+        Step("10_extract", handover.EXTRACTED),
+        Step("20_normalize", handover.NORMALIZED),
+        Step("40_write_parquet", handover.published("game_metric"), "game_metric"),
+    ),
+    "live_play": (
+        Step("30_live_play", handover.BUILT),
+        Step("40_write_parquet", handover.published("wv_live_play"), "wv_live_play"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What an attempt is told to do: parameters of its notebooks, and how many run at once."""
+
+    parameters: Mapping[str, Any]
+    scratch: bool = False
+    jobs: int = 2
+    allow_empty: bool = False
+
+
+Say = Callable[[str], None]
+
+
+class Attempt:
+    """The n-th pass over the stages of a run, for the tasks that it is to do."""
+
+    def __init__(self, record: Record, profile: Profile, order: Order, redactor: Redactor, say: Say) -> None:
+        self._record = record
+        self._profile = profile
+        self._order = order
+        self._redactor = redactor
+        self._say = say
+        self._n = len(record.data["attempts"]) + 1
+        self.run_dir = record.run_dir / str(self._n)
+
+    @property
+    def n(self) -> int:
+        """The attempt's number, from 1."""
+        return self._n
+
+    def run(self, tasks: Sequence[Task], stop: Stop, *, normalized: Sequence[Task] | None = None) -> None:
+        """Do the tasks; every one has an outcome in the record afterwards.
+
+        Args:
+            normalized: where the attempt begins at 40_write_parquet, what 20_normalize would hand over.
+
+        Raises:
+            StorageError: the record or the hand-over cannot be written.
+        """
+        (self.run_dir / "data").mkdir(parents=True)
+        handover.write_tasks(self.run_dir, handover.PLANNED, tasks)
+        if normalized is not None:
+            handover.write_tasks(self.run_dir, handover.NORMALIZED, normalized)
+            handover.write(self.run_dir, "game_metric", handover.figures(normalized))
+        started = {
+            "n": self._n,
+            "pid": os.getpid(),
+            "started_at": now(),
+            "heartbeat_at": now(),
+            "ended_at": None,
+            "signal": None,
+            "notebooks": [],
+        }
+        self._record.change(lambda data: data["attempts"].append(started))
+        self._merge([_unsettled(task) for task in tasks])
+        branches = {task.pipeline for task in tasks}
+        with ThreadPoolExecutor(max(1, min(self._order.jobs, 2)), "branch") as pool:
+            running = [
+                pool.submit(
+                    self._branch,
+                    steps if normalized is None else steps[-1:],
+                    [task for task in tasks if task.pipeline == name],
+                    stop,
+                )
+                for name, steps in BRANCHES.items()
+                if name in branches
+            ]
+            for branch in running:
+                branch.result()
+        self._report(tasks, stop)
+
+        def end(data: Json) -> None:
+            data["attempts"][-1]["ended_at"] = now()
+            data["attempts"][-1]["signal"] = stop.signal
+
+        self._record.change(end)
+
+    def _branch(self, steps: Sequence[Step], tasks: list[Task], stop: Stop) -> None:
+        known = tasks
+        for position, step in enumerate(steps):
+            executed = self._execute(step, stop)
+            if handover.exists(self.run_dir, step.hands_over) and (step.table or executed.outcome == "ok"):
+                known = handover.read_tasks(self.run_dir, step.hands_over)
+                self._merge(known if step.table else [_unsettled(task) for task in known])
+            else:
+                known = self._unfinished(step, executed, known, stop)
+                self._merge(known)
+            self._note(step, executed)
+            if executed.outcome != "ok":
+                for missed in steps[position + 1 :]:
+                    self._note(missed, None)
+                return
+
+    def _report(self, tasks: Sequence[Task], stop: Stop) -> None:
+        step = Step(REPORT, "")
+        # What became of every task so far, for the report to show.
+        handover.write_tasks(self.run_dir, handover.OUTCOMES, recorded(self._record.data))
+        executed = self._execute(step, stop)
+        self._note(step, executed)
+        if executed.outcome != "ok":
+            self._say(f"{REPORT} ended {executed.outcome}: {executed.error}. What is published is not touched by this.")
+
+    def _execute(self, step: Step, stop: Stop) -> Executed:
+        self._say(f"{step.name} …")
+        parameters = _parameters(self._order.parameters, step, str(self.run_dir), self._order.scratch)
+        executed = execute(
+            NOTEBOOKS / f"{step.stage}.ipynb",
+            self.run_dir / f"{step.name}.ipynb",
+            parameters,
+            timeout_s=self._profile.stage_timeout_s,
+            stop=stop,
+            redactor=self._redactor,
+            about=About(self._record.run_id, self._n, step.stage, step.table),
+            # Only a notebook that is told so may publish for this attempt.
+            env={ATTEMPT: attempt_name(self.run_dir) or ""},
+        )
+        self._log({"event": "stage", "stage": step.name, "outcome": executed.outcome, "seconds": executed.seconds})
+        self._say(f"{step.name} {executed.outcome}, {executed.seconds:.1f} s")
+        return executed
+
+    def _note(self, step: Step, executed: Executed | None) -> None:
+        """Enter a notebook in the record, with what its scraps say."""
+        entry = {
+            "stage": step.stage,
+            "table": step.table,
+            "path": f"{self._n}/{step.name}.ipynb" if executed else None,
+            "sha256": executed.sha256 if executed else None,
+            "outcome": executed.outcome if executed else "not started",
+            "seconds": round(executed.seconds, 3) if executed else None,
+        }
+        said = executed.scraps.get("receipt", {}) if executed else {}
+
+        def alter(data: Json) -> None:
+            data["attempts"][-1]["notebooks"].append(entry)
+            data["redactions"] += executed.redactions if executed else 0
+            data["load"] = _added(data["load"], said.get("load", []))
+            paths = {read["path"] for read in said.get("inputs", [])}
+            data["published"] += said.get("published", [])
+            data["inputs"] = [read for read in data["inputs"] if read["path"] not in paths] + said.get("inputs", [])
+
+        self._record.change(alter)
+
+    def _unfinished(self, step: Step, executed: Executed, known: Sequence[Task], stop: Stop) -> list[Task]:
+        """Say of every task that was to pass through a stage that did not get there what became of it."""
+        if stop.is_set():
+            name = stop.signal or "a stop"
+            verdict: dict[str, Any] = {
+                "outcome": "skipped",
+                "message": f"the run was ended by {name} during {step.name}. What was published before stays as it "
+                f"was; 'run_all.py repair {self._record.run_id}' does the rest.",
+            }
+        else:
+            reason: Reason = "timeout" if executed.outcome == "timeout" else "stage_died"
+            cell = f", cell {executed.cell}" if executed.cell else ""
+            verdict = {
+                "outcome": "failed",
+                "reason": reason,
+                "message": f"{step.name} ended {executed.outcome}{cell}: {executed.error}. What was published before "
+                f"stays as it was; 'run_all.py repair {self._record.run_id}' tries again.",
+                "place": f"{self._n}/{step.name}.ipynb{f'#{executed.cell}' if executed.cell else ''}",
+            }
+        landed = self._landed(step.table) if step.table else set()
+
+        def judged(task: Task) -> Task:
+            if task.outcome not in (None, "ok", "suspect"):
+                return task
+            if landed is None:
+                message = f"{verdict['message']} The catalog could not be asked whether this was published."
+                return replace(task, outcome="failed", reason="publish_unknown", message=message, published="unknown")
+            if task.id in landed:
+                return replace(task, outcome=task.outcome or "ok", published="yes")
+            return replace(task, **verdict)
+
+        return [judged(task) for task in known]
+
+    def _landed(self, table: str) -> set[str] | None:
+        """Return the tasks whose rows readers see though the notebook never said so; None where it is not known."""
+        settings = (
+            scratch_warehouse(self._profile, self._record.run_id) if self._order.scratch else self._profile.warehouse
+        )
+        try:
+            with Warehouse.open(settings) as warehouse:
+                tasks, published = landed(warehouse, table, self._record.run_id, self._n)
+        except TaskError:
+            return None
+        self._record.change(lambda data: data["published"].extend(published))
+        return tasks
+
+    def _merge(self, tasks: Sequence[Task]) -> None:
+        entries = {task.id: task.as_recorded(self._n) for task in tasks}
+
+        def alter(data: Json) -> None:
+            known = {entry["id"] for entry in data["tasks"]}
+            data["tasks"] = [entries.get(entry["id"], entry) for entry in data["tasks"]]
+            data["tasks"] += [entry for name, entry in entries.items() if name not in known]
+
+        self._record.change(alter)
+
+    def _log(self, event: dict[str, Any]) -> None:
+        line = json.dumps({"at": now(), **event}, ensure_ascii=False)
+        with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+
+def _unsettled(task: Task) -> Task:
+    """Return the task as the record has it before 40_write_parquet: what is not published yet has no outcome."""
+    return replace(task, outcome=None, message=None) if task.outcome in ("ok", "suspect") else task
+
+
+def parameters_of_run(profile: Profile) -> dict[str, dict[str, Any]]:
+    """Return by notebook the parameters that a run of this profile would give it, with nothing particular in them."""
+    common = {"profile": "", "games": [], "metrics": [], "date_from": "", "date_to": "", "run_timestamp": ""}
+    steps = [step for name in profile.pipelines for step in BRANCHES[name]]
+    return {step.stage: _parameters(common, step, "", False) for step in (*steps, Step(REPORT, ""))}
+
+
+def _parameters(common: Mapping[str, Any], step: Step, run_dir: str, scratch: bool) -> dict[str, Any]:
+    table = {"table": step.table} if step.table else {}
+    return {**common, "run_dir": run_dir, "scratch": scratch, **table}
+
+
+def _added(load: Sequence[Json], more: Sequence[Json]) -> list[Json]:
+    """Return the load by cluster, counts added up."""
+    total: dict[str, Json] = {}
+    for entry in (*load, *more):
+        before = total.setdefault(entry["cluster"], {"cluster": entry["cluster"]})
+        for name in ("queries", "documents", "bytes"):
+            before[name] = before.get(name, 0) + entry[name]
+    return list(total.values())

@@ -1,0 +1,382 @@
+"""What a notebook holds: one call for each thing that a stage does, and what it shows of it.
+
+A stage belongs to a run while that run is under way, which the run says by the variable `BIGMAMA_ATTEMPT`. Anywhere
+else (Run All in JupyterLab, papermill by hand, an archived notebook opened again) it works in a scratch folder with a
+scratch warehouse, so nobody overwrites production by pressing Run All.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from bigmama_nb import handover
+from bigmama_nb.contract import Table
+from bigmama_nb.errors import TaskError, UsageError
+from bigmama_nb.extract import extract as extract_all
+from bigmama_nb.handover import Task
+from bigmama_nb.lineage import Author, Group
+from bigmama_nb.plausible import implausible
+from bigmama_nb.profile import Profile, load
+from bigmama_nb.profile import Warehouse as Settings
+from bigmama_nb.publish import Brought, Published, publish_keyed
+from bigmama_nb.reading import views
+from bigmama_nb.runs.archive import RUN_ID, new_run_id
+from bigmama_nb.runs.grid import Wish, plan
+from bigmama_nb.sample import prepare
+from bigmama_nb.scraps import glue
+from bigmama_nb.tables import game_metric
+from bigmama_nb.warehouses import Warehouse
+
+ATTEMPT = "BIGMAMA_ATTEMPT"
+
+
+@dataclass
+class Stage:
+    """Where a notebook works: its profile, its folder, the warehouse it publishes to; `said` is for its receipt."""
+
+    name: str
+    profile: Profile
+    wish: Wish
+    run_dir: Path
+    run_id: str
+    attempt: int
+    run_timestamp: datetime
+    warehouse: Settings
+    under_way: bool
+    said: dict[str, Any] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "profile": self.profile.path.name,
+            "run": f"{self.run_id}, attempt {self.attempt}" if self.under_way else "none: this is a scratch copy",
+            "days": " … ".join(filter(None, (self.wish.date_from, self.wish.date_to))) or "as the profile says",
+            "games": ", ".join(self.wish.games) or "all",
+            "metrics": ", ".join(self.wish.metrics) or "all",
+            "publishes to": self.warehouse.uri,
+        }
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        return f"<table>{cells}</table>"
+
+
+def begin(
+    name: str,
+    *,
+    profile: str = "",
+    games: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    date_from: str = "",
+    date_to: str = "",
+    run_dir: str = "",
+    run_timestamp: str = "",
+    scratch: bool = True,
+) -> Stage:
+    """Return the stage that a notebook's parameters describe; its folders are made.
+
+    Args:
+        profile: a profile's path; empty: `BIGMAMA_PROFILE`, else the sample.
+        games, metrics: names; empty: all.
+        date_from, date_to: `YYYY-MM-DD` or `YYYYMMDD`; empty: the profile's `dates`, else yesterday.
+        run_dir: the attempt's folder; empty: a scratch folder in which the stage makes what it needs.
+        run_timestamp: ISO 8601 instant; empty: now.
+        scratch: publish to a scratch warehouse also within a run.
+
+    Raises:
+        ProfileError, UsageError: the profile or a parameter is wrong.
+    """
+    read_profile = load(profile or None)
+    prepare(read_profile)
+    wish = Wish(date_from or None, date_to or None, tuple(games), tuple(metrics))
+    timestamp = datetime.fromisoformat(run_timestamp).astimezone(UTC) if run_timestamp else datetime.now(UTC)
+    given = Path(run_dir) if run_dir else None
+    if given is not None and os.environ.get(ATTEMPT) == attempt_name(given):
+        run_id, attempt = given.parent.name, int(given.name)
+        settings = scratch_warehouse(read_profile, run_id) if scratch else read_profile.warehouse
+        return Stage(name, read_profile, wish, given, run_id, attempt, timestamp, settings, True)
+    run_id = new_run_id()
+    folder = scratch_folder(read_profile, run_id) / "1"
+    (folder / "data").mkdir(parents=True)
+    if given is not None:
+        if not (given / "data").is_dir():
+            raise UsageError(f"run_dir is {run_dir!r}, which holds no folder data. Nothing was run.")
+        for handed in (given / "data").glob("*.parquet"):
+            shutil.copy2(handed, folder / "data" / handed.name)
+    return Stage(name, read_profile, wish, folder, run_id, 1, timestamp, scratch_warehouse(read_profile, run_id), False)
+
+
+def attempt_name(run_dir: Path) -> str | None:
+    """Return what `BIGMAMA_ATTEMPT` says while the attempt in `run_dir` is under way; None for another folder."""
+    if RUN_ID.fullmatch(run_dir.parent.name) and run_dir.name.isdigit():
+        return f"{run_dir.parent.name}-{run_dir.name}"
+    return None
+
+
+def scratch_folder(profile: Profile, run_id: str) -> Path:
+    """Return the folder of a run's scratch work."""
+    return Path(profile.archive.uri) / "scratch" / run_id
+
+
+def scratch_warehouse(profile: Profile, run_id: str) -> Settings:
+    """Return the settings of a run's scratch warehouse: a folder with the SQLite catalog, whatever the profile's is."""
+    folder = scratch_folder(profile, run_id) / "warehouse"
+    elsewhere: dict[str, Any] = {"uri": str(folder), "metastore": None, "metastore_options": {}, "storage_options": {}}
+    return profile.warehouse.model_copy(update=elsewhere)
+
+
+# 10_extract
+
+
+def extract(here: Stage) -> pd.DataFrame:
+    """Collect every figure of the grid, all games at once, and hand the outcomes over.
+
+    Returns:
+        One row a task, columns as `outcomes` gives them.
+
+    Raises:
+        UsageError: a parameter names what the profile does not have.
+    """
+    if not handover.exists(here.run_dir, handover.PLANNED):
+        handover.write_tasks(
+            here.run_dir, handover.PLANNED, plan(here.profile, here.wish, warehouse=here.warehouse).tasks
+        )
+    planned = handover.read_tasks(here.run_dir, handover.PLANNED)
+    asks = [task.ask for task in planned if task.pipeline == "game_metric"]
+    extraction = extract_all(here.profile, asks, run_id=here.run_id, attempt=here.attempt)
+    tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
+    handover.write_tasks(here.run_dir, handover.EXTRACTED, tasks)
+    here.said["load"] = [asdict(one) for one in extraction.load]
+    here.said["inputs"] = [asdict(one) for one in extraction.inputs]
+    return outcomes(here)
+
+
+def load_by_cluster(here: Stage) -> pd.DataFrame:
+    """Return what 10_extract asked of each cluster: cluster string, queries, documents and bytes int64."""
+    columns = {"cluster": "str", **dict.fromkeys(("queries", "documents", "bytes"), "int64")}
+    return pd.DataFrame(here.said.get("load", []), columns=list(columns)).astype(columns)
+
+
+# 20_normalize
+
+
+def normalize(here: Stage) -> pd.DataFrame:
+    """Make the table's rows of what was extracted, check them against the contract and against their own history.
+
+    Returns:
+        game_cd string, dt string, type string, value int64: the rows that are to be published, sorted.
+
+    Raises:
+        ContractError: two figures have one key.
+        StorageError: 10_extract left no whole hand-over, or the warehouse cannot be read.
+    """
+    if not here.under_way and not handover.exists(here.run_dir, handover.EXTRACTED):
+        extract(here)
+    extracted = handover.read_tasks(here.run_dir, handover.EXTRACTED)
+    history = _history(here)
+    for task in extracted:
+        if task.outcome == "ok" and task.value is not None:
+            history.setdefault((task.game_cd, task.type), {})[str(task.dt)] = task.value
+    tasks = [_judged(here, task, history) for task in extracted]
+    handover.write_tasks(here.run_dir, handover.NORMALIZED, tasks)
+    rows = handover.figures([task for task in tasks if task.outcome in ("ok", "suspect")])
+    game_metric.require(rows)
+    handover.write(here.run_dir, game_metric.CONTRACT.name, rows)
+    return rows.to_pandas()
+
+
+def _history(here: Stage) -> dict[tuple[str | None, str | None], dict[str, int]]:
+    """Return the published figures by game and metric, then by dt."""
+    table = game_metric.contract(here.warehouse.database)
+    with Warehouse.open(here.warehouse) as warehouse:
+        if warehouse.catalog.entry(table.full_name) is None:
+            return {}
+        with contextlib.closing(views(warehouse)) as connection:
+            rows = connection.execute(f"SELECT game_cd, type, dt, value FROM {table.full_name}").fetchall()
+    found: dict[tuple[str | None, str | None], dict[str, int]] = {}
+    for game_cd, type_, dt, value in rows:
+        found.setdefault((game_cd, type_), {})[dt] = value
+    return found
+
+
+def _judged(here: Stage, task: Task, history: Mapping[tuple[str | None, str | None], Mapping[str, int]]) -> Task:
+    if task.outcome != "ok" or task.value is None:
+        return task
+    assert task.game_cd is not None
+    assert task.type is not None
+    period = here.profile.pairs[task.game_cd, task.type].period
+    known = history.get((task.game_cd, task.type), {})
+    why = implausible(task.value, str(task.dt), known, period, final=bool(task.final))
+    if why is None:
+        return task
+    held = here.profile.checks.on_suspect == "hold"
+    state = f"Held; 'run_all.py release {here.run_id} {task.id}' publishes it." if held else "Published all the same."
+    return replace(task, outcome="suspect", message=f"{' '.join(task.id.split('/'))}: {why} {state}")
+
+
+def suspects(here: Stage) -> pd.DataFrame:
+    """Return the implausible figures: task, value and message, none where all are plausible."""
+    found = outcomes(here)
+    return found.loc[found["outcome"] == "suspect", ["id", "value", "message"]].reset_index(drop=True)
+
+
+# 40_write_parquet
+
+
+def publish(here: Stage, table: str = "game_metric") -> pd.DataFrame:
+    """Publish a table's rows by carry, stage, verify, move, and hand over what became of every task.
+
+    Returns:
+        One row a partition: partition string, version string, rows int64, carried int64, bytes int64, moved bool.
+
+    Raises:
+        UsageError: `table` is none that this stage writes.
+        StorageError: the stage before left no whole hand-over.
+    """
+    if table != game_metric.CONTRACT.name:
+        raise UsageError(f"table is {table!r}; this stage writes game_metric. Nothing was published.")
+    if not here.under_way and not handover.exists(here.run_dir, handover.NORMALIZED):
+        normalize(here)
+    tasks = handover.read_tasks(here.run_dir, handover.NORMALIZED)
+    holds = here.profile.checks.on_suspect == "hold"
+    held = {task.id for task in tasks if task.outcome == "suspect" and holds}
+    bring = [task for task in tasks if task.outcome in ("ok", "suspect") and task.id not in held]
+    done, ended = _published(here, bring)
+    by_id = {task.id: task for task in ended}
+    handover.write_tasks(here.run_dir, handover.published(table), [by_id.get(task.id, task) for task in tasks])
+    here.said["published"] = [one.record() for one in done if one.moved]
+    columns = {
+        "partition": "str",
+        "version": "str",
+        "rows": "int64",
+        "carried": "int64",
+        "bytes": "int64",
+        "moved": "bool",
+    }
+    return pd.DataFrame(
+        [
+            {
+                "partition": one.partition,
+                "version": one.version,
+                "rows": sum(file.rows for file in one.files),
+                "carried": one.carried,
+                "bytes": sum(file.bytes for file in one.files),
+                "moved": one.moved,
+            }
+            for one in done
+        ],
+        columns=list(columns),
+    ).astype(columns)
+
+
+def _published(here: Stage, tasks: Sequence[Task]) -> tuple[list[Published], list[Task]]:
+    """Publish the figures of `tasks`; return what became of the partitions and of the tasks, never an exception."""
+    table = game_metric.contract(here.warehouse.database)
+    notebook = f"runs/{here.run_id}/{here.attempt}/40_write_parquet.game_metric.ipynb"
+    author = Author(here.run_id, here.attempt, notebook)
+    try:
+        with Warehouse.open(here.warehouse) as warehouse:
+            done = publish_keyed(warehouse, table, _brought(tasks, table), author)
+    except TaskError as error:
+        moved = {one.partition: one for one in error.published}
+        unknown = error.reason == "publish_unknown"
+        return list(moved.values()), [
+            _landed(task, moved[f"dt={task.dt}"])
+            if f"dt={task.dt}" in moved
+            else replace(
+                task,
+                outcome="failed",
+                reason=error.reason,
+                message=error.message,
+                place=error.place,
+                published="unknown" if unknown else "no",
+            )
+            for task in tasks
+        ]
+    return list(done.values()), [_landed(task, done[f"dt={task.dt}"]) for task in tasks]
+
+
+def _landed(task: Task, partition: Published) -> Task:
+    kept = (task.game_cd, task.type) in partition.kept
+    return replace(task, outcome="ok", published="no") if kept else replace(task, published="yes")
+
+
+def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Brought]:
+    by_dt: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_dt.setdefault(str(task.dt), []).append(task)
+    schema = table.arrow_schema()
+    return {
+        f"dt={dt}": Brought(
+            pa.Table.from_pylist(
+                [{"game_cd": task.game_cd, "type": task.type, "value": task.value} for task in those], schema=schema
+            ),
+            {
+                (str(task.game_cd), str(task.type)): Group(task.ask.through, task.ask.final, task.source or "")
+                for task in those
+            },
+        )
+        for dt, those in sorted(by_dt.items())
+    }
+
+
+# 50_report
+
+
+def outcomes(here: Stage) -> pd.DataFrame:
+    """Return what became of every task so far: one row a task, the columns of `handover.TASKS`."""
+    names = (handover.OUTCOMES, handover.published("game_metric"), handover.NORMALIZED, handover.EXTRACTED)
+    for name in names:
+        if handover.exists(here.run_dir, name):
+            return handover.read(here.run_dir, name).to_pandas()
+    if not here.under_way:
+        publish(here)
+        return outcomes(here)
+    return handover.read(here.run_dir, handover.PLANNED).to_pandas()
+
+
+def game_names(here: Stage) -> dict[str, str]:
+    """Return what each game is called; its code where the profile gives no name."""
+    return {game_cd: game.name or game_cd for game_cd, game in here.profile.games.items()}
+
+
+def figures(here: Stage) -> pd.DataFrame:
+    """Return what readers see now: game_cd string, dt string, type string, value int64, all of the table."""
+    history = _history(here)
+    rows = sorted(
+        (game_cd, dt, type_, value) for (game_cd, type_), by_dt in history.items() for dt, value in by_dt.items()
+    )
+    return pd.DataFrame(rows, columns=["game_cd", "dt", "type", "value"]).astype(
+        {"game_cd": "str", "dt": "str", "type": "str", "value": "int64"}
+    )
+
+
+def latest(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the latest figure of every game and metric: a game a line, a metric a column, Int64."""
+    newest = rows.sort_values("dt").groupby(["game_cd", "type"], sort=True)["value"].last()
+    return newest.unstack("type").astype("Int64")
+
+
+def repair_command(here: Stage) -> str:
+    """Return the command that does again what failed; empty outside a run."""
+    return f"python run_all.py repair {here.run_id} --profile {here.profile.path}" if here.under_way else ""
+
+
+def receipt(here: Stage) -> dict[str, Any]:
+    """Leave what the stage says of itself as a scrap, and return its short form to be shown last.
+
+    Returns:
+        stage, tasks (how many by outcome).
+    """
+    counts = outcomes(here)["outcome"].fillna("open").value_counts().sort_index()
+    short = {"stage": here.name, "tasks": {str(name): int(count) for name, count in counts.items()}}
+    glue("receipt", {**short, **here.said})
+    return short
