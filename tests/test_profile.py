@@ -275,14 +275,16 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "unknown key in an override": (
         overridden("{wau: {colection: x}}"),
         (
-            "games.lw.override.wau has the unknown key 'colection'; keys are collection, match, date, value, period, due, "
+            "games.lw.override.wau has the unknown key 'colection'; keys are collection, match, date, value, "
+            "period, due, "
             "trailing_days, empty, ready. Did you mean 'collection'?"
         ),
     ),
     "nested key of an override": (
         overridden("{wau: {date: {field: dt, as: yyyymd}}}"),
         (
-            "games.lw.override.wau.date.as is 'yyyymd'; expected 'yyyymmdd', 'yyyymm', 'iso_date', 'date', 'epoch_s' or "
+            "games.lw.override.wau.date.as is 'yyyymd'; expected 'yyyymmdd', 'yyyymm', 'iso_date', 'date', "
+            "'epoch_s' or "
             "'epoch_ms'. Did you mean 'yyyymmdd'?"
         ),
     ),
@@ -507,7 +509,8 @@ SECRETS = {
     "uri in an unknown key": (
         PLACES + 'clusters: {a: {uri: "mongodb://user:hunter2@host", dump: d}}',
         (
-            "clusters.a has the unknown key 'uri'; keys are dump, uri_env, read_preference, max_staleness_s, max_time_ms, "
+            "clusters.a has the unknown key 'uri'; keys are dump, uri_env, read_preference, max_staleness_s, "
+            "max_time_ms, "
             "max_concurrency, retries. Did you mean 'uri_env'?"
         ),
     ),
@@ -525,7 +528,8 @@ SECRETS = {
     "metastore": (
         warehouse("uri: a, metastore: 'thrift://user:hunter2@host:9083'"),
         (
-            "warehouse.metastore is 'thrift://•••@host:9083'; a password never stands in a file: name its variable in the "
+            "warehouse.metastore is 'thrift://•••@host:9083'; a password never stands in a file: name its "
+            "variable in the "
             "options."
         ),
     ),
