@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from bigmama_nb.errors import SourceError
 from bigmama_nb.outcomes import Outcome, failed, not_ready, ok
-from bigmama_nb.periods import Ask, day_of, window
+from bigmama_nb.periods import Ask, day_of, dt_of, window
 from bigmama_nb.sources.evidence import Evidence, Newest, Question
+from bigmama_nb.sources.filters import with_day
 from bigmama_nb.sources.tallies import GRAVITY, KEPT, Problems, Single
-from bigmama_nb.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError
+from bigmama_nb.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError, shown
 
 OTHERS = "Other games are not affected"
 ONCE_THERE = f"{OTHERS}; run 'run_all.py repair latest' once it is there."
@@ -32,10 +33,10 @@ def unready(ask: Ask, question: Question, *, database: str, source: str) -> Outc
     """Return the outcome of an ask whose `ready` document is not there."""
     ready = question.metric.ready
     assert ready is not None
-    wanted = ", ".join(f"{key} = {f'{ask.through:%Y%m%d}' if at == '$dt' else at!r}" for key, at in ready.match.items())
+    wanted = _yaml(with_day(ready.match, dt_of(ask.through)))
     message = (
-        f"{task(ask)}: {ready.collection} has no document with {wanted}, so {question.metric.collection} is not yet "
-        f"loaded through {ask.through}. {ONCE_THERE}"
+        f"{task(ask)}: {ready.collection} has no document that matches {wanted}, so "
+        f"{question.metric.collection} is not yet loaded through {ask.through}. {ONCE_THERE}"
     )
     return not_ready(ask, message, place=f"{database}.{ready.collection}", source=source)
 
@@ -206,4 +207,6 @@ def _yaml(match: object) -> str:
         return "{" + ", ".join(f"{key}: {_yaml(value)}" for key, value in match.items()) + "}"
     if isinstance(match, list):
         return "[" + ", ".join(map(_yaml, match)) + "]"
+    if isinstance(match, str):
+        return match if match.isidentifier() else shown(match)
     return "null" if match is None else str(match).lower() if isinstance(match, bool) else str(match)

@@ -1,0 +1,229 @@
+"""mongodump folders: read to the end or refused, in memory that does not grow."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import bson
+import pytest
+
+from tests.sources.asking import a_profile, ask, by_task, said, write_dump
+
+MAY_1 = date(2024, 5, 1)
+COUNT = {"collection": "stats", "date": {"field": "dt", "as": "yyyymmdd"}, "value": {"count": True}, "period": "day"}
+DOCUMENTS = [{"_id": n, "dt": "20240501", "name": "x" * n} for n in range(3)]
+ENDS = [0]
+for _document in DOCUMENTS:
+    ENDS.append(ENDS[-1] + len(bson.encode(_document)))
+
+
+def profile_of(tmp_path: Path, **metric):
+    return a_profile(
+        tmp_path,
+        clusters={"c": {"dump": "dump"}},
+        games={"lw": {"cluster": "c", "database": "lw"}},
+        metrics={"m": {**COUNT, **metric}},
+    )
+
+
+def outcome(tmp_path: Path, **metric):
+    return by_task(ask(profile_of(tmp_path, **metric), MAY_1))["lw/m/20240501"]
+
+
+@pytest.mark.parametrize("cut", range(ENDS[-1]))
+def test_a_file_cut_at_any_byte_is_refused(tmp_path, cut):
+    """A file that ends within a document is refused with that document's offset; nothing of it is used.
+
+    (Cut between two documents it is a whole, shorter file: BSON files have no end mark.)
+    """
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS})
+    path = tmp_path / "dump" / "lw" / "stats.bson"
+    path.write_bytes(path.read_bytes()[:cut])
+    found = outcome(tmp_path)
+    if cut in ENDS:
+        assert said(found) == (ENDS.index(cut) or "not_ready")
+        return
+    assert said(found) == "source_corrupt"
+    broken = max(end for end in ENDS if end < cut)
+    assert f"lw/stats.bson: at byte {broken} a document begins of which {cut - broken} bytes are there" in found.message
+    assert "Nothing of the file was used; dump the collection again." in found.message
+    assert found.place == f"{path} byte {broken}"
+
+
+def test_a_compressed_file_cut_anywhere_is_refused(tmp_path):
+    """A .bson.gz that ends anywhere but at its end is refused, between two documents too."""
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS}, packed=True)
+    path = tmp_path / "dump" / "lw" / "stats.bson.gz"
+    content = path.read_bytes()
+    assert said(outcome(tmp_path)) == 3
+    for cut in range(len(content)):
+        path.write_bytes(content[:cut])
+        found = outcome(tmp_path)
+        assert said(found) == "source_corrupt", cut
+        assert "lw/stats.bson.gz: at byte" in found.message
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_flipped_bit_never_stops_the_others(tmp_path, packed):
+    """Whatever byte is wrong, the game gets one outcome, and the other game its value; gzip notices every content."""
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS}, packed=packed)
+    write_dump(tmp_path / "dump", "bns", {"stats": DOCUMENTS})
+    path = tmp_path / "dump" / "lw" / ("stats.bson.gz" if packed else "stats.bson")
+    profile = a_profile(
+        tmp_path,
+        clusters={"c": {"dump": "dump"}},
+        games={game: {"cluster": "c", "database": game} for game in ("lw", "bns")},
+        metrics={"m": COUNT},
+    )
+    content = path.read_bytes()
+    reasons = set()
+    for at in range(len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x81]) + content[at + 1 :])
+        found = by_task(ask(profile, MAY_1))
+        assert said(found["bns/m/20240501"]) == 3
+        reasons.add(said(found["lw/m/20240501"]))
+    assert "source_corrupt" in reasons
+    assert "stage_died" not in reasons
+    if packed:
+        assert reasons <= {"source_corrupt", 3}  # 3: bytes of gzip's head that say nothing
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (b"\x04\x00\x00\x00\x00", "says that it has 4 bytes"),
+        (b"\xff\xff\xff\x7f\x00", "says that it has 2147483647 bytes"),
+        (b"\xff\xff\xff\xff\x00", "says that it has -1 bytes"),
+        (b"\x06\x00\x00\x00\x01\x00", "a document is broken"),
+        (b"\x05\x00\x00\x00\x01", "a document is broken"),
+    ],
+)
+def test_a_broken_document_is_named_by_its_offset(tmp_path, broken, words):
+    """A document whose length or content cannot be is refused with the byte where it begins."""
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS})
+    path = tmp_path / "dump" / "lw" / "stats.bson"
+    content = path.read_bytes()
+    path.write_bytes(content[: ENDS[2]] + broken + content[ENDS[2] :])
+    found = outcome(tmp_path)
+    assert said(found) == "source_corrupt"
+    assert f"at byte {ENDS[2]} " in found.message
+    assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        ("nothing", ["the folder", "of cluster c is not there"]),
+        ("folder", ["has no database 'lw'; it has none."]),
+        ("other database", ["has no database 'lw'; it has lw2.", "Did you mean 'lw2'?"]),
+        ("other collection", ["has no collection 'stats' in database 'lw'; it has stat.", "Did you mean 'stat'?"]),
+    ],
+)
+def test_what_is_missing_is_named(tmp_path, make, words):
+    """A missing folder, database or collection is source_missing, and the message says what is there instead."""
+    if make != "nothing":
+        (tmp_path / "dump").mkdir()
+    if make == "other database":
+        write_dump(tmp_path / "dump", "lw2", {"stats": []})
+    if make == "other collection":
+        write_dump(tmp_path / "dump", "lw", {"stat": []})
+        (tmp_path / "dump" / "lw" / "stat.metadata.json").write_text("{}")
+    found = outcome(tmp_path)
+    assert said(found) == "source_missing"
+    for word in [*words, "run 'run_all.py repair latest'"]:
+        assert word in found.message
+
+
+def test_two_files_of_one_collection_are_refused(tmp_path):
+    """Where stats.bson and stats.bson.gz both lie there, none is taken in silence."""
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS})
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS}, packed=True)
+    found = outcome(tmp_path)
+    assert said(found) == "source_corrupt"
+    assert "both stats.bson and stats.bson.gz" in found.message
+
+
+def test_a_file_that_cannot_be_read_is_unreachable(tmp_path):
+    """An error of the disk costs its game only, and says what the system said."""
+    folder = tmp_path / "dump" / "lw"
+    folder.mkdir(parents=True)
+    # /proc/self/mem opens and fails to be read, as a disk does whose sectors are bad.
+    (folder / "stats.bson").symlink_to("/proc/self/mem")
+    found = outcome(tmp_path)
+    assert said(found) == "unreachable"
+    assert "cannot be read: Input/output error" in found.message
+
+
+def test_a_collections_name_may_need_escaping(tmp_path):
+    """mongodump writes `a/b` as a%2Fb.bson, and it is found there."""
+    write_dump(tmp_path / "dump", "lw", {"a%2Fb": DOCUMENTS})
+    assert said(outcome(tmp_path, collection="a/b")) == 3
+
+
+def test_documents_larger_than_a_piece_are_read(tmp_path):
+    """Documents of up to 16 MB, across the pieces in which a file is read, are all counted."""
+    documents = [{"dt": "20240501", "blob": b"x" * size} for size in (10, 3_000_000, 10, 15_900_000, 1_048_000, 600)]
+    write_dump(tmp_path / "dump", "lw", {"stats": documents})
+    assert said(outcome(tmp_path)) == 6
+
+
+def test_inputs_and_load_say_what_was_read(tmp_path):
+    """Each file is named once with its size and checksum, and the load counts files, documents and bytes."""
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS, "other": DOCUMENTS[:1]}, packed=True)
+    profile = a_profile(
+        tmp_path,
+        clusters={"c": {"dump": "dump"}},
+        games={"lw": {"cluster": "c", "database": "lw"}},
+        metrics={"m": COUNT, "n": {**COUNT, "period": "month"}, "o": {**COUNT, "collection": "other"}},
+    )
+    extraction = ask(profile, MAY_1)
+    content = {
+        str(path): path.read_bytes() for path in (tmp_path / "dump" / "lw" / f"{n}.bson.gz" for n in ("other", "stats"))
+    }
+    assert [(path, len(one), hashlib.sha256(one).hexdigest()) for path, one in content.items()] == [
+        (found.path, found.size, found.sha256) for found in extraction.inputs
+    ]
+    (load,) = extraction.load
+    assert ("c", 2, 4, sum(map(len, content.values()))) == (load.cluster, load.queries, load.documents, load.bytes)
+
+
+PEAK = """
+import resource, sys
+from datetime import date
+from pathlib import Path
+from tests.sources.asking import ask
+from bigmama_nb import profile
+found = ask(profile.read(sys.argv[1]), date(2024, 5, 1)).outcomes
+print(found[0].value, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_memory_does_not_grow_with_the_file(tmp_path, packed):
+    """A file sixteen times as long costs no more memory than the short one (to 4 MB), and all of it is counted."""
+    profile = profile_of(tmp_path)
+    (tmp_path / "dump" / "lw").mkdir(parents=True)
+    piece = b"".join(bson.encode({"_id": n, "dt": "20240501", "name": "x" * 50}) for n in range(40_000))
+    peaks = []
+    for times in (1, 16):
+        name = "stats.bson.gz" if packed else "stats.bson"
+        with (gzip.open if packed else open)(tmp_path / "dump" / "lw" / name, "wb") as file:
+            for _ in range(times):
+                file.write(piece)
+        ran = subprocess.run(
+            [sys.executable, "-c", PEAK, profile.path],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        counted, peak = map(int, ran.stdout.split())
+        assert counted == 40_000 * times
+        peaks.append(peak)
+    assert peaks[1] - peaks[0] < 4, peaks
