@@ -7,8 +7,9 @@ Source of the rules: publishing.md, "Who wrote what".
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -168,15 +169,34 @@ def read_record(storage: Storage, location: str) -> Record:
     return Record.from_json(storage.read(place), place=place)
 
 
-def records(warehouse: Warehouse, pointers: Collection[Pointer]) -> dict[str, Record]:
+def records(warehouse: Warehouse, table: str, pointers: Collection[Pointer]) -> dict[str, Record]:
     """Return by partition the records behind `pointers`; a partition that others made (no run in it) has none."""
+
+    def read(pointer: Pointer) -> Record:
+        with in_context(table, pointer.partition):
+            return read_record(warehouse.storage, pointer.location)
+
     ours = [pointer for pointer in pointers if pointer.run is not None]
-    # A thread costs more than a local read and saves a round trip to a cluster.
+    # A thread costs more than a local read, and saves a round trip to a cluster.
     if warehouse.storage.scheme == "file" or len(ours) < 2:
-        return {pointer.partition: read_record(warehouse.storage, pointer.location) for pointer in ours}
+        return {pointer.partition: read(pointer) for pointer in ours}
     with ThreadPoolExecutor(16) as pool:
-        found = pool.map(lambda pointer: read_record(warehouse.storage, pointer.location), ours)
-        return {pointer.partition: record for pointer, record in zip(ours, found, strict=True)}
+        return {pointer.partition: record for pointer, record in zip(ours, pool.map(read, ours), strict=True)}
+
+
+@contextlib.contextmanager
+def in_context(table: str, partition: str) -> Iterator[None]:
+    """Say of a StorageError in the block which partition it concerns, and what state is left."""
+    try:
+        yield
+    except StorageError as error:
+        if error.message.startswith(table):
+            raise
+        raise StorageError(
+            f"{table} {partition}: {error.message}. Readers see what stood before; nothing was moved. "
+            "Mend that, then 'run_all.py repair latest'.",
+            place=error.place,
+        ) from error
 
 
 def lineage(
@@ -192,7 +212,7 @@ def lineage(
         CatalogError, StorageError: the warehouse cannot be read.
     """
     pointers = warehouse.catalog.current(table, partitions)
-    found = records(warehouse, pointers.values())
+    found = records(warehouse, table, pointers.values())
     return {name: dict(found[name].groups) if name in found else {} for name in pointers}
 
 

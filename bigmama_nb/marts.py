@@ -231,7 +231,7 @@ def _counted_further(
     newer = set()
     for one in staged:
         if one.place in current:
-            record = records(warehouse, [current[one.place]]).get(one.part.partition)
+            record = records(warehouse, one.part.table.full_name, [current[one.place]]).get(one.part.partition)
             if record and any(origin.through > one.part.through for origin in record.groups.values()):
                 newer.add(one.place)
     return newer

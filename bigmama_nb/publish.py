@@ -94,7 +94,7 @@ def _publish_locked(
         with warehouse.catalog.lock(table.full_name, holder(author), warehouse.settings.lock_wait_s) as lock:
             warehouse.at("locked")
             current = warehouse.catalog.current(table.full_name, partitions)
-            before = records(warehouse, current.values())
+            before = records(warehouse, table.full_name, current.values())
             merged = {
                 partition: build(partition, current.get(partition), before.get(partition)) for partition in partitions
             }

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bigmama_nb.catalogs import Entry, Pointer, data_files
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
-from bigmama_nb.lineage import Key, Origin, lineage
-from bigmama_nb.versions import in_context
+from bigmama_nb.lineage import Key, Origin, in_context, lineage
 from bigmama_nb.warehouses import Settings, Warehouse
 
 if TYPE_CHECKING:
@@ -56,7 +55,8 @@ def views(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     connection.execute(f"CREATE TABLE {READER}.files (file VARCHAR, of_table VARCHAR, of_partition VARCHAR)")
     entries = warehouse.catalog.tables()
     for entry in entries:
-        _create_view(connection, warehouse, entry)
+        with _reading(warehouse):
+            _create_view(connection, warehouse, entry)
     databases = sorted({entry.database for entry in entries})
     if databases:
         path = ",".join(_identifier(name) for name in databases)
@@ -75,13 +75,9 @@ def sql(warehouse: Warehouse, query: str) -> tuple[list[str], list[list[Any]]]:
 
     with contextlib.closing(views(warehouse)) as connection:
         try:
-            answer = connection.execute(query)
-            return [column[0] for column in answer.description or []], [list(row) for row in answer.fetchall()]
-        except duckdb.IOException as error:
-            raise StorageError(
-                f"{warehouse.settings.uri}: a current file cannot be read: {error}. Nothing was changed.",
-                place=warehouse.settings.uri,
-            ) from error
+            with _reading(warehouse):
+                answer = connection.execute(query)
+                return [column[0] for column in answer.description or []], [list(row) for row in answer.fetchall()]
         except duckdb.Error as error:
             names = ", ".join(entry.full_name for entry in warehouse.catalog.tables()) or "none yet"
             raise UsageError(f"the query failed: {error}. Tables of {warehouse.settings.uri}: {names}.") from error
@@ -145,6 +141,21 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
             place=str(folder),
         ) from error
     return written
+
+
+@contextlib.contextmanager
+def _reading(warehouse: Warehouse) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        what = str(error).split("\n\n")[0]
+        raise StorageError(
+            f"{warehouse.settings.uri}: a current file cannot be read: {what}. Nothing was changed. "
+            "'run_all.py rollback' moves the partition to a whole version.",
+            place=warehouse.settings.uri,
+        ) from error
 
 
 def _create_view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, entry: Entry) -> None:

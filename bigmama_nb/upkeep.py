@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
-from bigmama_nb.lineage import NAME, Author, Record, read_record, records
+from bigmama_nb.lineage import NAME, Author, Record, in_context, read_record, records
 from bigmama_nb.moving import Published, holder, move, published, standing
 from bigmama_nb.storage import join
-from bigmama_nb.versions import RUNS, Version, checksum, in_context, require_whole
+from bigmama_nb.versions import RUNS, Version, checksum, require_whole
 from bigmama_nb.warehouses import Warehouse
 
 
@@ -110,7 +110,7 @@ def release(warehouse: Warehouse, held: Sequence[Published], author: Author) -> 
         current = standing(warehouse, tables)
         for target in targets:
             pointer = current.get((target.record.table, target.record.partition))
-            stands = {} if pointer is None else records(warehouse, [pointer])
+            stands = {} if pointer is None else records(warehouse, target.record.table, [pointer])
             _refuse_step_back(target, stands.get(target.record.partition))
         move(warehouse, targets, current, locks, keep=True)
     return [published(warehouse, target, moved=True) for target in targets]

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from bigmama_nb.catalogs import Entry, Pointer, data_files
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import ContractError, StorageError
-from bigmama_nb.lineage import NAME, Author, DataFile, Key, Origin, Record
+from bigmama_nb.lineage import NAME, Author, DataFile, Key, Origin, Record, in_context
 from bigmama_nb.storage import Storage, join, name_of
 from bigmama_nb.warehouses import Warehouse
 
@@ -266,6 +266,15 @@ def _require_footer(footer: pq.ParquetFile, table: Table, location: str, timesta
             field = table.arrow_schema().field(name)
             schema = schema.set(n, field.with_nullable(schema.field(n).nullable))
     table.require(schema, place=location)
+    for n, column in enumerate(table.file_columns):
+        groups = (footer.metadata.row_group(group).column(n) for group in range(footer.metadata.num_row_groups))
+        nulls = sum(group.statistics.null_count or 0 for group in groups if group.statistics is not None)
+        if nulls and not column.nullable:
+            raise ContractError(
+                f"{table.full_name}: {location}: column {column.name!r} has {nulls} nulls, expected none. "
+                "Nothing was published.",
+                place=location,
+            )
     meant = timestamp.upper()
     for column in table.file_columns:
         if column.type == "timestamp" and types[column.name] != meant:
@@ -274,21 +283,6 @@ def _require_footer(footer: pq.ParquetFile, table: Table, location: str, timesta
                 f"{meant} (warehouse.timestamp). Nothing was published.",
                 place=location,
             )
-
-
-@contextlib.contextmanager
-def in_context(table: str, partition: str) -> Iterator[None]:
-    """Say of a StorageError in the block which partition it concerns, and what state is left."""
-    try:
-        yield
-    except StorageError as error:
-        if error.message.startswith(table):
-            raise
-        raise StorageError(
-            f"{table} {partition}: {error.message}. Readers see what stood before; nothing was moved. "
-            "Mend that, then 'run_all.py repair latest'.",
-            place=error.place,
-        ) from error
 
 
 @contextlib.contextmanager

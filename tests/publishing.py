@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import resource
 import sqlite3
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +19,9 @@ import pyarrow.parquet as pq
 
 from bigmama_nb.contract import Column, Table
 from bigmama_nb.publish import Author, Brought, Group
+from tests.services import require
+
+REPO = Path(__file__).resolve().parent.parent
 
 METRIC = Table(
     database="bigmama",
@@ -73,6 +80,19 @@ def brought(values: Mapping[str, int], *, through: date = date(2024, 5, 1), sour
     return Brought(rows, {key: Group(through, False, source) for key in keys})
 
 
+def plays(n: int, *, value: int = 0) -> pa.Table:
+    """Return `n` plays, all of them of `value`."""
+    seen = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    return pa.table(
+        {
+            "post_id": pa.array([f"1-{i:05d}" for i in range(n)], pa.string()),
+            "seen_dt": pa.array([seen] * n, pa.timestamp("us", tz="UTC")),
+            "play_seconds": pa.array([1.5] * n, pa.float64()),
+            "n": pa.array([value] * n, pa.int32()),
+        }
+    )
+
+
 def author(n: int, attempt: int = 1) -> Author:
     """Return the author of the `n`th run."""
     return Author(f"20240502T020304Z-{n:06x}", attempt, "40_write_parquet.game_metric.ipynb")
@@ -82,16 +102,12 @@ def current_folder(root: Path, table: str, partition: str) -> Path | None:
     """Return the folder that the SQLite catalog points at, asked without the package."""
     if not (root / "catalog.db").exists():
         return None
-    connection = sqlite3.connect(root / "catalog.db")
-    try:
+    with contextlib.closing(sqlite3.connect(root / "catalog.db")) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'partitions'").fetchone():
+            return None
         row = connection.execute(
             'SELECT location FROM partitions WHERE full_name = ? AND "partition" = ?', (table, partition)
         ).fetchone()
-    except sqlite3.OperationalError as error:
-        assert "no such table" in str(error)
-        row = None
-    finally:
-        connection.close()
     return None if row is None else root / row[0]
 
 
@@ -115,3 +131,47 @@ def lineage_in(root: Path, partition: str, table: str = "bigmama.game_metric") -
     assert folder is not None
     groups = json.loads((folder / "_lineage.json").read_text())["groups"]
     return {"/".join(group["key"]): group for group in groups}
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, kibibytes: int) -> Iterator[Path]:
+    """Mount a file system of that size on `folder`; who may not mount gets no file larger than that."""
+    mounted = _mount("-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(folder))
+    if mounted:
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    else:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes * 1024, limits[1]))
+        try:
+            yield folder
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+FULL = "No space left on device|File too large|database or disk is full"
+"""What a system says of a full disk."""
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Make `folder` read-only, for root by a mount: permissions do not bind root."""
+    if os.geteuid():
+        folder.chmod(0o555)
+        try:
+            yield
+        finally:
+            folder.chmod(0o755)
+        return
+    require("a read-only mount", _mount("--bind", str(folder), str(folder)), "root may not mount here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _mount(*arguments: str) -> bool:
+    return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
