@@ -27,7 +27,7 @@ from bigmama_nb.extract import extract as extract_all
 from bigmama_nb.handover import Task
 from bigmama_nb.lineage import Author, Group
 from bigmama_nb.plausible import implausible
-from bigmama_nb.profile import Profile, load
+from bigmama_nb.profile import ROOT, Profile, load
 from bigmama_nb.profile import Warehouse as Settings
 from bigmama_nb.publish import Brought, Published, publish_keyed
 from bigmama_nb.reading import views
@@ -41,7 +41,7 @@ from bigmama_nb.warehouses import Warehouse
 ATTEMPT = "BIGMAMA_ATTEMPT"
 
 
-@dataclass
+@dataclass(repr=False)
 class Stage:
     """Where a notebook works: its profile, its folder, the warehouse it publishes to; `said` is for its receipt."""
 
@@ -56,17 +56,23 @@ class Stage:
     under_way: bool
     said: dict[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self._facts().items())
+
     def _repr_html_(self) -> str:
-        rows = {
+        rows = self._facts()
+        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        return f"<table>{cells}</table>"
+
+    def _facts(self) -> dict[str, str]:
+        return {
             "profile": self.profile.path.name,
             "run": f"{self.run_id}, attempt {self.attempt}" if self.under_way else "none: this is a scratch copy",
             "days": " … ".join(filter(None, (self.wish.date_from, self.wish.date_to))) or "as the profile says",
             "games": ", ".join(self.wish.games) or "all",
             "metrics": ", ".join(self.wish.metrics) or "all",
-            "publishes to": self.warehouse.uri,
+            "publishes to": _shown(self.warehouse.uri),
         }
-        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
-        return f"<table>{cells}</table>"
 
 
 def begin(
@@ -121,6 +127,11 @@ def attempt_name(run_dir: Path) -> str | None:
     return None
 
 
+def _shown(path: str) -> str:
+    """Return a path as outputs and records name it: from the project's folder, where it lies in it."""
+    return path.removeprefix(f"{ROOT}{os.sep}")
+
+
 def scratch_folder(profile: Profile, run_id: str) -> Path:
     """Return the folder of a run's scratch work."""
     return Path(profile.archive.uri) / "scratch" / run_id
@@ -155,7 +166,7 @@ def extract(here: Stage) -> pd.DataFrame:
     tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
     handover.write_tasks(here.run_dir, handover.EXTRACTED, tasks)
     here.said["load"] = [asdict(one) for one in extraction.load]
-    here.said["inputs"] = [asdict(one) for one in extraction.inputs]
+    here.said["inputs"] = [{**asdict(one), "path": _shown(one.path)} for one in extraction.inputs]
     return outcomes(here)
 
 
@@ -359,10 +370,20 @@ def figures(here: Stage) -> pd.DataFrame:
     )
 
 
-def latest(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the latest figure of every game and metric: a game a line, a metric a column, Int64."""
-    newest = rows.sort_values("dt").groupby(["game_cd", "type"], sort=True)["value"].last()
-    return newest.unstack("type").astype("Int64")
+def latest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return the latest figure of every game and metric as text: a game a line, a metric a column.
+
+    The dt stands behind a figure that is older than the metric's newest.
+    """
+    last = rows.sort_values("dt").groupby(["game_cd", "type"], as_index=False).last()
+    newest = last.groupby("type")["dt"].transform("max")
+    older = ("  (" + last["dt"] + ")").where(last["dt"] < newest, "")
+    shown = last.assign(
+        game=last["game_cd"].map(lambda code: names.get(code, code)),
+        type=last["type"] + " " + newest,
+        value=last["value"].map("{:,}".format) + older,
+    )
+    return shown.pivot(index="game", columns="type", values="value").fillna("").rename_axis(columns=None)
 
 
 def repair_command(here: Stage) -> str:
@@ -378,5 +399,6 @@ def receipt(here: Stage) -> dict[str, Any]:
     """
     counts = outcomes(here)["outcome"].fillna("open").value_counts().sort_index()
     short = {"stage": here.name, "tasks": {str(name): int(count) for name, count in counts.items()}}
-    glue("receipt", {**short, **here.said})
+    # Outside a run nobody records files and versions, and the committed notebooks stay free of what varies.
+    glue("receipt", {**short, **here.said} if here.under_way else short)
     return short

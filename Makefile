@@ -1,0 +1,60 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
+# Some images export this; without compiled files every kernel compiles everything again.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run test test-long lab notebooks lint bench lock clean
+
+run: $(VENV)/installed  ## install, then publish the sample and show its report
+	$(BIN)/python run_all.py run
+	@$(BIN)/jupyter nbconvert --log-level ERROR --no-input --to html --output-dir out --output report \
+		"$$(ls -d out/archive/runs/*/*/50_report.ipynb | tail -n 1)"
+	@echo "The report to look at: out/report.html. To work with it: make lab"
+
+test: $(VENV)/installed-dev  ## install what the tests need, then run them
+	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
+	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval.cfg notebooks
+
+test-long: $(VENV)/installed-dev  ## more seeds, longer races
+	$(BIN)/pytest -n 2 --dist loadfile -m long
+
+lab: $(VENV)/installed  ## open the notebooks
+	$(BIN)/jupyter lab notebooks
+
+notebooks: $(VENV)/installed-dev  ## execute the notebooks on the sample and keep their outputs
+	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+lint: $(VENV)/installed-dev  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev  ## measure against peers, in one run
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/uv  ## pin every version anew
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --all-extras pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url -c requirements-dev.txt pyproject.toml -o requirements.txt
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) out
+
+$(VENV)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	touch $@
+
+$(VENV)/installed: $(VENV)/uv requirements.txt
+	$(UV) -r requirements.txt
+	$(UV) --no-deps --editable .
+	$(BIN)/python -m compileall -q bigmama_nb
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(UV) -r requirements-dev.txt
+	touch $@
