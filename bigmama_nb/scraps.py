@@ -68,7 +68,7 @@ def _plain(data: Any, place: str) -> Any:
     if isinstance(data, Mapping):
         for key in data:
             if not isinstance(key, str):
-                raise TypeError(f"scrap {place} has the key {key!r}, a {type(key).__name__}; expected str")
+                raise TypeError(f"scrap {place} has the key {key!r} ({type(key).__name__}); expected str")
         return {key: _plain(value, f"{place}.{key}") for key, value in data.items()}
     if isinstance(data, Sequence) and not isinstance(data, bytes | bytearray):
         return [_plain(value, f"{place}[{at}]") for at, value in enumerate(data)]

@@ -10,13 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
-import signal
-import site
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -27,16 +20,14 @@ from typing import Any, Protocol
 
 import nbformat
 import papermill
-from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
-import bigmama_nb
 from bigmama_nb import scraps
 from bigmama_nb.errors import StorageError
+from bigmama_nb.runs.kernels import Kernel
 from bigmama_nb.runs.notebook_parameters import check_parameters
 from bigmama_nb.runs.seal import INJECTED, STREAM_LIMIT, About, CellOutcome, Outcome, Truth, one_line, seal, write
 from bigmama_nb.runs.secrets import Redactor
@@ -48,17 +39,13 @@ STARTS = 3
 START_TIMEOUT_S = 60
 TICK_S = 0.1
 """How often a running stage looks at the clock and at the wish to stop."""
+GOING_DOWN_S = 5
 OUTPUTS_TIMEOUT_S = 60
 """How long a finished cell's outputs may take to arrive; nbclient's 4 s are too short for 20 MB."""
 DISPLAY_LIMIT = 8_000_000
 """Characters of displays (tables, pictures in base64) that are kept of one cell."""
 _ERROR_LIMIT = 100_000
 _MARGIN = 65_536
-_LAST_WORDS = 4_000
-_SOCKET_PATH_LIMIT = 80
-
-OOM_COUNTER = Path("/proc/vmstat")
-"""Counts, as `oom_kill`, how often the system has killed a process because memory ran out, containers' limits too."""
 
 _ENGINE = "bigmama"
 _registering = threading.Lock()
@@ -105,7 +92,7 @@ def execute(
     """Execute a notebook and write it, sealed, to `output`.
 
     The kernel runs this process's Python and package, in the notebook's folder, with this process's environment; it
-    dies with this process, however that ends. While it runs, `output` is rewritten after each cell (outcome `running`).
+    dies with this process, however that ends. While it runs, `output` is rewritten at each cell (outcome `running`).
 
     Args:
         notebook: with a cell tagged `parameters`.
@@ -177,20 +164,23 @@ class _Stage:
 
     def forget(self) -> None:
         """Begin anew: no cell has run."""
-        self.notebook: Any = _read(self.source)
+        self.notebook: Any = nbformat.read(self.source, as_version=4)
         self.cells: dict[str, CellOutcome] = {}
         self.dropped: dict[str, int] = {}
         self.error: str | None = None
         self.raised: BaseException | None = None
-        self.process: subprocess.Popen[bytes] | None = None
+        self.kernel: Kernel | None = None
         self.client: Any = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.last_words = ""
-        self.launched = False
-        self.oom_kills = _oom_kills()
+
+    @property
+    def launched(self) -> bool:
+        """Whether a kernel's process was started."""
+        return self.kernel is not None and self.kernel.launched
 
     @property
     def cells_began(self) -> bool:
+        """Whether any work was done."""
         return bool(self.cells)
 
     @property
@@ -204,8 +194,8 @@ class _Stage:
 
     def kill(self) -> None:
         """Kill the kernel and what it started, and let its client know at once."""
-        if self.process is not None:
-            _kill_group(self.process)
+        if self.kernel is not None and self.kernel.process is not None:
+            self.kernel.kill()
             pending = getattr(self.client, "task_poll_for_reply", None)
             if self.loop is not None and pending is not None and not self.loop.is_closed():
                 with contextlib.suppress(RuntimeError):  # closed since
@@ -215,12 +205,12 @@ class _Stage:
 
     def cell_begins(self, cell: Any, cell_index: int) -> None:
         self.cells[cell.id] = "running"
+        self.snapshot()
 
     def cell_ended(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
         content = execute_reply["content"]
         if content["status"] == "ok" or "raises-exception" in cell.metadata.get("tags", ()):
             self.cells[cell.id] = "ok"
-            self.snapshot()
         else:
             self.cells[cell.id] = "failed"
             name, value = content.get("ename", "Error"), content.get("evalue", "")
@@ -256,9 +246,9 @@ def _watch(stage: _Stage, deadline: float, stop: StopLike) -> None:
 
 
 def _work(stage: _Stage) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="stage-"))
     stage.loop = ensure_event_loop()
     try:
+        stage.kernel = Kernel(stage.env)
         papermill.execute_notebook(
             stage.notebook,
             None,  # sealed and written by us
@@ -270,35 +260,14 @@ def _work(stage: _Stage) -> None:
             request_save_on_cell_execute=False,
             autosave_cell_every=0,
             stage=stage,
-            folder=folder,
         )
     except BaseException as error:
         stage.raised = error
     finally:
-        _end_kernel(stage, folder)
+        if stage.kernel is not None:
+            # A kernel that is going down is given the time to show by what.
+            stage.kernel.end(GOING_DOWN_S if isinstance(stage.raised, Exception) else 0)
         _close(stage.loop)
-
-
-def _end_kernel(stage: _Stage, folder: Path) -> None:
-    process = stage.process
-    if process is not None:
-        # A kernel that is dying is given the time to say by what.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5 if isinstance(stage.raised, Exception) else 0)
-        _kill_group(process)
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-        with contextlib.suppress(OSError):
-            stage.last_words = (folder / "stderr").read_bytes()[-_LAST_WORDS:].decode("utf-8", "replace")
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # A kernel leads a session of its own, so that this takes the processes it started with it.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
@@ -315,7 +284,6 @@ def _judge(stage: _Stage, timeout_s: float, stop_signal: str | None) -> Truth:
     """Say what became of a stage, from what its cells answered and how its process ended."""
     outcome: Outcome
     error, signal_name = stage.error, None
-    status = stage.process.returncode if stage.process is not None else None
     at = next((cell for cell, became in stage.cells.items() if became in ("running", "failed")), None)
     if not stage.unfinished and stage.cells_began:
         outcome = "ok"
@@ -331,7 +299,8 @@ def _judge(stage: _Stage, timeout_s: float, stop_signal: str | None) -> Truth:
     elif stage.raised is None:
         outcome = "ok"
     elif isinstance(stage.raised, DeadKernelError):
-        outcome, error, signal_name = _death(stage, status)
+        signal_name = stage.kernel.signal if stage.kernel else None
+        outcome, error = ("killed" if signal_name else "failed"), stage.kernel.death if stage.kernel else None
     else:
         outcome, error = "failed", f"{type(stage.raised).__name__}: {stage.raised}"
     cells = dict(stage.cells)
@@ -345,80 +314,17 @@ def _judge(stage: _Stage, timeout_s: float, stop_signal: str | None) -> Truth:
         error=one_line(error) if error is not None else None,
         signal=signal_name,
         cells=cells,
-        last_words=stage.last_words,
+        last_words=stage.kernel.last_words if stage.kernel else "",
         dropped=stage.dropped,
     )
 
 
-def _death(stage: _Stage, status: int | None) -> tuple[Outcome, str, str | None]:
-    if status is not None and status < 0:
-        try:
-            name = signal.Signals(-status).name
-        except ValueError:
-            name = f"signal {-status}"
-        kills = _oom_kills()
-        if status == -signal.SIGKILL and kills is not None and stage.oom_kills is not None and kills > stage.oom_kills:
-            return "killed", f"out of memory: the system killed the kernel ({name})", name
-        return "killed", f"the kernel was killed by {name}", name
-    return "failed", f"the kernel ended by itself with status {status}", None
-
-
 def _why_not_started(stage: _Stage) -> str:
-    words = stage.last_words.strip().splitlines()
-    said = f"; it said: {words[-1]}" if words else ""
-    if stage.launched:
+    if stage.kernel is not None and stage.launched:
+        words = stage.kernel.last_words.strip().splitlines()
+        said = f"; it said: {words[-1]}" if words else ""
         return f"the kernel did not come up in {STARTS} attempts ({stage.raised}){said}"
     return f"{type(stage.raised).__name__}: {stage.raised}" if stage.raised else "no cell ran"
-
-
-def _oom_kills() -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        for line in OOM_COUNTER.read_text().splitlines():
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-    return None
-
-
-def _read(path: Path) -> Any:
-    return nbformat.read(path, as_version=4)
-
-
-class _OwnPython(KernelSpecManager):
-    """Whatever kernelspecs there are under the name: a stage runs this Python and this package."""
-
-    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        argv = [sys.executable, "-P", "-m", "bigmama_nb.runs.kernel", "-f", "{connection_file}"]
-        return KernelSpec(argv=argv, display_name="Python 3", language="python", resource_dir="")
-
-
-class _Manager(AsyncKernelManager):
-    stage: _Stage
-    folder: Path
-
-    async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]
-        with open(self.folder / "stderr", "wb") as said:
-            # Not our own: what C code prints would land among the run's lines, or in its --json.
-            kwargs |= {"env": _environment(self.stage.env, self.folder), "stdout": said, "stderr": said}
-            self.stage.launched = True
-            await super().start_kernel(**kwargs)
-        assert self.provisioner is not None
-        self.stage.process = self.provisioner.process  # type: ignore[attr-defined]
-
-
-def _environment(more: Mapping[str, str], folder: Path) -> dict[str, str]:
-    env = {**os.environ, **more}
-    # Some images set it; then every kernel would compile every module again.
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    # ipykernel behaves otherwise when it sees it.
-    env.pop("PYTEST_CURRENT_TEST", None)
-    # Start-up files and settings of whoever runs this, and a home that cannot be written to, change nothing.
-    env["IPYTHONDIR"] = str(folder / "ipython")
-    env["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
-    root = str(Path(bigmama_nb.__file__).resolve().parent.parent)
-    if root not in site.getsitepackages():
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, (root, env.get("PYTHONPATH"))))
-    return env
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
@@ -458,27 +364,18 @@ class _Client(PapermillNotebookClient):  # type: ignore[misc]
 
 class _Engine(NBClientEngine):  # type: ignore[misc]
     @classmethod
-    def execute_managed_notebook(
-        cls, nb_man: Any, kernel_name: str, *, stage: _Stage, folder: Path, **kwargs: Any
-    ) -> None:
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, stage: _Stage, **kwargs: Any) -> None:
+        assert stage.kernel is not None
         notebook = stage.notebook = nb_man.nb
         notebook.metadata.papermill |= {"input_path": str(stage.source), "output_path": str(stage.output)}
         for cell in notebook.cells:
             if INJECTED in cell.metadata.get("tags", ()):
                 cell["id"] = INJECTED
         stage.snapshot()
-        transport = "ipc" if len(str(folder)) <= _SOCKET_PATH_LIMIT else "tcp"
-        manager = _Manager(
-            kernel_name=kernel_name,
-            kernel_spec_manager=_OwnPython(),
-            transport=transport,
-            connection_file=str(folder / "kernel.json"),
-        )
-        manager.stage, manager.folder = stage, folder
         stage.client = _Client(
             nb_man,
             stage,
-            km=manager,
+            km=stage.kernel.manager(),
             kernel_name=kernel_name,
             startup_timeout=START_TIMEOUT_S,
             iopub_timeout=OUTPUTS_TIMEOUT_S,

@@ -1,4 +1,4 @@
-"""Starts the kernel of one stage: `python -P -m bigmama_nb.runs.kernel -f connection.json`.
+"""Starts the kernel of one stage: `python -m bigmama_nb.runs.kernel -f connection.json`.
 
 ipykernel's own watch over its parent is a Python thread: it never gets its turn while a cell is inside a C call that
 holds the interpreter's lock, and it does not watch at all where the run is process 1, as in a container.
@@ -33,6 +33,10 @@ def die_first_of_all() -> None:
 
 
 if __name__ == "__main__":
+    # As ipykernel_launcher does: a file json.py beside the notebook must not be taken for the library's while the
+    # kernel comes up. IPython puts the folder back.
+    if sys.path[0] in ("", os.getcwd()):
+        del sys.path[0]
     die_with_parent()
     die_first_of_all()
     from ipykernel.kernelapp import launch_new_instance

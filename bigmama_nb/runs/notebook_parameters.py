@@ -7,7 +7,6 @@ papermill only logs an unknown parameter, enforces no type, and its own inspecti
 from __future__ import annotations
 
 import ast
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,9 +110,7 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
         elif not known[name].takes(value):
             shown, _ = Redactor().text(repr(value))
             shown = shown if len(shown) <= 60 else shown[:59] + "…"
-            problems.append(
-                f"parameter {name!r} is {shown}, a {type(value).__name__}; expected {known[name].expected}."
-            )
+            problems.append(f"parameter {name!r} is {shown} ({type(value).__name__}); expected {known[name].expected}.")
     if problems:
         raise UsageError("\n".join(f"{notebook.name}: {problem} Nothing was run." for problem in problems))
 
@@ -180,7 +177,7 @@ def _not_json(value: object) -> str | None:
     if isinstance(value, list):
         return next((odd for item in value if (odd := _not_json(item)) is not None), None)
     if isinstance(value, dict):
-        if odd_key := next((key for key in value if not isinstance(key, str)), None):
-            return f"the key {json.dumps(odd_key, default=str)}, a {type(odd_key).__name__}"
+        for odd_key in (key for key in value if not isinstance(key, str)):
+            return f"the key {odd_key!r} ({type(odd_key).__name__})"
         return next((odd for item in value.values() if (odd := _not_json(item)) is not None), None)
     return f"a {type(value).__name__}"

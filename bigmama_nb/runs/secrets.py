@@ -234,6 +234,9 @@ def _character(character: str) -> str:
     ]
     if ord(character) < 256:
         ways.append(rf"\\+x{_hex(f'{ord(character):02x}')}")
+    if not character.isascii():
+        encoded = character.encode("utf-8", "surrogatepass")
+        ways.append("".join(rf"\\+x{_hex(f'{byte:02x}')}" for byte in encoded))
     if (escaped := html.escape(character)) != character:
         ways.append(re.escape(escaped))
     if character in "\n\r\t":
