@@ -36,7 +36,9 @@ def bell(tmp_path: Path) -> Iterator[Bell]:
 
 def runner(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.runs.runner", str(folder)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A run that is killed leaves its kernel's folder behind: here, not in the machine's.
+    env = {**os.environ, "TMPDIR": str(folder)}
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_a_notebook_that_runs_through_is_ok(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
