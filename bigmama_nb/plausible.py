@@ -9,8 +9,8 @@ unit, and a warning that is wrong every other week is soon read by nobody.
   (1.4826 × the median absolute deviation, of logarithms: figures grow and fall by shares). Medians, so that an
   implausible figure that was published does not make the next one plausible.
 - Numbers below 30 count as 30: so few people or orders double and halve by chance.
-- Zero or less is implausible where the median is 30 or more and not a quarter of the figures before were so:
-  a Poisson number with mean 30 is zero once in 10¹³ times.
+- Zero or less is implausible where the median is 30 or more: a Poisson number with mean 30 is zero once in 10¹³ times.
+- What a quarter of its like were, or went beyond, is plausible, whatever the median: a shop may open every other week.
 - A period that is not over is judged upwards only: on the 2nd a month's sum is small.
 """
 
@@ -55,8 +55,11 @@ def implausible(
     deviation = 1.4826 * median(abs(log - median(logs)) for log in logs)
     margin = max(math.log(FACTOR), DEVIATIONS * deviation)
     distance = math.log(max(value, SMALL)) - median(logs)
-    emptied = value <= 0 and middle >= SMALL and 4 * sum(figure <= 0 for figure in like) < len(like)
-    if not (distance > margin or (final and (distance < -margin or emptied))):
+    too_high = distance > margin and 4 * sum(figure >= value for figure in like) < len(like)
+    too_low = (distance < -margin or (value <= 0 and middle >= SMALL)) and (
+        4 * sum(figure <= max(value, 0) for figure in like) < len(like)
+    )
+    if not (too_high or (final and too_low)):
         return None
     low, high = math.exp(median(logs) - margin), math.exp(median(logs) + margin)
     expected = f"{low if low > SMALL else 1:,.0f} to {high:,.0f}" if final else f"at most {high:,.0f}"

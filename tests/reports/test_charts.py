@@ -1,0 +1,259 @@
+"""The pictures: deterministic, legible at every size, and drawn from any text without a warning."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Collection
+from datetime import date, timedelta
+from pathlib import Path
+
+import matplotlib.colors
+import matplotlib.image
+import pandas as pd
+import pytest
+from matplotlib.patches import Rectangle
+
+from bigmama_nb.reports import Chart, canvas, metric_history, outcome_grid
+from bigmama_nb.reports.canvas import OUTCOME_COLOURS
+
+DAYS = [f"{date(2024, 2, 2) + timedelta(days=n):%Y%m%d}" for n in range(90)]
+
+
+def grid(
+    games: int, days: list[str], metrics: list[str], ill: dict[tuple[str, str, str], str] | None = None
+) -> pd.DataFrame:
+    rows = []
+    for number in range(games):
+        for metric in metrics:
+            for dt in days:
+                outcome = (ill or {}).get((f"g{number:03d}", metric, dt), "ok")
+                rows.append((f"g{number:03d}", metric, dt, outcome, None, None, "yes" if outcome == "ok" else "no"))
+    return pd.DataFrame(rows, columns=["game_cd", "type", "dt", "outcome", "reason", "message", "published"])
+
+
+def figures(games: int, days: list[str], type_: str = "wau", *, without: Collection[str] = ()) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            (f"g{number:03d}", type_, dt, 100_000 * (number + 1) + 137 * place)
+            for number in range(games)
+            for place, dt in enumerate(days)
+            if dt not in without
+        ],
+        columns=["game_cd", "type", "dt", "value"],
+    )
+
+
+def texts(chart: Chart) -> list[str]:
+    return [text.get_text() for axes in chart.axes for text in axes.texts] + [text.get_text() for text in chart.texts]
+
+
+def cells(chart: Chart) -> Counter[str]:
+    """Count the cells of the grid by outcome; the legend's are left out by their size."""
+    names = {matplotlib.colors.to_hex(colour): outcome for outcome, colour in OUTCOME_COLOURS.items()}
+    return Counter(
+        names.get(matplotlib.colors.to_hex(patch.get_facecolor()), "not asked")
+        for patch in chart.axes[0].patches
+        if isinstance(patch, Rectangle) and patch.get_height() != pytest.approx(0.15)
+    )
+
+
+ILL = {
+    ("g001", "wau", "20240501"): "failed",
+    ("g001", "revenue", "20240501"): "suspect",
+    ("g002", "wau", "20240501"): "not_ready",
+    ("g003", "wau", "20240430"): "skipped",
+}
+
+
+def test_every_task_has_a_cell_of_its_outcome() -> None:
+    """12 games × 90 days × 2 metrics: 2,160 cells, and one for each thing that went wrong."""
+    chart = outcome_grid(grid(12, DAYS, ["wau", "revenue"], ILL))
+    assert cells(chart) == {"ok": 2156, "failed": 1, "suspect": 1, "not_ready": 1, "skipped": 1}
+    assert {"ok 2,156", "failed 1", "suspect 1", "not ready 1", "skipped 1"} <= set(texts(chart))
+
+
+def test_pair_that_was_not_asked_is_empty() -> None:
+    """An empty cell is neither good nor bad."""
+    found = grid(3, DAYS, ["wau", "revenue"])
+    found = found[(found["game_cd"] != "g001") | (found["dt"] != "20240501")]
+    assert cells(outcome_grid(found)) == {"ok": 538, "not asked": 2}
+
+
+def test_one_day_of_three_hundred_games_stays_legible() -> None:
+    """Every game has its line of text, in columns, on a page that a screen can show."""
+    chart = outcome_grid(grid(300, ["20240501"], ["wau", "mau", "revenue"], ILL))
+    width, height = chart.get_size_inches()
+    assert {f"g{number:03d}" for number in range(300)} <= set(texts(chart))
+    assert width < 16
+    assert height < 16
+    assert sum(cells(chart).values()) == 900
+
+
+def test_many_games_over_many_days_share_a_line_when_all_is_well() -> None:
+    """What went wrong is not lost among 300 lines of green."""
+    chart = outcome_grid(grid(300, DAYS, ["wau", "revenue"], ILL))
+    assert {"297 games: all ok", "g001", "g002", "g003"} <= set(texts(chart))
+    assert "g004" not in texts(chart)
+    assert cells(chart)["failed"] == 1
+
+
+def test_two_years_of_days_go_on_below() -> None:
+    """No panel is wider than the page."""
+    days = [f"{date(2023, 1, 1) + timedelta(days=n):%Y%m%d}" for n in range(730)]
+    chart = outcome_grid(grid(2, days, ["wau"]))
+    assert chart.get_size_inches()[0] < 16
+    assert texts(chart).count("wau, continued") >= 6
+    assert cells(chart) == {"ok": 1460}
+
+
+def test_title_is_the_run_in_a_sentence() -> None:
+    """Unless another is given."""
+    found = grid(2, ["20240501"], ["wau"])
+    assert outcome_grid(found).says == "2 of 2 figures published"
+    assert "May" in texts(outcome_grid(found, title="May"))
+
+
+def test_no_task_no_cell() -> None:
+    """An empty grid is a picture that says so."""
+    chart = outcome_grid(grid(0, [], []))
+    assert "Nothing was asked for" in texts(chart)
+    assert chart.png().startswith(b"\x89PNG")
+
+
+def test_history_shows_each_game_with_its_latest_figure() -> None:
+    """Largest first, thousands separated, the change on the week before in words."""
+    found = texts(metric_history(figures(3, DAYS), "wau"))
+    assert [text for text in found if text.startswith("g0")] == ["g002", "g001", "g000"]
+    assert {"312,193", "212,193", "112,193"} <= set(found)
+    assert "+0.9 % on a week before" in found
+    assert "WAU by game" in found
+
+
+def test_monthly_history_names_its_months() -> None:
+    """A month's figure is filed under its first, and is shown as the month."""
+    found = texts(metric_history(figures(1, ["20240201", "20240301", "20240401"], "mau"), "mau"))
+    assert {"MAU by game", "Feb 2024", "Apr 2024", "+0.1 % on March"} <= set(found)
+    assert any(text.startswith("February 2024 to April 2024") for text in found)
+
+
+def test_line_is_broken_where_a_figure_is_missing() -> None:
+    """No straight line is drawn through days that nobody knows."""
+    whole = metric_history(figures(1, DAYS), "wau").axes[0]
+    holed = metric_history(figures(1, DAYS, without=set(DAYS[40:45])), "wau").axes[0]
+    lengths = [len(line.get_xdata()) for line in holed.lines if line.get_linewidth() == 1.6]
+    assert [len(line.get_xdata()) for line in whole.lines if line.get_linewidth() == 1.6 and len(line.get_xdata()) > 1][
+        -1
+    ] == 90
+    assert {40, 45} <= set(lengths)
+    assert 90 not in lengths
+
+
+def test_failed_days_are_marked_and_games_without_figures_named() -> None:
+    """A game that failed does not vanish from the picture."""
+    asked = grid(
+        2, DAYS, ["wau"], {("g000", "wau", DAYS[-1]): "failed"} | {("g001", "wau", dt): "failed" for dt in DAYS}
+    )
+    shown = figures(1, DAYS, without={DAYS[-1]})
+    found = texts(metric_history(shown, "wau", outcomes=asked, names={"g001": "Blade & Soul"}))
+    assert "1 missing" in found
+    assert any("Without any figure: Blade & Soul." in text for text in found)
+
+
+def test_figures_before_the_run_are_drawn_quietly() -> None:
+    """What this run brought stands out from the history."""
+    axes = metric_history(figures(1, DAYS), "wau", since="20240424").axes[0]
+    by_colour = {line.get_color(): len(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 1.6}
+    assert by_colour[canvas.PAST] == 82
+    assert by_colour[canvas.ACCENT] == 9
+
+
+def test_only_the_largest_games_are_drawn() -> None:
+    """300 panels would be read by nobody; the title says how many there are."""
+    found = texts(metric_history(figures(300, DAYS[-3:]), "wau"))
+    assert len([text for text in found if text.startswith("g") and text[1:].isdigit()]) == 24
+    assert any("the 24 largest of 300 games" in text for text in found)
+
+
+@pytest.mark.parametrize("type_", ["mau", "buyers_7d"])
+def test_metric_without_figures_is_said(type_: str) -> None:
+    """No empty axes."""
+    expected = {"mau": "MAU: no figures", "buyers_7d": "buyers 7d: no figures"}[type_]
+    assert texts(metric_history(figures(1, DAYS), type_)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["리니지W", "$\\frac{1}$", "a\nb\tc", "", "<b>&amp;</b>", "\x00", "🎮", "x" * 500, "אבג", "%s {0} \\"],
+)
+def test_any_name_is_drawn_without_a_warning(name: str) -> None:
+    """A name that no font can draw gives way to the code; `$` begins no formula. Warnings are errors here."""
+    names = {"g000": name}
+    assert outcome_grid(grid(1, ["20240501"], ["wau"]), names=names).png()
+    assert metric_history(figures(1, DAYS), "wau", names=names, title=name).png()
+
+
+def test_name_that_cannot_be_drawn_gives_way_to_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of boxes tells nobody which game it is."""
+    monkeypatch.setattr(canvas, "_drawable", lambda: frozenset(map(ord, "Lineage W")))
+    assert canvas.drawable("Lineage W", "lw") == "Lineage W"
+    assert canvas.drawable("리니지W", "lw") == "lw"
+    assert canvas.drawable(None, "lw") == "lw"
+
+
+@pytest.mark.parametrize("days", [1, 2, 90])
+@pytest.mark.parametrize("value", [0, -5, 2**62])
+def test_flat_and_extreme_figures_have_a_picture(days: int, value: int) -> None:
+    """One point, a constant, zero, the largest integers: no division by nothing, no overflow."""
+    shown = figures(1, DAYS[:days]).assign(value=value)
+    assert metric_history(shown, "wau").png().startswith(b"\x89PNG")
+
+
+def test_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
+    """In another process, too: no version, no time, no hash order stands in the picture."""
+    code = (
+        "import hashlib; from tests.reports.test_charts import *; "
+        "print(hashlib.sha256(outcome_grid(grid(5, DAYS, ['wau'], ILL)).png() "
+        "+ metric_history(figures(3, DAYS), 'wau').png()).hexdigest())"
+    )
+    root = Path(__file__).parent.parent.parent
+    ran = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=root,
+            env={"PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert ran[0] == ran[1]
+    assert len(ran[0]) == 65
+
+
+def test_notebook_shows_the_picture_at_its_size() -> None:
+    """A chart displays itself as PNG, sharp on a dense screen, and as words in a diff."""
+    chart = outcome_grid(grid(12, DAYS, ["wau"], ILL))
+    png, metadata = chart._repr_png_()
+    height, width = matplotlib.image.imread(io.BytesIO(png)).shape[:2]
+    assert (metadata["width"], metadata["height"]) == (
+        pytest.approx(width * 96 / 120, abs=1),
+        pytest.approx(height * 96 / 120, abs=1),
+    )
+    assert repr(chart) == f"<Chart: {chart.says}>"
+
+
+def test_outcomes_differ_for_the_colour_blind() -> None:
+    """In grey, too: failed is darkest by far, ok lightest, and each of the others has its mark."""
+
+    def grey(colour: str) -> float:
+        red, green, blue = matplotlib.colors.to_rgb(colour)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    shades = {outcome: grey(colour) for outcome, colour in OUTCOME_COLOURS.items()}
+    assert max(shades, key=shades.__getitem__) == "ok"
+    assert shades["failed"] < min(shade for outcome, shade in shades.items() if outcome != "failed") - 0.1
+    assert len(set(canvas.OUTCOME_MARKS.values())) == len(OUTCOME_COLOURS)

@@ -1,0 +1,180 @@
+"""Which module may import which: core <- edges <- workflows <- the command, and each driver in its room."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "bigmama_nb"
+
+CORE = {
+    "errors",
+    "contract",
+    "tables",
+    "values",
+    "metric",
+    "profile",
+    "profile_words",
+    "periods",
+    "outcomes",
+    "plausible",
+    "reports",
+}
+EDGES = {"sources", "storage", "catalogs", "engines"}
+# What is neither, is a workflow; the command stands on top of all.
+
+ROOMS = {
+    "pymongo": ("sources/mongo",),
+    "pymongoarrow": ("sources/mongo",),
+    "bson": ("values.py", "sources/", "sample/"),
+    "pyspark": ("engines/spark",),
+    "thrift": ("catalogs/hive",),
+    "hive_metastore": ("catalogs/hive",),
+    "pyiceberg": ("catalogs/hive",),
+    "sqlite3": ("catalogs/sqlite.py",),
+    "hdfs_native": ("storage/hdfs",),
+    "obstore": ("storage/s3",),
+    "papermill": ("runs/execute.py",),
+    "nbclient": ("runs/execute.py",),
+    "jupyter_client": ("runs/kernel",),
+    "matplotlib": ("reports/",),
+    "ruamel": ("profile.py",),
+    "click": ("command/",),
+    "rich": ("command/",),
+}
+
+HEAVY = {
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "duckdb",
+    "ibis",
+    "matplotlib",
+    "pydantic",
+    "pymongo",
+    "bson",
+    "papermill",
+    "nbclient",
+    "nbformat",
+    "scrapbook",
+    "pyspark",
+    "thrift",
+    "hdfs_native",
+    "obstore",
+}
+
+
+def modules() -> list[Path]:
+    found = sorted(PACKAGE.rglob("*.py"))
+    assert len(found) > 30
+    return found
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Return line and full name of everything that a module imports, also within functions and for typing alone."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def room(path: Path) -> str:
+    """Return the part of the package that a module belongs to: `sources` of bigmama_nb/sources/dump.py."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def refused(importer: str, target: str) -> bool:
+    """Whether a module of the part `importer` may not import from the part `target`."""
+    if importer == target:
+        return False
+    if importer in CORE:
+        return target not in CORE
+    if importer in EDGES:
+        return target not in CORE
+    return target == "command"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_flow_one_way(path: Path) -> None:
+    """Core knows no edge, an edge neither another edge nor a workflow, and nobody imports the command."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for line, name in imported(path)
+        if name.startswith("bigmama_nb.") and refused(room(path), name.split(".")[1])
+    ]
+    assert wrong == []
+
+
+def test_errors_import_nothing_of_ours() -> None:
+    """Everything may raise them."""
+    assert [name for _, name in imported(PACKAGE / "errors.py") if name.startswith("bigmama_nb")] == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_driver_stays_in_its_room(path: Path) -> None:
+    """Whoever replaces a driver has one place to look at."""
+    inside = str(path.relative_to(PACKAGE))
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}; its room is {ROOMS[name.split('.')[0]]}"
+        for line, name in imported(path)
+        if not inside.startswith(ROOMS.get(name.split(".")[0], ("",)))
+    ]
+    assert wrong == []
+
+
+def test_pyplot_is_imported_nowhere() -> None:
+    """Its global state is shared by all that runs in a kernel."""
+    assert [str(path) for path in modules() for _, name in imported(path) if "pyplot" in name] == []
+
+
+def test_nothing_in_tables_executes() -> None:
+    """A table's expression is lazy: the engine that runs it is chosen elsewhere."""
+    running = {"execute", "to_pandas", "to_pyarrow", "to_pyarrow_batches", "to_parquet", "to_polars", "compile"}
+    wrong = [
+        f"{path.name}:{node.lineno} calls {node.func.attr}"
+        for path in (PACKAGE / "tables").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in running
+        and not (isinstance(node.func.value, ast.Name) and node.func.value.id == "re")
+    ]
+    assert wrong == []
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    """What is a helper of everything is understood by nobody."""
+    empty = {"util", "utils", "helper", "helpers", "manager", "managers", "base", "common", "misc"}
+    assert [str(path) for path in modules() if {part.removesuffix(".py") for part in path.parts} & empty] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("bigmama_nb", set()),
+        ("bigmama_nb.errors", set()),
+        ("bigmama_nb.profile", {"pydantic"}),
+        ("bigmama_nb.periods", {"pydantic"}),
+        ("bigmama_nb.reports", {"pydantic", "matplotlib", "pandas", "numpy", "pyarrow"}),
+    ],
+)
+def test_import_loads_only_what_it_needs(name: str, allowed: set[str]) -> None:
+    """A program that wants the version waits for no engine, and a chart for no driver."""
+    code = f"import {name}, sys; print(*sorted({{module.split('.')[0] for module in sys.modules}}))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set() == (HEAVY & set(ran.stdout.split())) - allowed
+
+
+def test_charts_load_no_pyplot() -> None:
+    """Neither directly nor by way of pandas."""
+    code = "import bigmama_nb.reports, sys; print('matplotlib.pyplot' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
