@@ -12,18 +12,36 @@ from bigmama_nb.reports.canvas import Html
 CAUSE_COLUMNS = ["outcome", "reason", "games", "tasks", "days", "what", "message"]
 _PUBLISHED = ("ok", "suspect")
 _NAMES_SHOWN = 12
+LIVE = "live_play"
+
+
+def as_grid(outcomes: pd.DataFrame) -> pd.DataFrame:
+    """Return the outcomes with a line and a column for every task.
+
+    A live-viewing task has table and part_date instead of game_cd, type and dt: its table is the line, its date the
+    column, `live_play` the type.
+    """
+    rows = outcomes.copy()
+    if "table" in rows:
+        is_table = rows["game_cd"].isna()
+        rows.loc[is_table, "game_cd"] = rows.loc[is_table, "table"]
+        rows.loc[is_table, "type"] = LIVE
+        rows.loc[is_table, "dt"] = rows.loc[is_table, "part_date"].astype("str").str.replace("-", "")
+    return rows
 
 
 def headline(outcomes: pd.DataFrame) -> str:
     """Return the run in a sentence: `4,080 of 4,230 figures published; 5 games failed, 3 causes; 1 not ready`.
 
     Args:
-        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published (`yes`, `no`, `unknown`).
+        outcomes: one row a task: game_cd, type, dt (or table, part_date), outcome, reason, message, published
+            (`yes`, `no`, `unknown`).
     """
     if outcomes.empty:
         return "Nothing was asked for"
+    outcomes = as_grid(outcomes)
     published = int((outcomes["published"] == "yes").sum())
-    parts = [f"{published:,} of {_count(len(outcomes), 'figure')} published"]
+    parts = [f"{published:,} of {_count(len(outcomes), _noun(outcomes, 'figure', 'partition'))} published"]
     causes = failures(outcomes)
     for outcome, says in (
         ("failed", "failed"),
@@ -34,7 +52,7 @@ def headline(outcomes: pd.DataFrame) -> str:
         rows = outcomes[outcomes["outcome"] == outcome]
         if rows.empty:
             continue
-        part = f"{_count(rows['game_cd'].nunique(), 'game')} {says}"
+        part = f"{_count(rows['game_cd'].nunique(), _noun(rows, 'game', 'table'))} {says}"
         if outcome == "failed":
             part += f", {_count(int((causes['outcome'] == outcome).sum()), 'cause')}"
         parts.append(part)
@@ -47,13 +65,14 @@ def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
     Tasks have one cause when outcome, reason and message are the same but for game, metric, day and other numbers.
 
     Args:
-        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published.
+        outcomes: one row a task: game_cd, type, dt (or table, part_date), outcome, reason, message, published.
 
     Returns:
         One row a cause, failed first, then most games first: outcome, reason, games (codes, sorted, comma-separated),
         tasks int64, days (first … last dt), what (types, sorted), message (of the cause's latest task).
     """
-    rows = outcomes[outcomes["outcome"] != "ok"].copy()
+    rows = as_grid(outcomes)
+    rows = rows[rows["outcome"] != "ok"].copy()
     if rows.empty:
         return pd.DataFrame(
             {column: pd.Series(dtype="int64" if column == "tasks" else "str") for column in CAUSE_COLUMNS}
@@ -91,7 +110,7 @@ def failures_html(outcomes: pd.DataFrame, *, repair: str = "") -> Html:
     """Return the causes as a table for a notebook, everything in it escaped; in words where nothing failed.
 
     Args:
-        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published.
+        outcomes: one row a task: game_cd, type, dt (or table, part_date), outcome, reason, message, published.
         repair: the command that does again what failed, shown under the table.
     """
     causes = failures(outcomes)
@@ -133,6 +152,11 @@ def failures_html(outcomes: pd.DataFrame, *, repair: str = "") -> Html:
         lines.append(f"<p>To do these again: <code>{html.escape(repair)}</code></p>")
         text.append(f"To do these again: {repair}")
     return Html("\n".join(lines), "\n".join(text))
+
+
+def _noun(rows: pd.DataFrame, of_games: str, of_tables: str) -> str:
+    live = rows["type"] == LIVE
+    return of_tables if live.all() else f"{of_games}s and {of_tables}" if live.any() else of_games
 
 
 def _count(number: int, noun: str) -> str:

@@ -22,7 +22,7 @@ from bigmama_nb.reports.canvas import (
     shortened,
     write,
 )
-from bigmama_nb.reports.failures import headline
+from bigmama_nb.reports.failures import as_grid, headline
 
 # Inches.
 _WIDTH = 14.0
@@ -70,14 +70,14 @@ def outcome_grid(outcomes: pd.DataFrame, *, names: Mapping[str, str] | None = No
     well share one line.
 
     Args:
-        outcomes: one row a task: game_cd, type, dt, outcome, reason, message, published.
+        outcomes: one row a task: game_cd, type, dt (or table, part_date), outcome, reason, message, published.
         names: what to call a game instead of its code; a name that no installed font can draw is not used.
         title: stands at the top; by default the run in a sentence.
 
     Returns:
         A picture; cells of pairs that were not asked for are empty.
     """
-    rows = outcomes.astype({"game_cd": "str", "type": "str", "dt": "str", "outcome": "str"})
+    rows = as_grid(outcomes).astype({"game_cd": "str", "type": "str", "dt": "str", "outcome": "str"})
     worst = _worst(rows)
     games = list(dict.fromkeys(rows["game_cd"]))
     metrics = list(dict.fromkeys(rows["type"]))

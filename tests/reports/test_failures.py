@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bigmama_nb.reports import failures, failures_html, headline
+from bigmama_nb.reports import failures, failures_html, headline, outcome_grid
 
 COLUMNS = ["task", "game_cd", "type", "dt", "outcome", "reason", "message", "published"]
 
@@ -130,3 +130,35 @@ def test_unknown_publish_counts_as_not_published() -> None:
     found = outcomes(OK, OK)
     found.loc[0, "published"] = "unknown"
     assert headline(found) == "1 of 2 figures published"
+
+
+def test_tables_of_live_viewing_stand_beside_the_games() -> None:
+    """A task that has a table and a date instead of a game and a dt is counted, named and grouped like any other."""
+    found = pd.concat(
+        [
+            outcomes(OK, TEXT).assign(table=None, part_date=None),
+            pd.DataFrame(
+                [
+                    {
+                        "table": table,
+                        "part_date": day,
+                        "outcome": "failed",
+                        "reason": "rejected_share",
+                        "message": f"{table} {day}: 2.1 % of the log was rejected",
+                        "published": "no",
+                    }
+                    for table, day in (("wv_live_play", "2024-05-01"), ("wv_live_play", "2024-05-02"))
+                ]
+            ),
+        ],
+        ignore_index=True,
+    )
+    assert headline(found) == "1 of 4 figures and partitions published; 2 games and tables failed, 2 causes"
+    live = failures(found).to_dict("records")[1]
+    assert (live["games"], live["what"], live["days"], live["tasks"]) == (
+        "wv_live_play",
+        "live_play",
+        "20240501 … 20240502",
+        2,
+    )
+    assert {"wv_live_play", "bns"} <= {text.get_text() for text in outcome_grid(found).axes[0].texts}
