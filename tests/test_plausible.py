@@ -132,3 +132,11 @@ def test_rule_holds_for_any_figures(values: list[int], value: int, final: bool) 
     if found is not None:
         assert sum(one <= value for one in values) < 2 or sum(one >= value for one in values) < 2
         assert found.startswith(f"{value:,} is implausible: the 8 Wednesdays before had ")
+
+
+@pytest.mark.parametrize(("usual", "caught"), [(29, False), (30, True), (100, True), (149, True)])
+def test_zero_is_caught_from_a_median_of_thirty_on(usual: int, caught: bool) -> None:
+    """A hundred buyers a day may be thirty by chance, and none only by a fault."""
+    history = daily(*[usual] * 8, weekday_only=True)
+    assert implausible(1, WEDNESDAY, history) is None
+    assert (implausible(0, WEDNESDAY, history) is not None) == caught
