@@ -121,8 +121,10 @@ def publish_derived(
                 done = _move(warehouse, staged, {}, locks, allow_empty=allow_empty, hold=False)
                 break
             except MovedMeanwhileError as error:
+                done_before = {(one.table, one.partition) for one in error.published}
                 for one in staged:
-                    discard(warehouse.storage, one.version.location)
+                    if one.place not in done_before:
+                        discard(warehouse.storage, one.version.location)
                 if attempt == ATTEMPTS:
                     raise _beaten(error) from error
     warehouse.at("done")

@@ -105,8 +105,9 @@ def _publish_locked(
             try:
                 move(warehouse, list(versions.values()), expected, {table.full_name: lock})
             except MovedMeanwhileError as error:
-                for version in versions.values():
-                    discard(warehouse.storage, version.location)
+                for partition, version in versions.items():
+                    if partition not in error.moved:
+                        discard(warehouse.storage, version.location)
                 if attempt == ATTEMPTS:
                     raise CatalogError(
                         f"{error.message}. Others were faster {ATTEMPTS} times. Run 'run_all.py repair latest'.",

@@ -73,6 +73,8 @@ class Warehouse:
         Raises:
             UsageError: there is none, or there are several; the message names those there are.
         """
+        if "." in name and (one := self.catalog.entry(name)) is not None:
+            return one
         tables = self.catalog.tables()
         found = [entry for entry in tables if name in (entry.full_name, entry.name)]
         if len(found) == 1:

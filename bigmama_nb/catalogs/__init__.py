@@ -112,6 +112,9 @@ class Catalog(Protocol):
             PublishUnknownError: the answer was lost; `moved` names the partitions that certainly were moved.
         """
 
+    def drop(self, full_name: str) -> None:
+        """Forget a table and its partitions; files stay. One that is not there is no error."""
+
     def close(self) -> None:
         """Let go of connections."""
 
@@ -192,3 +195,8 @@ def refuse_other_columns(entry: Entry, table: Table) -> None:
             f"Nothing was published. This mends it, if it is meant:\n" + "\n".join(mend),
             place=table.full_name,
         )
+
+
+def named(partitions: Sequence[str]) -> str:
+    """Return a few partitions by name, and how many more there are."""
+    return ", ".join(partitions[:3]) + (f" and {len(partitions) - 3} more" if len(partitions) > 3 else "")

@@ -16,7 +16,17 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from bigmama_nb.catalogs import Entry, Lock, Move, Observer, Pointer, columns_of, refuse_other_columns, unobserved
+from bigmama_nb.catalogs import (
+    Entry,
+    Lock,
+    Move,
+    Observer,
+    Pointer,
+    columns_of,
+    named,
+    refuse_other_columns,
+    unobserved,
+)
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import CatalogError, LockedError, MovedMeanwhileError, PublishUnknownError
 from bigmama_nb.storage.local import local_path
@@ -125,7 +135,7 @@ class SqliteCatalog:
         """Move every pointer in one transaction, so all of them or none."""
         if not moves:
             return
-        where = f"{full_name} {_named([move.pointer.partition for move in moves])}"
+        where = f"{full_name} {named([move.pointer.partition for move in moves])}"
         with self._writing(f"{where}: the catalog could not be moved") as connection:
             at("moving")
             if not lock.held():
@@ -160,6 +170,13 @@ class SqliteCatalog:
                 )
             at("moved, not committed")
         at("moved")
+
+    def drop(self, full_name: str) -> None:
+        """Forget a table and its partitions; files stay."""
+        if self.entry(full_name) is not None:
+            with self._writing(f"{full_name}: the table could not be dropped") as connection:
+                connection.execute("DELETE FROM partitions WHERE full_name = ?", (full_name,))
+                connection.execute("DELETE FROM tables WHERE full_name = ?", (full_name,))
 
     def _relative(self, location: str) -> str:
         path = local_path(location)
@@ -307,7 +324,3 @@ def _wait_for(handle: int, path: Path, full_name: str, wait_s: float) -> None:
                 place=str(path),
             )
         time.sleep(0.02)
-
-
-def _named(partitions: Sequence[str]) -> str:
-    return ", ".join(partitions[:3]) + (f" and {len(partitions) - 3} more" if len(partitions) > 3 else "")

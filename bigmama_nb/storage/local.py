@@ -19,7 +19,11 @@ from bigmama_nb.storage import Stored
 
 def local_path(location: str) -> str:
     """Return the path of `/x`, `file:/x` or `file:///x`."""
-    return unquote(urlsplit(location).path) if location.startswith("file:") else location
+    if location.startswith("/"):
+        return location
+    if location.startswith("file:"):
+        return unquote(urlsplit(location).path)
+    raise StorageError(f"{location} is no place in a folder of this machine", place=location)
 
 
 class LocalStorage:

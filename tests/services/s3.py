@@ -1,0 +1,128 @@
+"""An S3 server on loopback (moto), and a proxy before it that can answer 503."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import http.client
+import http.server
+import importlib.util
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.services import Server, free_port, listens, require
+
+BUCKET = "warehouse"
+
+
+def credentials() -> dict[str, str]:
+    """Return the variables by which a client signs; the server takes any."""
+    return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+class S3:
+    """A server with one bucket, `warehouse`, and any credentials."""
+
+    def __init__(self) -> None:
+        found = importlib.util.find_spec("moto") and importlib.util.find_spec("flask")
+        require("S3", found, "moto[server] is not installed")
+        self.port = free_port()
+        log = Path(tempfile.mkdtemp(prefix="bigmama-s3-")) / "s3.log"
+        self.server = Server(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            log=log,
+            env={"PYTHONWARNINGS": "ignore"},
+        ).until(lambda: listens(self.port))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        signed = "AWS4-HMAC-SHA256 Credential=test/20240501/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=x"
+        connection.request("PUT", f"/{BUCKET}", headers={"Authorization": signed})
+        answer = connection.getresponse()
+        assert answer.status == 200, answer.read()
+        connection.close()
+
+    @property
+    def endpoint(self) -> str:
+        """`http://127.0.0.1:<port>`."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """End it."""
+        self.server.kill()
+
+
+class Proxy:
+    """A server before the S3 server that answers 503 as long as `fails` says so of a request."""
+
+    def __init__(self, target: int) -> None:
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                proxy.asked += 1
+                if proxy.fails:
+                    proxy.refused += 1
+                    self.send_response(503, "Slow Down")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.1", target)) as connection:
+                    connection.request(self.command, self.path, body, dict(self.headers))
+                    answer = connection.getresponse()
+                    content = answer.read()
+                    self.send_response(answer.status, answer.reason)
+                    for name, value in answer.getheaders():
+                        if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
+                            self.send_header(name, value)
+                    length = answer.headers.get("Content-Length") if self.command == "HEAD" else str(len(content))
+                    self.send_header("Content-Length", length or "0")
+                    self.end_headers()
+                    if self.command != "HEAD":
+                        self.wfile.write(content)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_any  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self.fails = False
+        self.asked = 0
+        self.refused = 0
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    @property
+    def endpoint(self) -> str:
+        """`http://127.0.0.1:<port>`."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@functools.cache
+def s3() -> S3:
+    """Return the S3 server that the tests of this process share; it ends with them."""
+    server = S3()
+    atexit.register(server.stop)
+    return server
+
+
+@contextlib.contextmanager
+def proxied() -> Iterator[Proxy]:
+    """Yield a proxy before the shared S3 server."""
+    proxy = Proxy(s3().port)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
