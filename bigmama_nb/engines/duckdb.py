@@ -1,0 +1,169 @@
+"""DuckDB for Ibis: one process, bounded memory, UTC."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from bigmama_nb.engines import size
+
+
+class DuckDBEngine:
+    """DuckDB in memory, with what does not fit in a scratch folder of its own.
+
+    Args:
+        memory_limit: what DuckDB may hold, as `4GB` or bytes.
+        threads: how many it may use; by default all cores that this process may run on.
+        scratch: where the scratch folder is made; by default the system's.
+    """
+
+    def __init__(self, memory_limit: str | int = "4GB", *, threads: int | None = None, scratch: Path | None = None):
+        self._limit = size(memory_limit)
+        self._folder = Path(tempfile.mkdtemp(prefix="live_play-", dir=scratch))
+        self._compiled: dict[Any, str] = {}
+        connection = duckdb.connect()
+        for setting, value in {
+            "TimeZone": "UTC",
+            "memory_limit": f"{self._limit}B",
+            "threads": threads or len(os.sched_getaffinity(0)),
+            "temp_directory": str(self._folder / "temp"),
+            # The order in which rows leave is what the files are written in; the writer checks it.
+            "preserve_insertion_order": True,
+            "enable_progress_bar": False,
+            "autoinstall_known_extensions": False,
+        }.items():
+            connection.execute(f"SET {setting} = ?", [value])
+        self._duckdb = connection
+        self._ibis: Any = ibis.duckdb.from_connection(connection)
+
+    @property
+    def memory_limit(self) -> int:
+        """Bytes that DuckDB may hold."""
+        return self._limit
+
+    def read(self, paths: Sequence[str], name: str, *, partition: str = "") -> ir.Table:
+        """Return Parquet files as one table; the types of a partition are not guessed."""
+        files = ", ".join(_quoted(path) for path in paths)
+        # Only the partition asked for is read from the folders: a path may hold other words with "=".
+        hive = f", hive_partitioning = true, hive_types = {{{partition}: VARCHAR}}" if partition else ""
+        hive = hive or ", hive_partitioning = false"
+        self._duckdb.execute(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{files}]{hive}, union_by_name = true)"
+        )
+        return self._named(name)
+
+    def table(self, rows: pa.Table, name: str) -> ir.Table:
+        """Return a small Arrow table as one of DuckDB's, copied."""
+        self._duckdb.register("incoming", rows)
+        self._duckdb.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM incoming")
+        self._duckdb.unregister("incoming")
+        return self._named(name)
+
+    def keep(self, expression: ir.Table, name: str) -> ir.Table:
+        """Compute an expression into a temporary table, which goes to disk where memory is short."""
+        # Ibis's create_table(overwrite=True) depends on the sqlglot version.
+        self._duckdb.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {self._typed(expression)}")
+        return ibis.table(expression.schema(), name=name)
+
+    def keep_sorted(self, expression: ir.Table, name: str, by: Sequence[str]) -> ir.Table:
+        """Compute an expression into a temporary table whose rows lie in order."""
+        return self.keep(expression.order_by(list(by)), name)
+
+    def forget(self, *names: str) -> None:
+        """Drop temporary tables and what was spilled under these names."""
+        for name in names:
+            self._duckdb.execute(f"DROP TABLE IF EXISTS {name}")
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def pairs(self, devices: ir.Table) -> ir.Table:
+        """Unnest each device's events beside the same list without its first; DuckDB fills the last with null."""
+        return devices.select(
+            "live_no", "device_no", event=devices.events.unnest(), next_event=devices.events[1:].unnest()
+        )
+
+    def spill(self, expression: ir.Table, name: str, by: str) -> dict[int, ir.Table]:
+        """Write an expression's rows into one folder for each value of `by`."""
+        folder = self._folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        self._duckdb.execute(
+            f"COPY ({self._typed(expression)}) TO {_quoted(str(folder))} "
+            f"(FORMAT parquet, PARTITION_BY ({by}), COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 1, "
+            f"ROW_GROUP_SIZE 20480)"
+        )
+        written = {}
+        for part in sorted(folder.glob(f"{by}=*")):
+            files = [str(path) for path in sorted(part.glob("*.parquet"))]
+            number = int(part.name.removeprefix(f"{by}="))
+            written[number] = self.read(files, f"{name}_{number}")
+        return written
+
+    @contextlib.contextmanager
+    def as_written(self) -> Iterator[None]:
+        """Keep the optimizer from reordering joins: it would build on the log, and read it with one thread."""
+        self._duckdb.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        try:
+            yield
+        finally:
+            self._duckdb.execute("SET disabled_optimizers = ''")
+
+    def in_order(self, expression: ir.Table, by: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Stream an expression's rows in the order of the sorted table it starts from."""
+        yield from self._duckdb.sql(self._typed(expression)).to_arrow_reader(rows)
+
+    def arrow(self, expression: ir.Table) -> pa.Table:
+        """Return an expression's rows, with DuckDB's types."""
+        return self._duckdb.sql(self._typed(expression)).to_arrow_table()
+
+    def close(self) -> None:
+        """Close the connection and remove the scratch folder."""
+        self._duckdb.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> DuckDBEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _named(self, name: str) -> ir.Table:
+        # Ibis's own look at a table goes through a call that DuckDB 2 warns of.
+        schema = self._duckdb.sql(f"FROM {name} LIMIT 0").to_arrow_table().schema
+        return ibis.table(ibis.Schema.from_pyarrow(schema), name=name)
+
+    def _typed(self, expression: ir.Table) -> str:
+        """Return the SQL of an expression with numbers of the types that Ibis declares.
+
+        Ibis leaves out casts that it believes redundant, and DuckDB sums bigints to HUGEINT.
+        """
+        key = expression.op()
+        if len(self._compiled) > 512:
+            self._compiled.clear()
+        if key in self._compiled:
+            # A build asks the same of every bucket and day, and compiling costs more than a small answer.
+            return self._compiled[key]
+        sql = str(self._ibis.compile(expression))
+        casts = [f'CAST("{name}" AS {number}) AS "{name}"' for name, number in _numbers(expression)]
+        self._compiled[key] = f"SELECT * REPLACE ({', '.join(casts)}) FROM ({sql})" if casts else sql
+        return self._compiled[key]
+
+
+_NUMBERS = {"int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
+
+
+def _numbers(expression: ir.Table) -> list[tuple[str, str]]:
+    typed = [(name, str(dtype.copy(nullable=True))) for name, dtype in expression.schema().items()]
+    return [(name, _NUMBERS[dtype]) for name, dtype in typed if dtype in _NUMBERS]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,221 @@
+"""Viewer buckets: the log's rows in parts that fit in memory, each built by itself.
+
+Once the lives are known, nothing in the table looks beyond one viewer in one live. A bucket is a run of lives, or a
+run of viewer slices of a live that is too big; their order is the order of the rows, whatever their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+from ibis import _
+
+from bigmama_nb.contract import Table
+from bigmama_nb.engines import Engine
+from bigmama_nb.errors import ContractError
+from bigmama_nb.live_play.spelling import Numbers
+from bigmama_nb.tables import live_events, live_viewers, wv_live_play
+from bigmama_nb.tables.live_events import SLICES, Packing
+from bigmama_nb.tables.live_sources import COMM_USER_UPDATE, FC_USER_HISTORY, USER, usable
+
+ROW_BYTES = 400
+"""What a row of the log takes in memory while its bucket is built, measured at ten million rows."""
+
+BATCH_ROWS = 262_144
+ORDER = ("device_no", "minute_no", "is_late", "traits", "participant_no")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Lives `first_live` through `last_live`, or of one live the viewer slices from `first_slice` up to `end_slice`."""
+
+    number: int
+    first_live: int
+    last_live: int
+    first_slice: int = 0
+    end_slice: int = SLICES
+
+
+def plan(lives: Sequence[tuple[int, int]], memory_limit: int) -> list[Bucket]:
+    """Return the buckets for lives (number, rows delivered) in their order, so that each fits into `memory_limit`."""
+    room = max(memory_limit // ROW_BYTES, 1)
+    found: list[Bucket] = []
+    first: int | None = None
+    held = 0
+
+    def close(last: int) -> None:
+        nonlocal first, held
+        if first is not None:
+            found.append(Bucket(len(found), first, last))
+        first, held = None, 0
+
+    for number, rows in lives:
+        if held + rows > room:
+            close(number - 1)
+        if rows > room:
+            parts = min(-(-rows // room), SLICES)
+            edges = [part * SLICES // parts for part in range(parts + 1)]
+            for start, end in pairwise(edges):
+                found.append(Bucket(len(found), number, number, start, end))
+            continue
+        first = number if first is None else first
+        held += rows
+    if lives:
+        close(lives[-1][0])
+    return found
+
+
+@dataclass(frozen=True)
+class BucketWork:
+    """What every bucket needs."""
+
+    engine: Engine
+    sources: Mapping[str, ir.Table]
+    lives: ir.Table
+    everybody: ir.Table
+    traits: ir.Table
+    packing: Packing
+
+
+@dataclass(frozen=True)
+class BucketTables:
+    """A bucket's kept tables, until `forget`."""
+
+    work: BucketWork
+    bucket: Bucket
+    spans: ir.Table
+    rows: ir.Table
+    described: ir.Table
+    pieces: ir.Table
+    facts: ir.Table
+    duplicates: int
+
+    def coded(self) -> Iterator[pa.Table]:
+        """Return the table's rows in order, with numbers for strings (`wv_live_play.live_play`).
+
+        Raises:
+            ContractError: the engine gave them in another order, or one twice.
+        """
+        engine, work = self.work.engine, self.work
+        artists = work.everybody.select("participant_no", "we_art_id", p_live_no="live_no")
+        full = self.rows.join(artists, [("live_no", "p_live_no")]).drop("p_live_no", "play_us", "live_no")
+        ordered = engine.keep_sorted(full, "rows_in_order", ORDER)
+        expression = wv_live_play.live_play(ordered, self.described, work.traits, work.everybody, self.facts)
+        before: tuple[int, ...] = ()
+        with engine.as_written():
+            for batch in engine.in_order(expression, ORDER, BATCH_ROWS):
+                if batch.num_rows:
+                    before = require_order(batch, before)
+                    yield pa.Table.from_batches([batch])
+
+    def forget(self) -> None:
+        """Drop the bucket's tables."""
+        self.work.engine.forget("spans", "rows", "described", "pieces", "facts", "rows_in_order")
+
+
+def require_order(batch: pa.RecordBatch, before: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the batch's last key, after checking that the keys rise, one by one, from `before`.
+
+    Raises:
+        ContractError: they do not.
+    """
+    keys: list[Numbers] = [batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in ORDER]
+    rises = np.zeros(batch.num_rows - 1, dtype=bool)
+    for key in reversed(keys):
+        rises = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & rises)
+    first = tuple(int(key[0]) for key in keys)
+    if not rises.all() or (before and first <= before):
+        raise ContractError(
+            "wv_live_play: the engine gave the rows in another order than asked for, or one of them twice. Nothing "
+            "was published and the published partition stays; this is a fault of the package, please report it.",
+            place="wv_live_play",
+        )
+    return tuple(int(key[-1]) for key in keys)
+
+
+def each(work: BucketWork, rows: ir.Table, buckets: Sequence[Bucket]) -> Iterator[BucketTables]:
+    """Return each bucket's tables, computed when asked for; the log is read once."""
+    engine = work.engine
+    if not buckets:
+        return
+    events = live_events.events(rows, work.lives, work.traits, work.packing)
+    if len(buckets) == 1:
+        yield _computed(work, buckets[0], events)
+        return
+    with engine.as_written():
+        parts = engine.spill(_apart(work, events, buckets), "apart", "bucket")
+    for bucket in buckets:
+        if bucket.number in parts:
+            yield _computed(work, bucket, parts[bucket.number])
+    engine.forget("apart")
+
+
+def _apart(work: BucketWork, events: ir.Table, buckets: Sequence[Bucket]) -> ir.Table:
+    """Return the events with the number of their bucket."""
+    by_live: dict[int, list[Bucket]] = {}
+    for bucket in buckets:
+        for live_no in range(bucket.first_live, bucket.last_live + 1):
+            by_live.setdefault(live_no, []).append(bucket)
+    starts = work.engine.table(
+        pa.table(
+            {
+                "bucket_live_no": pa.array(list(by_live), pa.int32()),
+                "first_bucket": pa.array([own[0].number for own in by_live.values()], pa.int32()),
+                "own_buckets": pa.array([len(own) for own in by_live.values()], pa.int32()),
+            }
+        ),
+        "bucket_of_live",
+    )
+    placed = events.join(starts, [("live_no", "bucket_live_no")])
+    # Slice s of n buckets lies in bucket floor(((s + 1) * n - 1) / 256), as `plan` cuts them.
+    nth = (((live_events.viewer_slice(_.viewer_id, _.device_id) + 1) * _.own_buckets - 1) >> 8).cast("int32")
+    return placed.select("live_no", "viewer_id", "device_id", "event", bucket=_.first_bucket + nth)
+
+
+def _computed(work: BucketWork, bucket: Bucket, events: ir.Table) -> BucketTables:
+    engine, packing, lives = work.engine, work.packing, work.lives
+    with engine.as_written():
+        folded = engine.keep(live_events.devices(events), "folded")
+        devices = engine.keep(live_events.numbered(folded), "devices")
+        engine.forget("folded")
+        spans = engine.keep(live_events.spans(engine.pairs(devices), lives, packing), "spans")
+        shared = engine.keep(live_events.shared_viewers(devices), "shared")
+        names = engine.keep(devices.drop("events"), "names")
+        engine.forget("devices")
+        rows = engine.keep(live_viewers.minute_rows(spans, work.traits, packing), "rows")
+        sums = engine.keep(live_viewers.device_sums(rows), "sums")
+        pieces = engine.keep(live_viewers.pieces(spans, shared), "pieces")
+        played = engine.keep(live_viewers.shared_sums(pieces, shared), "played")
+        firsts = engine.keep(live_viewers.shared_firsts(shared, sums, packing), "firsts")
+        users = engine.keep(live_viewers.users(names, _usable(work, USER), lives, packing.base_us), "users")
+        facts = engine.keep(_facts(work, names, users), "facts")
+        described = engine.keep(live_viewers.described_devices(names, sums, shared, firsts, played, users), "described")
+        lost = engine.arrow(spans.agg(duplicates=(1 - spans["counts"]).cast("int64").sum().coalesce(0)))
+    engine.forget("names", "shared", "sums", "played", "firsts", "users")
+    return BucketTables(work, bucket, spans, rows, described, pieces, facts, int(lost["duplicates"][0].as_py()))
+
+
+def _usable(work: BucketWork, source: Table) -> ir.Table:
+    rows = work.sources[source.name]
+    return rows.filter(usable(source, rows))
+
+
+def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:
+    engine, base_us = work.engine, work.packing.base_us
+    leading = names.filter(names.viewer_id.notnull() & ~names.after_own).select(
+        "viewer_id", "live_no", viewer_no="device_no"
+    )
+    keys = engine.keep(live_viewers.of_artists(leading, work.everybody, work.lives), "artist_viewers")
+    members = users.filter(users.we_member_id.notnull()).select("viewer_no", "live_no", "we_member_id")
+    accounts = engine.keep(live_viewers.of_artists(members, work.everybody, work.lives), "artist_members")
+    community = engine.keep(live_viewers.community_facts(keys, _usable(work, COMM_USER_UPDATE), base_us), "community")
+    fan_club = engine.keep(live_viewers.fan_club_facts(accounts, _usable(work, FC_USER_HISTORY), base_us), "fan_club")
+    engine.forget("artist_viewers", "artist_members")
+    known = engine.keep(live_viewers.facts(community, fan_club), "facts")
+    engine.forget("community", "fan_club")
+    return known

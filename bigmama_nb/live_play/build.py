@@ -1,0 +1,249 @@
+"""One part_date, from the sources to files of `wv_live_play`, its rejects and the day, hour and minute roll-ups."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from bigmama_nb.engines import Engine
+from bigmama_nb.errors import TaskError
+from bigmama_nb.live_play import buckets, checks, inspection
+from bigmama_nb.live_play.dates import is_final, log_dates
+from bigmama_nb.live_play.files import PartWriter
+from bigmama_nb.live_play.outcome import Built, Counts, Options, SourceCount, TableFiles
+from bigmama_nb.live_play.rollups import DayParts
+from bigmama_nb.live_play.sources import Sources
+from bigmama_nb.live_play.spelling import Spelling
+from bigmama_nb.tables import live_events, wv_live_play, wv_live_play_rejects
+from bigmama_nb.tables.live_events import Packing
+from bigmama_nb.tables.live_sources import JOINT_HISTORY, LIVE, SERVER_LOG, SOURCES, usable
+from bigmama_nb.tables.live_time import kst_midnight_us
+
+
+def build(
+    engine: Engine,
+    sources: Sources,
+    part_date: dt.date,
+    *,
+    log_end: dt.date,
+    run_timestamp: dt.datetime,
+    out: Path,
+    options: Options | None = None,
+) -> Built:
+    """Build every table of one part_date into `out/<table>/part-*.parquet`.
+
+    Args:
+        engine: where it is computed.
+        sources: the six sources.
+        part_date: KST date of the lives' start.
+        log_end: the last date of the log that may be read (`Due.log_end`).
+        run_timestamp: an aware datetime, the same for all of a run.
+        out: a folder of this build's own; what stands there after a failure is nobody's.
+        options: what the profile says.
+
+    Returns:
+        The outcome, never an exception for what sources and checks can do: `not_ready` where a wanted date of the log
+        is not there (nothing was read), `failed` with its reason class, else `ok` or `suspect` with the files.
+    """
+    options = options or Options()
+    work = _Build(engine, sources, part_date, log_end, run_timestamp, out, options)
+    try:
+        waits = work.waits_for()
+        if waits is not None:
+            return Built(part_date.isoformat(), "not_ready", message=waits, place=str(sources.folder(SERVER_LOG)))
+        return work.run()
+    except TaskError as error:
+        return Built(
+            part_date.isoformat(),
+            "failed",
+            counts=work.counts,
+            reason=error.reason,
+            message=error.message,
+            place=error.place,
+        )
+
+
+class _Build:
+    """The state of one build, so that its steps read one after another."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sources: Sources,
+        part_date: dt.date,
+        log_end: dt.date,
+        run_timestamp: dt.datetime,
+        out: Path,
+        options: Options,
+    ) -> None:
+        self.engine, self.sources, self.options, self.out = engine, sources, options, out
+        self.day, self.log_end, self.run_timestamp = part_date, log_end, run_timestamp
+        self.part_date = part_date.isoformat()
+        self.day_start_us = kst_midnight_us(part_date)
+        self.earlier, self.wanted = log_dates(part_date, log_end, options.log_days_before, options.log_days_after)
+        self.counts = Counts()
+
+    def waits_for(self) -> str | None:
+        """Return why the log is not ready, or None."""
+        self.sources.require_folder(SERVER_LOG)
+        missing = [day.isoformat() for day in self.wanted if not self.sources.has_log(day)]
+        if not missing:
+            return None
+        newest = self.sources.newest_log()
+        return (
+            f"wv_live_play {self.part_date}: wv_server_log_base has no partition date_id={', '.join(missing)}; the "
+            f"newest is {newest or 'none'}. Nothing was read and the published partition stays; run again once it is "
+            f"there."
+        )
+
+    def run(self) -> Built:
+        """Look at the sources, then build and write."""
+        tables = self._tables()
+        inspection.require_unique(self.engine, self.part_date, tables)
+        sources = inspection.small_source_counts(self.engine, tables)
+        self.counts = Counts(sources=sources)
+        wv_live = tables[LIVE.name]
+        # Numbers first, times after: how events are packed depends on what the log holds.
+        numbered = self.engine.keep(live_events.counted_lives(wv_live, self.day_start_us, 0), "lives_numbered")
+        posts = self.engine.arrow(numbered.select("post_id").order_by("post_id"))["post_id"].to_pylist()
+        log = tables[SERVER_LOG.name]
+        survey = inspection.survey_log(self.engine, log, wv_live, posts, self.day_start_us)
+        sources = {SERVER_LOG.name: SourceCount(survey.rows, survey.rejected), **sources}
+        self.counts = Counts(
+            sources=sources, unmatched_joins=survey.unmatched_joins, unmatched_leaves=survey.unmatched_leaves
+        )
+        inspection.require_shares(self.part_date, sources, self.options)
+        return self._written(tables, posts, survey, sources)
+
+    def _tables(self) -> dict[str, ir.Table]:
+        """Return the sources, every schema checked before any is read."""
+        files = {
+            source.name: self.sources.log_files([*self.earlier, *self.wanted])
+            if source is SERVER_LOG
+            else self.sources.files(source)
+            for source in SOURCES
+        }
+        return {
+            name: self.engine.read(
+                [str(path) for path in paths], f"source_{name}", partition="date_id" if name == SERVER_LOG.name else ""
+            )
+            for name, paths in files.items()
+        }
+
+    def _written(
+        self,
+        tables: Mapping[str, ir.Table],
+        posts: list[str],
+        survey: inspection.LogSurvey,
+        sources: Mapping[str, SourceCount],
+    ) -> Built:
+        engine, options = self.engine, self.options
+        log = tables[SERVER_LOG.name]
+        rows = live_events.of_lives(log, posts or [""], rejects=survey.rejected > 0)
+        traits = engine.keep(live_events.traits(rows), "traits")
+        traits_table = engine.arrow(traits.order_by("traits"))
+        packing = Packing.of(self.day_start_us, traits_table.num_rows, near=survey.near)
+        lives = self._lives(tables[LIVE.name], rows, packing)
+        lives_table = engine.arrow(lives.order_by("live_no"))
+        inspection.require_short(self.part_date, lives_table, options)
+        everybody_table = self._everybody(lives, tables[JOINT_HISTORY.name])
+        everybody = engine.table(everybody_table, "everybody")
+        spelling = Spelling(
+            self.run_timestamp, packing.base_us, _with_end(lives_table, packing), everybody_table, traits_table
+        )
+        plan = buckets.plan(
+            [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
+            engine.memory_limit,
+        )
+        parts = DayParts(engine, lives, everybody, options.database)
+        written: dict[str, TableFiles] = {}
+        play = PartWriter(wv_live_play.contract(options.database), self.out)
+        try:
+            duplicates = 0
+            step = buckets.BucketWork(engine, tables, lives, everybody, traits, packing)
+            for bucket in buckets.each(step, rows, plan):
+                duplicates += bucket.duplicates
+                parts.add(bucket)
+                self._write(play, spelling, bucket.coded())
+                bucket.forget()
+            rest = play.rest()
+            if rest is not None:
+                play.write(spelling.rows(wv_live_play.CONTRACT, rest))
+            written[wv_live_play.CONTRACT.name] = play.close()
+        finally:
+            play.abandon()
+        written[wv_live_play_rejects.CONTRACT.name] = self._rejects(tables, log, posts, sources)
+        written |= parts.write(self.out, spelling)
+        joins, leaves = parts.clicks()
+        self.counts = Counts(
+            sources=sources,
+            unmatched_joins=survey.unmatched_joins,
+            unmatched_leaves=survey.unmatched_leaves,
+            joins=joins,
+            leaves=leaves,
+            duplicates=duplicates,
+            lives=len(posts),
+            viewer_buckets=len(plan),
+        )
+        warnings = checks.after_build(engine, self.part_date, options.database, written, self.counts)
+        engine.forget("lives_numbered", "lives", "traits", "everybody")
+        parts.forget()
+        return Built(
+            self.part_date,
+            "suspect" if warnings else "ok",
+            tables=written,
+            counts=self.counts,
+            final=is_final(self.day, self.log_end, options.log_days_after),
+            through=self.wanted[-1],
+            message=warnings,
+        )
+
+    def _lives(self, wv_live: ir.Table, rows: ir.Table, packing: Packing) -> ir.Table:
+        lives = self.engine.keep(
+            live_events.counted_lives(wv_live, self.day_start_us, packing.base_us), "lives_numbered"
+        )
+        asks = lives.filter(lives.end_dt.isnull() | lives.video_id.isnull())
+        unknown = self.engine.arrow(asks.select("post_id"))["post_id"].to_pylist()
+        facts = None
+        if unknown:
+            facts = live_events.late_facts(rows.filter(rows.post_id.isin(unknown)), packing.base_us)
+        return self.engine.keep(live_events.timed_lives(lives, facts), "lives")
+
+    def _everybody(self, lives: ir.Table, joint: ir.Table) -> pa.Table:
+        found = self.engine.arrow(
+            live_events.participants(lives, joint.filter(usable(JOINT_HISTORY, joint))).order_by(
+                "live_no", "guest_joint_seq"
+            )
+        )
+        return found.append_column("participant_no", pa.array(range(found.num_rows), pa.int32()))
+
+    def _write(self, writer: PartWriter, spelling: Spelling, coded: Iterator[pa.Table]) -> None:
+        for group in writer.groups(coded):
+            writer.write(spelling.rows(wv_live_play.CONTRACT, group))
+
+    def _rejects(
+        self, tables: Mapping[str, Any], log: ir.Table, posts: list[str], sources: Mapping[str, SourceCount]
+    ) -> TableFiles:
+        contract = wv_live_play_rejects.contract(self.options.database)
+        writer = PartWriter(contract, self.out)
+        try:
+            schema = contract.arrow_schema()
+            for group in writer.groups(inspection.rejects(self.engine, tables, log, posts, sources)):
+                writer.write(group.cast(schema))
+            rest = writer.rest()
+            if rest is not None:
+                writer.write(rest.cast(schema))
+            return writer.close()
+        finally:
+            writer.abandon()
+
+
+def _with_end(lives: pa.Table, packing: Packing) -> pa.Table:
+    """Return the lives with `tmp_end_dt` as an instant."""
+    end = pa.array([us + packing.base_us for us in lives["tmp_end_us"].to_pylist()], pa.int64())
+    return lives.append_column("tmp_end_dt", end.cast(pa.timestamp("us", tz="UTC")))

@@ -1,0 +1,85 @@
+"""What a build is told and what it answers: values, never exceptions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from bigmama_nb.errors import Reason
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the profile says of the job (parameters.md, `live_play`)."""
+
+    database: str = "we_mart"
+    log_days_before: int = 1
+    log_days_after: int = 1
+    max_rejected_share: float = 0.001
+    max_live_days: int = 30
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """A table's part files of one partition, in the order of its rows, and how many rows they hold."""
+
+    paths: tuple[Path, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class SourceCount:
+    """Rows of one source: as delivered (of the log: joins and leaves of counted lives), and rejected."""
+
+    delivered: int
+    rejected: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What stands in the run's record beside the rows.
+
+    `duplicates` are deliveries of an event beyond the first; unmatched joins and leaves have a `post_id` that is
+    null or in no usable row of `wv_live`.
+    """
+
+    sources: Mapping[str, SourceCount] = field(default_factory=dict)
+    unmatched_joins: int = 0
+    unmatched_leaves: int = 0
+    joins: int = 0
+    leaves: int = 0
+    duplicates: int = 0
+    lives: int = 0
+    viewer_buckets: int = 0
+
+    @property
+    def rejected(self) -> int:
+        """Rejected rows of all sources."""
+        return sum(count.rejected for count in self.sources.values())
+
+    @property
+    def rejected_share(self) -> float:
+        """The largest share of any source."""
+        return max((c.rejected / c.delivered for c in self.sources.values() if c.delivered), default=0.0)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What became of one partition.
+
+    `tables` maps each table's name without database to its files, and is empty unless the outcome is `ok` or
+    `suspect`. `through` is the last date of the log that is in it; `final` says that no later one is wanted.
+    """
+
+    partition: str
+    outcome: Literal["ok", "suspect", "not_ready", "failed"]
+    tables: Mapping[str, TableFiles] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    final: bool = False
+    through: dt.date | None = None
+    reason: Reason | None = None
+    message: str | None = None
+    place: str | None = None

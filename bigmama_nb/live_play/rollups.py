@@ -1,0 +1,240 @@
+"""The roll-ups: of a day from the buckets' parts, of month and KPI from published partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+from ibis import _
+
+from bigmama_nb.contract import Table
+from bigmama_nb.engines import Engine
+from bigmama_nb.errors import TaskError
+from bigmama_nb.live_play import checks
+from bigmama_nb.live_play.buckets import ROW_BYTES, BucketTables
+from bigmama_nb.live_play.files import PartWriter
+from bigmama_nb.live_play.outcome import Built, Options, TableFiles
+from bigmama_nb.live_play.spelling import Spelling
+from bigmama_nb.tables import (
+    live_concurrency,
+    stats_we_t_kpi,
+    stats_wv_d_live_play,
+    stats_wv_d_live_play_min,
+    stats_wv_h_live_play,
+    stats_wv_m_video_copyright,
+)
+from bigmama_nb.tables.live_events import SLICES
+from bigmama_nb.tables.live_time import HOUR, MINUTE, whole
+
+
+class DayParts:
+    """What the day's roll-ups add up, bucket by bucket."""
+
+    def __init__(self, engine: Engine, lives: ir.Table, everybody: ir.Table, database: str) -> None:
+        self._engine, self._lives, self._everybody, self._database = engine, lives, everybody, database
+        self._parts: dict[str, list[ir.Table]] = {}
+        self._names: list[str] = []
+        self._changes = 0
+
+    def add(self, bucket: BucketTables) -> None:
+        """Keep a bucket's sums, and when its viewers came and went."""
+        lives = self._lives
+        pieces = live_concurrency.started(bucket.pieces, lives)
+        parts = {
+            "viewers": stats_wv_d_live_play.viewer_counts(bucket.described),
+            "clicks": stats_wv_d_live_play.row_counts(bucket.rows),
+            "late": stats_wv_d_live_play.late_counts(bucket.rows, bucket.described),
+            "facts": stats_wv_d_live_play.fact_counts(bucket.facts),
+            "minutes": live_concurrency.touched(pieces, MINUTE, from_start=False),
+            "hours": live_concurrency.touched(pieces, HOUR, from_start=True),
+            "minute_clicks": live_concurrency.clicks(bucket.spans, lives),
+            "changes": live_concurrency.changes(bucket.pieces),
+        }
+        for name, expression in parts.items():
+            kept = self._keep(expression, f"part_{name}_{bucket.bucket.number}")
+            self._parts.setdefault(name, []).append(kept)
+
+    def clicks(self) -> tuple[int, int]:
+        """Return all joins and leaves, each event once."""
+        if "clicks" not in self._parts:
+            return 0, 0
+        sums = self._engine.arrow(
+            self._union("clicks").agg(joins=_.joins.sum().cast("int64"), leaves=_.leaves.sum().cast("int64"))
+        )
+        return sums["joins"][0].as_py() or 0, sums["leaves"][0].as_py() or 0
+
+    def write(self, out: Path, spelling: Spelling) -> dict[str, TableFiles]:
+        """Write the day, hour and minute roll-ups and return their files."""
+        engine, lives, everybody = self._engine, self._lives, self._everybody
+        if not self._parts:
+            empty = [stats_wv_d_live_play, stats_wv_h_live_play, stats_wv_d_live_play_min]
+            return {m.CONTRACT.name: write_table(m.contract(self._database), out, None) for m in empty}
+        levels = self._keep(live_concurrency.levels(self._segments()), "levels")
+        summed = live_concurrency.summed
+        clicks = self._keep(summed(self._union("minute_clicks"), "live_no", "minute_no", "hour_no"), "all_clicks")
+        daily = stats_wv_d_live_play.daily(
+            everybody,
+            summed(self._union("viewers"), "live_no"),
+            summed(self._union("clicks"), "live_no"),
+            summed(self._union("late"), "live_no"),
+            summed(self._union("facts"), "live_no", "we_art_id"),
+            stats_wv_d_live_play.peaks(levels),
+        )
+        hourly = stats_wv_h_live_play.hourly(
+            everybody, lives, summed(self._union("hours"), "live_no", "bucket_no"), clicks, levels
+        )
+        by_minute = stats_wv_d_live_play_min.by_minute(
+            everybody, lives, summed(self._union("minutes"), "live_no", "bucket_no"), clicks, levels
+        )
+        written = {}
+        for module, expression, order in (
+            (stats_wv_d_live_play, daily, ["participant_no"]),
+            (stats_wv_h_live_play, hourly, ["participant_no", "live_hour"]),
+            (stats_wv_d_live_play_min, by_minute, ["participant_no", "minute_no"]),
+        ):
+            contract = module.contract(self._database)
+            coded = engine.arrow(expression).sort_by([(name, "ascending") for name in order])
+            if "peak_minute_no" in coded.column_names:
+                coded = coded.append_column("peak_datetime", spelling.minute_text(coded["peak_minute_no"]))
+            written[contract.name] = write_table(contract, out, spelling.rows(contract, coded))
+        return written
+
+    def forget(self) -> None:
+        """Drop everything that was kept."""
+        self._engine.forget(*self._names)
+        self._names, self._parts = [], {}
+
+    def _segments(self) -> ir.Table:
+        """Return the stretches of all lives, some minutes at a time, so that the changes fit in memory."""
+        everything = self._union("changes").union(live_concurrency.marks(self._lives), distinct=False)
+        rows = int(self._engine.arrow(everything.count().as_table())[0][0].as_py())
+        turns = max(-(-rows * ROW_BYTES // self._engine.memory_limit), 1)
+        done = []
+        for turn in range(turns):
+            some = everything
+            if turns > 1:
+                some = everything.filter(whole(everything.at_us, MINUTE) % turns == turn)
+            done.append(self._keep(live_concurrency.segments(some, self._lives), f"segments_{turn}"))
+        return _all(done)
+
+    def _union(self, name: str) -> ir.Table:
+        return _all(self._parts[name])
+
+    def _keep(self, expression: ir.Table, name: str) -> ir.Table:
+        self._names.append(name)
+        return self._engine.keep(expression, name)
+
+
+def _all(tables: Sequence[ir.Table]) -> ir.Table:
+    return tables[0] if len(tables) == 1 else ibis.union(*tables, distinct=False)
+
+
+def write_table(contract: Table, out: Path, rows: pa.Table | None) -> TableFiles:
+    """Write a small table whole; None or no rows: one file without rows."""
+    writer = PartWriter(contract, out)
+    try:
+        if rows is not None and rows.num_rows:
+            for group in writer.groups([rows]):
+                writer.write(group)
+            rest = writer.rest()
+            if rest is not None:
+                writer.write(rest)
+        return writer.close()
+    finally:
+        writer.abandon()
+
+
+def build_month(
+    engine: Engine, part_month: str, play: Sequence[Path], *, out: Path, options: Options | None = None
+) -> Built:
+    """Build `stats_wv_m_video_copyright` of one month.
+
+    Args:
+        part_month: `YYYY-MM`.
+        play: the published files of `wv_live_play` of every part_date of the month.
+        out: a folder of this build's own.
+
+    Returns:
+        The outcome, and one table's files.
+    """
+    module = stats_wv_m_video_copyright
+    contract = module.contract((options or Options()).database)
+
+    def rows() -> pa.Table | None:
+        if not play:
+            return None
+        table = engine.read([str(path) for path in play], "published_play")
+        parts = _by_slices(engine, table, module.viewer_sums, "month")
+        found = engine.arrow(module.monthly(_all(parts), module.live_counts(table)))
+        engine.forget(*(f"month_{turn}" for turn in range(len(parts))))
+        return _ordered(found, contract)
+
+    return _period(engine, part_month, contract, out, rows)
+
+
+def build_kpi(
+    engine: Engine,
+    part_date: str,
+    play: Sequence[Path],
+    daily: Sequence[Path],
+    *,
+    out: Path,
+    options: Options | None = None,
+) -> Built:
+    """Build `stats_we_t_kpi` of one part_date.
+
+    Args:
+        part_date: `YYYY-MM-DD`.
+        play: the published files of `wv_live_play` of that part_date.
+        daily: the published files of `stats_wv_d_live_play` of that part_date.
+        out: a folder of this build's own.
+
+    Returns:
+        The outcome, and one table's files.
+    """
+    module = stats_we_t_kpi
+    contract = module.contract((options or Options()).database)
+
+    def rows() -> pa.Table | None:
+        if not daily or not play:
+            return None
+        table = engine.read([str(path) for path in play], "published_play")
+        parts = _by_slices(engine, table, module.viewer_counts, "kpi")
+        lives = module.live_counts(engine.read([str(path) for path in daily], "published_daily"))
+        found = engine.arrow(module.kpi(lives, _all(parts)))
+        engine.forget(*(f"kpi_{turn}" for turn in range(len(parts))))
+        return _ordered(found, contract)
+
+    return _period(engine, part_date, contract, out, rows)
+
+
+def _by_slices(engine: Engine, play: ir.Table, part: Callable[[ir.Table], ir.Table], name: str) -> list[ir.Table]:
+    """Return a part of every viewer slice, as few at a time as memory asks for."""
+    rows = int(engine.arrow(play.count().as_table())[0][0].as_py())
+    turns = min(max(-(-rows * ROW_BYTES // engine.memory_limit), 1), SLICES)
+    kept = []
+    for turn in range(turns):
+        some = play if turns == 1 else stats_wv_m_video_copyright.of_slice(play, turn, turns)
+        kept.append(engine.keep(part(some), f"{name}_{turn}"))
+    return kept
+
+
+def _ordered(found: pa.Table, contract: Table) -> pa.Table:
+    schema = contract.arrow_schema()
+    columns = [found.column(field.name).cast(field.type) for field in schema]
+    rows = pa.table(columns, schema=schema)
+    return rows.sort_by([(name, "ascending") for name in contract.key])
+
+
+def _period(engine: Engine, partition: str, contract: Table, out: Path, rows: Callable[[], pa.Table | None]) -> Built:
+    try:
+        files = write_table(contract, out, rows())
+        warnings = checks.run(engine, f"{contract.name} {partition}", contract, files)
+    except TaskError as error:
+        return Built(partition, "failed", reason=error.reason, message=error.message, place=error.place)
+    return Built(
+        partition, "suspect" if warnings else "ok", tables={contract.name: files}, final=False, message=warnings
+    )

@@ -1,0 +1,49 @@
+"""`we_mart.wv_live_play_rejects`: the source rows that could not be used, and why (wv_live_play.md, rule 7)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bigmama_nb.contract import Column, Table
+
+CONTRACT = Table(
+    database="we_mart",
+    name="wv_live_play_rejects",
+    columns=(
+        Column("part_date", "string", "LIVE시작일", nullable=False),
+        Column("source", "string", "the source's name without its database", nullable=False),
+        Column("reason", "string", "the first that applies, in the order of the source's columns", nullable=False),
+        Column("row", "string", "the source's used columns as a JSON object, in their order", nullable=False),
+    ),
+    partition="part_date",
+    key=(),
+    comment="Source rows that wv_live_play could not use, one row each",
+    upstream=(
+        "we_mart.wv_server_log_base",
+        "we_mart.wv_live",
+        "we_mart.wv_live_joint_history",
+        "weverse2.user_user",
+        "we_mart.wv_comm_user_update",
+        "we_mart.ws_fc_user_history",
+    ),
+)
+
+
+def contract(database: str) -> Table:
+    """Return the table's contract in the profile's `live_play.database`."""
+    return replace(CONTRACT, database=database)
+
+
+def as_json(row: Mapping[str, Any]) -> str:
+    """Return a source row as one JSON object, nulls included, timestamps as `YYYY-MM-DDTHH:MM:SS.ffffffZ`."""
+    return json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return value
