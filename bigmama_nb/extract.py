@@ -131,8 +131,12 @@ def _open(profile: Profile, cluster: str, run: str, stopped: threading.Event, de
             raise _StoppedError
 
     settings = profile.clusters[cluster]
-    assert settings.dump is not None
-    return Dump(cluster, settings.dump, profile.zone, check=check)
+    if settings.dump is not None:
+        return Dump(cluster, settings.dump, profile.zone, check=check)
+    # Imported here: a run over dumps alone does without the driver.
+    from bigmama_nb.sources.mongo import Mongo
+
+    return Mongo(cluster, settings, profile.zone, comment=run, check=check, stopped=stopped, deadline=deadline)
 
 
 def _threads(profile: Profile, cluster: str, jobs: int) -> int:

@@ -111,16 +111,14 @@ def lookup(document: Mapping[str, Any], parts: Sequence[str]) -> Any:
     """Return what a dotted path finds: the value, `MISSING`, or `ThroughArray` where the path leads through one."""
     found: Any = document
     for depth, part in enumerate(parts):
-        if isinstance(found, DBRef):
+        kind = type(found)
+        if kind is DBRef:
             found = found.as_doc()
-        if isinstance(found, Mapping):
-            found = found.get(part, MISSING)
-            if found is MISSING:
-                return MISSING
-        elif isinstance(found, list):
+        elif kind is list:
             return ThroughArray(".".join(parts[:depth]))
-        else:
+        elif kind is not dict:
             return MISSING
+        found = found.get(part, MISSING)
     return found
 
 

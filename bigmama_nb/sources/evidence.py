@@ -78,6 +78,12 @@ class Evidence:
         """Return whether a document is dated the last day of the ask's through, or later."""
         return self.newest.position is not None and self.dating.reaches(self.newest.position, ask.through)
 
+    @property
+    def undatable(self) -> bool:
+        """Whether there are documents whose date fails the question."""
+        mismatched = bool(self.other_types) and self.question.metric.date.other_types == "fail"
+        return self.through_array is not None or mismatched or self.bad_dates > 0
+
     def add_odd(self, odd: Unplaced, documents: int = 1) -> None:
         """Count documents without a usable date."""
         if odd.why == "undated":
@@ -87,7 +93,8 @@ class Evidence:
             # The smallest, so that a message does not depend on the order of documents.
             self.bad_date = odd.found if self.bad_date is None else min(self.bad_date, odd.found)
         elif odd.why == "array_path":
-            self.through_array = odd.found
+            # The shortest, as a path breaks off at the first array.
+            self.through_array = odd.found if self.through_array is None else min(self.through_array, odd.found)
         else:
             self.other_types[odd.found] += documents
 
@@ -103,8 +110,11 @@ def buckets(evidence: Evidence, ask: Ask) -> range:
 class _Dated:
     """One date field of the collection, with all the windows that are cut along it."""
 
-    def __init__(self, path: str, dating: Dating, questions: Sequence[Question]) -> None:
+    def __init__(
+        self, path: str, dating: Dating, questions: Sequence[Question], span: tuple[Any, Any] | None = None
+    ) -> None:
         self.read = reader(path)
+        self.span = span
         self.dating = dating
         self.newest = Newest()
         windows = [window(question.metric, ask) for question in questions for ask in question.asks]
@@ -133,6 +143,10 @@ class _Dated:
     def take(self, documents: Sequence[Document]) -> None:
         values = list(map(self.read, documents))
         positions = list(map(self.dating.place, values))
+        if self.span is not None:
+            begin, end = self.span
+            kept = [n for n, at in enumerate(positions) if at.__class__ is not Unplaced and begin <= at < end]
+            documents, values, positions = ([some[n] for n in kept] for some in (documents, values, positions))
         bounds, used, newest = self.bounds, self.used, self.newest.position
         groups: dict[int, list[Document]] = {}
         odd: list[tuple[Document, Unplaced]] = []
@@ -178,15 +192,23 @@ class _Dated:
                 newest.see(position, type(value) is str)
 
 
+def by_date_field(questions: Iterable[Question]) -> dict[tuple[str, str], list[Question]]:
+    """Return the questions by the field that dates their documents, and how it is read."""
+    found: dict[tuple[str, str], list[Question]] = {}
+    for question in questions:
+        date_ = question.metric.date
+        found.setdefault((date_.field, date_.as_), []).append(question)
+    return found
+
+
 class Sheet:
     """Takes a collection's documents, in any pieces, and holds the evidence for every question."""
 
-    def __init__(self, questions: Sequence[Question], zone: ZoneInfo) -> None:
-        by_field: dict[tuple[str, str], list[Question]] = {}
-        for question in questions:
-            date_ = question.metric.date
-            by_field.setdefault((date_.field, date_.as_), []).append(question)
-        self._dated = [_Dated(path, Dating(as_, zone), some) for (path, as_), some in by_field.items()]
+    def __init__(self, questions: Sequence[Question], zone: ZoneInfo, *, span: tuple[Any, Any] | None = None) -> None:
+        """With a `span` of positions, documents outside of it, from its first up to its second, are left out."""
+        self._dated = [
+            _Dated(path, Dating(as_, zone), some, span) for (path, as_), some in by_date_field(questions).items()
+        ]
         self.evidence: list[Evidence] = [member for dated in self._dated for member, _ in dated.members]
 
     def take(self, documents: Sequence[Document]) -> None:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.sources.holders import DumpHolder, Holder
+from tests.services.mongo import ferretdb, mongo_java_server
+from tests.sources.holders import DumpHolder, Holder, ServerHolder
 
 
 @pytest.fixture(scope="session")
-def holders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What holds documents, by the source's name, started when first asked for."""
+def holders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What holds documents, by the source's name, started when first asked for and stopped at the end."""
     started: dict[str, Any] = {}
-    return started
+    yield started
+    for one in started.values():
+        if isinstance(one, ServerHolder):
+            one.client.close()
+            one.server.stop()
 
 
 @pytest.fixture
 def holder(source: str, holders: dict[str, Holder], tmp_path_factory: pytest.TempPathFactory) -> Holder:
     """What holds the test's documents; `source` is the test's parameter."""
     if source not in holders:
-        holders[source] = DumpHolder(tmp_path_factory.mktemp(source) / "dump", packed=source.endswith("gz"))
+        folder = tmp_path_factory.mktemp(source)
+        if source.startswith("dump"):
+            holders[source] = DumpHolder(folder / "dump", packed=source.endswith("gz"))
+        else:
+            start = {"ferretdb": ferretdb, "mongo_java_server": mongo_java_server}[source]
+            holders[source] = ServerHolder(start(folder), f"BIGMAMA_TEST_{source.upper()}_URI")
     return holders[source]

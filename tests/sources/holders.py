@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any, Protocol
 
 from bson import Decimal128, MaxKey, MinKey, Regex, Timestamp
 from bson.code import Code
+from pymongo import MongoClient
 
+from tests.services.mongo import MongoServer
 from tests.sources.asking import Documents, write_dump
 
-SOURCES = ("dump", "dump.gz")
+SOURCES = ("dump", "dump.gz", "ferretdb", "mongo_java_server")
 
 
 class Holder(Protocol):
@@ -43,6 +46,30 @@ class DumpHolder:
         return database
 
 
+class ServerHolder:
+    """A real server that speaks MongoDB's protocol."""
+
+    def __init__(self, server: MongoServer, variable: str) -> None:
+        self.server = server
+        self._numbers = itertools.count()
+        self._last = ""
+        self.client: MongoClient = MongoClient(server.uri)
+        os.environ[variable] = f"{server.uri}?serverSelectionTimeoutMS=5000"
+        self.settings = {"uri_env": variable, "retries": 0}
+
+    def hold(self, collections: Mapping[str, Documents]) -> str:
+        database = f"db{next(self._numbers)}"
+        if self._last:
+            self.client.drop_database(self._last)
+        self._last = database
+        for name, documents in collections.items():
+            self.client[database].create_collection(name)
+            if documents:
+                # insert_many would add an _id to the test's own documents.
+                self.client[database][name].insert_many([dict(document) for document in documents])
+        return database
+
+
 def can_hold(source: str, value: Any) -> bool:
     """Whether a source can hold a value at all."""
     if source != "ferretdb":
@@ -50,6 +77,8 @@ def can_hold(source: str, value: Any) -> bool:
     if isinstance(value, Mapping):
         return all(can_hold(source, part) for part in value.values())
     if isinstance(value, list | tuple):
+        if any(isinstance(part, list) for part in value):
+            return False
         return all(can_hold(source, part) for part in value)
     if isinstance(value, float) and not math.isfinite(value):
         return False

@@ -511,6 +511,7 @@ ODD = [
     {"at": at(1), "x": value} if value != "absent" else {"at": at(1)}
     for value in ["absent", None, 1, 1.0, "1", True, [1, 2], [], {"y": 1}, at(1), [{"y": 1}], [[1]]]
 ]
+FLAT = [document for document in ODD if document.get("x") != [[1]]]
 MATCHES = [
     *(
         Case(f"match {match}", documents, orders("count", True, match=match, empty=0), {D: expected})
@@ -547,6 +548,13 @@ MATCHES = [
             (ODD, {"x.y": 1}, 2),
             (ODD, {"x.y": {"$exists": True}}, 2),
             (ODD, {"x": at(1)}, 1),
+            (FLAT, {"x": None}, 2),
+            (FLAT, {"x": {"$ne": None}}, 9),
+            (FLAT, {"x": 1}, 3),
+            (FLAT, {"x": {"$gte": 1}}, 3),
+            (FLAT, {"x": {"$exists": True}}, 10),
+            (FLAT, {"x.y": 1}, 2),
+            (FLAT, {"x.y": {"$exists": True}}, 2),
         ]
     ),
 ]
@@ -554,7 +562,8 @@ CASES = [*FIELD, *DATES, *COMPUTED, *WINDOWS, *LOADED, *MATCHES]
 
 
 def _holdable(case: Case, source: str) -> bool:
-    return all(can_hold(source, documents) for documents in (case.documents, *case.others.values()))
+    collections = (case.documents, *case.others.values())
+    return all(can_hold(source, document) for documents in collections for document in documents)
 
 
 @pytest.mark.parametrize(
@@ -578,7 +587,7 @@ def test_the_answer_is_what_parameters_md_says(source, case, holder, tmp_path):
     found = by_task(ask(profile, case.first, case.last))
     assert {f"lw/m/{dt}": expected for dt, expected in case.expected.items()} == {
         task: said(outcome) for task, outcome in found.items()
-    }
+    }, [outcome.message for outcome in found.values()]
     *_, last = found.values()
     for word in case.words:
         assert word in (last.message or "")
