@@ -316,21 +316,29 @@ class _Look:
         return found
 
     def _any_odd(self, dating: Dating, path: str, match: Filter) -> bool:
+        def first(by_name: bool) -> Any:
+            return self.first(queries.both(match, queries.odd(dating, path, by_name=by_name)), {path: 1})
+
+        return self._by_name_or_not(first) is not None
+
+    def _by_name_or_not(self, asked: Callable[[bool], T]) -> T:
+        """Return what is asked by the types' names, or without them where the server does not know them all."""
         if self._mongo.knows_types:
             try:
-                odd = queries.odd(dating, path, by_name=True)
-                return self.first(queries.both(match, odd), {path: 1}) is not None
+                return asked(True)
             except SourceError as error:
                 if error.reason != "query_refused":
                     raise
                 self._mongo.knows_types = False
-        odd = queries.odd(dating, path, by_name=False)
-        return self.first(queries.both(match, odd), {path: 1}) is not None
+        return asked(False)
 
     def _other_types(self, dating: Dating, path: str, match: Filter) -> list[tuple[Unplaced, int]]:
         through = queries.through_no_array(path)
-        of_others = queries.of_other_types(dating, path, by_name=self._mongo.knows_types)
-        rest = self.count(queries.both(match, of_others, through))
+
+        def count(by_name: bool) -> int:
+            return self.count(queries.both(match, queries.of_other_types(dating, path, by_name=by_name), through))
+
+        rest = self._by_name_or_not(count)
         found = []
         for name in queries.other_types(dating):
             if not rest:

@@ -105,4 +105,4 @@ def test_any_documents_give_what_the_rules_say(source, holder, tmp_path, questio
         for last in (MAY_1, date(2024, 5, 2))
     }
     found = by_task(ask(profile, MAY_1, date(2024, 5, 2)))
-    assert expected == {task: said(outcome) for task, outcome in found.items()}
+    assert expected == {task: said(outcome) for task, outcome in found.items()}, [one.message for one in found.values()]
