@@ -375,6 +375,8 @@ def latest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
 
     The dt stands behind a figure that is older than the metric's newest.
     """
+    if rows.empty:
+        return pd.DataFrame()
     last = rows.sort_values("dt").groupby(["game_cd", "type"], as_index=False).last()
     newest = last.groupby("type")["dt"].transform("max")
     older = ("  (" + last["dt"] + ")").where(last["dt"] < newest, "")

@@ -1,4 +1,4 @@
-"""What can be known before a run: whether profile, notebooks, archive, warehouse and sources are as a run needs them."""
+"""What can be known before a run: whether all that it needs is there, and answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def findings(profile: Profile) -> list[Finding]:
         UsageError: a notebook does not take the parameters that a run gives it.
     """
     prepare(profile)
-    found = [Finding("profile", True, f"{profile.path}: {len(profile.games)} games, {len(profile.pairs)} figures a day")]
+    read = f"{profile.path}: {len(profile.games)} games, {len(profile.pairs)} pairs of game and metric"
+    found = [Finding("profile", True, read)]
     for stage, parameters in parameters_of_run(profile).items():
         check_parameters(NOTEBOOKS / f"{stage}.ipynb", parameters)
         found.append(Finding(f"notebook {stage}", True, "takes a run's parameters"))

@@ -21,7 +21,10 @@ def summary(data: Json, archive: str) -> str:
     lines = [f"{run_id}  {data['status']}, exit status {data['exit_status']}"]
     if not tasks:
         return f"{lines[0]}\nThe grid has no task: nothing was due, or nothing is missing."
-    frame = pd.DataFrame(tasks)
+    unsettled = sum(task["outcome"] is None for task in tasks)
+    if unsettled:
+        lines.append(f"{unsettled:,} of {len(tasks):,} tasks have no outcome yet.")
+    frame = pd.DataFrame([task for task in tasks if task["outcome"]], columns=list(tasks[0]))
     lines.append(headline(frame) + ".")
     for cause in failures(frame).head(SHOWN).to_dict("records"):
         head = " ".join(filter(None, (str(cause["outcome"]), str(cause["reason"]))))
