@@ -50,9 +50,7 @@ def _finished(data: dict[str, object], profile: Profile) -> Done:
 
 
 @verb("run", example="run --date 2024-05-01 --games lw,bns")
-@click.option(
-    "--date", "day", metavar="D", help="The day; else the profile's dates, else yesterday."
-)
+@click.option("--date", "day", metavar="D", help="The day; else the profile's dates, else yesterday.")
 @click.option("--from", "date_from", metavar="D", help="The first day of a range.")
 @click.option("--to", "date_to", metavar="D", help="The last day of a range.")
 @click.option("--missing", is_flag=True, help="Only what the range lacks.")
@@ -62,6 +60,7 @@ def _finished(data: dict[str, object], profile: Profile) -> Done:
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many notebooks run at once.")
 @click.option("--scratch", is_flag=True, help="Write to a scratch warehouse.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print the grid and ask nothing.")
+@click.option("--wait-until", metavar="HH:MM", help="Until then publish what is not ready as it comes.")
 @click.option("--run-timestamp", metavar="T", help="The run's instant, ISO 8601 with its zone; else its start.")
 @click.option("--allow-empty", is_flag=True, help="An empty result replaces rows.")
 def run(
@@ -76,6 +75,7 @@ def run(
     jobs: int,
     scratch: bool,
     only_plan: bool,
+    wait_until: str | None,
     run_timestamp: str | None,
     allow_empty: bool,
 ) -> Done:
@@ -84,13 +84,15 @@ def run(
     from bigmama_nb.runs.run import Options
     from bigmama_nb.runs.run import run as start
     from bigmama_nb.runs.stopping import stopped_by_signals
+    from bigmama_nb.runs.wait import until
     from bigmama_nb.sample import prepare
 
     if day and (date_from or date_to):
         raise UsageError("--date and --from/--to exclude each other. Nothing was run.")
     read = load(profile)
     wish = Wish(day or date_from, day or date_to, games, metrics, pipelines, missing)
-    options = Options(jobs, scratch, allow_empty, _instant(run_timestamp))
+    end = None if wait_until is None else until(wait_until, read, datetime.now(UTC))
+    options = Options(jobs, scratch, allow_empty, _instant(run_timestamp), end)
     grid = plan(read, wish)
     if only_plan:
         planned = [{"task": task.id, "action": "run"} for task in grid.tasks]

@@ -18,7 +18,7 @@ from bigmama_nb.handover import Task, recorded
 from bigmama_nb.profile import ROOT, Profile
 from bigmama_nb.runs.execute import About, Executed, execute
 from bigmama_nb.runs.reconcile import landed
-from bigmama_nb.runs.record import Json, Record, now
+from bigmama_nb.runs.record import Json, Record, added, now
 from bigmama_nb.runs.secrets import Redactor
 from bigmama_nb.runs.stopping import Stop
 from bigmama_nb.stage import ATTEMPT, attempt_name, scratch_warehouse
@@ -190,7 +190,7 @@ class Attempt:
         def alter(data: Json) -> None:
             data["attempts"][-1]["notebooks"].append(entry)
             data["redactions"] += executed.redactions if executed else 0
-            data["load"] = _added(data["load"], said.get("load", []))
+            data["load"] = added(data["load"], said.get("load", []))
             paths = {read["path"] for read in said.get("inputs", [])}
             data["published"] += said.get("published", [])
             data["inputs"] = [read for read in data["inputs"] if read["path"] not in paths] + said.get("inputs", [])
@@ -274,13 +274,3 @@ def parameters_of_run(profile: Profile) -> dict[str, dict[str, Any]]:
 def _parameters(common: Mapping[str, Any], step: Step, run_dir: str, scratch: bool) -> dict[str, Any]:
     table = {"table": step.table} if step.table else {}
     return {**common, "run_dir": run_dir, "scratch": scratch, **table}
-
-
-def _added(load: Sequence[Json], more: Sequence[Json]) -> list[Json]:
-    """Return the load by cluster, counts added up."""
-    total: dict[str, Json] = {}
-    for entry in (*load, *more):
-        before = total.setdefault(entry["cluster"], {"cluster": entry["cluster"]})
-        for name in ("queries", "documents", "bytes"):
-            before[name] = before.get(name, 0) + entry[name]
-    return list(total.values())

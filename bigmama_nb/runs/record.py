@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -162,3 +162,13 @@ def shown(data: Mapping[str, Any], *, at: datetime | None = None) -> Json:
         if ((at or datetime.now(UTC)) - beat).total_seconds() > SILENCE_S:
             seen["status"] = "abandoned"
     return seen
+
+
+def added(load: Iterable[Json], more: Iterable[Json]) -> list[Json]:
+    """Return the load by cluster, counts added up."""
+    total: dict[str, Json] = {}
+    for entry in (*load, *more):
+        before = total.setdefault(entry["cluster"], {"cluster": entry["cluster"]})
+        for name in ("queries", "documents", "bytes"):
+            before[name] = before.get(name, 0) + entry[name]
+    return list(total.values())

@@ -25,6 +25,7 @@ from bigmama_nb.runs.reconcile import landed
 from bigmama_nb.runs.record import Json, Record, RunLock, now
 from bigmama_nb.runs.secrets import Redactor
 from bigmama_nb.runs.stopping import Stop
+from bigmama_nb.runs.wait import publish_as_it_comes
 from bigmama_nb.stage import scratch_warehouse
 from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouses import Warehouse
@@ -40,6 +41,7 @@ class Options:
     scratch: bool = False
     allow_empty: bool = False
     run_timestamp: datetime | None = None
+    wait_until: datetime | None = None
 
 
 def begin(profile: Profile, grid: Grid, wish: Wish, options: Options, redactor: Redactor, verb: str = "run") -> Record:
@@ -87,7 +89,13 @@ def run(profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, st
     """
     redactor = Redactor.of(profile)
     with begin(profile, grid, wish, options, redactor) as record:
-        _attempt(record, profile, options, redactor, say, stop, grid.tasks)
+
+        def attempt(tasks: Sequence[Task]) -> None:
+            _attempt(record, profile, options, redactor, say, stop, tasks)
+
+        attempt(grid.tasks)
+        if options.wait_until is not None:
+            publish_as_it_comes(record, profile, options.wait_until, stop, attempt, say)
         return _ended(record, stop)
 
 
