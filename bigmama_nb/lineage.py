@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -177,11 +176,8 @@ def records(warehouse: Warehouse, table: str, pointers: Collection[Pointer]) -> 
             return read_record(warehouse.storage, pointer.location)
 
     ours = [pointer for pointer in pointers if pointer.run is not None]
-    # A thread costs more than a local read, and saves a round trip to a cluster.
-    if warehouse.storage.scheme == "file" or len(ours) < 2:
-        return {pointer.partition: read(pointer) for pointer in ours}
-    with ThreadPoolExecutor(16) as pool:
-        return {pointer.partition: record for pointer, record in zip(ours, pool.map(read, ours), strict=True)}
+    found = warehouse.each(read, ours)
+    return {pointer.partition: record for pointer, record in zip(ours, found, strict=True)}
 
 
 @contextlib.contextmanager

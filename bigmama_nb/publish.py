@@ -95,9 +95,7 @@ def _publish_locked(
             warehouse.at("locked")
             current = warehouse.catalog.current(table.full_name, partitions)
             before = records(warehouse, table.full_name, current.values())
-            merged = {
-                partition: build(partition, current.get(partition), before.get(partition)) for partition in partitions
-            }
+            merged = _carry(warehouse, partitions, current, before, build)
             warehouse.at("carried")
             versions = _stage(warehouse, entry, table, merged, current, author)
             warehouse.at("verified")
@@ -122,6 +120,17 @@ def _publish_locked(
     }
 
 
+def _carry(
+    warehouse: Warehouse,
+    partitions: Collection[str],
+    current: Mapping[str, Pointer],
+    before: Mapping[str, Record],
+    build: Build,
+) -> dict[str, Merged]:
+    built = warehouse.each(lambda name: build(name, current.get(name), before.get(name)), partitions)
+    return dict(zip(partitions, built, strict=True))
+
+
 def _stage(
     warehouse: Warehouse,
     entry: Entry,
@@ -131,22 +140,29 @@ def _stage(
     author: Author,
 ) -> dict[str, Version]:
     versions: dict[str, Version] = {}
+
+    def written(partition: str) -> None:
+        one = merged[partition]
+        assert one.rows is not None
+        content = parquet_bytes(one.rows, table, timestamp=warehouse.settings.timestamp)
+        versions[partition] = stage(warehouse, entry, table, partition, content, one.groups, author)
+        versions[partition] = seal(warehouse, versions[partition], current.get(partition))
+
+    def verified(partition: str) -> None:
+        rows = merged[partition].rows
+        verify(warehouse, table, versions[partition], rows=None if rows is None else rows.num_rows)
+
+    changing = [partition for partition, one in merged.items() if one.rows is not None]
     try:
-        for partition, one in merged.items():
-            if one.rows is not None:
-                content = parquet_bytes(one.rows, table, timestamp=warehouse.settings.timestamp)
-                versions[partition] = stage(warehouse, entry, table, partition, content, one.groups, author)
-                versions[partition] = seal(warehouse, versions[partition], current.get(partition))
+        warehouse.each(written, changing)
         warehouse.storage.sync(version.location for version in versions.values())
         warehouse.at("staged")
-        for partition, version in versions.items():
-            rows = merged[partition].rows
-            verify(warehouse, table, version, rows=None if rows is None else rows.num_rows)
+        warehouse.each(verified, changing)
     except TaskError:
         for version in versions.values():
             discard(warehouse.storage, version.location)
         raise
-    return versions
+    return {partition: versions[partition] for partition in changing}
 
 
 def _outcome(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 from bigmama_nb.catalogs import Catalog, Entry, Observer, open_catalog, unobserved
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import UsageError, did_you_mean
 from bigmama_nb.storage import Storage, join, open_storage
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AT_ONCE = 16
+"""How many requests to a cluster's storage run at once."""
 
 
 class Settings(Protocol):
@@ -91,6 +98,18 @@ class Warehouse:
             if location.startswith(prefix):
                 return location.removeprefix(prefix)
         return location
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Return `work` of each item, in order; on a cluster several at once, for there waiting is what takes time.
+
+        Raises:
+            What `work` raises first, when all that had begun has ended.
+        """
+        todo = list(items)
+        if self.storage.scheme == "file" or len(todo) < 2:
+            return [work(item) for item in todo]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            return list(pool.map(work, todo))
 
     def close(self) -> None:
         """Let go of the catalog's connections."""

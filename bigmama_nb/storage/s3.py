@@ -105,6 +105,8 @@ class S3Storage:
                     Stored(f"s3://{self._bucket}/{found['path']}", found["size"], found["last_modified"])
                     for page in obstore.list(self._store, self._key(folder).rstrip("/") + "/")
                     for found in page
+                    # Hadoop marks a folder by an empty object `folder/`, which is listed without its slash.
+                    if found["size"] or self._is_there(found["path"])
                 ),
                 key=lambda stored: stored.location,
             )

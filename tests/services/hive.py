@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.services import Server, built_once, cache_folder, free_port, listens, require, require_program
+from tests.services import Server, built_once, cache_folder, free_port, listens, require, require_program, s3
 
 # Without prepDb the lock tables are missing and lock() fails.
 LAUNCHER = """
@@ -81,6 +81,7 @@ class Metastore:
             **CONFIGURATION,
             "javax.jdo.option.ConnectionURL": f"jdbc:derby:{self._folder}/db;create=true",
             "hive.metastore.warehouse.dir": f"file:{self._folder}/warehouse",
+            **s3.hadoop_configuration(),
             **(configuration or {}),
         }
         properties = "".join(
@@ -120,7 +121,9 @@ class Metastore:
                 f"-Dderby.stream.error.file={self._folder}/derby.log",
                 f"-Dlog4j.configurationFile={self._folder}/hive-log4j2.properties",
                 "-cp",
-                f"{self._folder}:{self._launcher}:{spark_home()}/jars/*",
+                ":".join(
+                    [str(self._folder), str(self._launcher), f"{spark_home()}/jars/*", *map(str, s3.hadoop_jars())]
+                ),
                 "Metastore",
                 "-p",
                 str(self.port),
@@ -147,6 +150,8 @@ class ThriftServer:
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
             "spark.sql.shuffle.partitions": "1",
+            "spark.driver.extraClassPath": ":".join(map(str, s3.hadoop_jars())),
+            **{f"spark.hadoop.{name}": value for name, value in s3.hadoop_configuration().items()},
             **(configuration or {}),
         }
         self.server = Server(

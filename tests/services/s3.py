@@ -8,6 +8,7 @@ import functools
 import http.client
 import http.server
 import importlib.util
+import subprocess
 import sys
 import tempfile
 import threading
@@ -15,14 +16,69 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.services import Server, free_port, listens, require
+from tests.services import Server, built_once, cache_folder, free_port, listens, require, require_program
 
 BUCKET = "warehouse"
+# Not the SDK's bundle, which hadoop-aws asks for: 16 MB instead of 600.
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>services</groupId><artifactId>s3a</artifactId><version>1</version>
+  <dependencies>
+    <dependency><groupId>org.apache.hadoop</groupId><artifactId>hadoop-aws</artifactId><version>3.5.0</version>
+      <exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>
+    <dependency><groupId>software.amazon.awssdk</groupId><artifactId>s3</artifactId><version>2.35.4</version></dependency>
+    <dependency><groupId>software.amazon.awssdk</groupId><artifactId>s3-transfer-manager</artifactId>
+      <version>2.35.4</version></dependency>
+    <dependency><groupId>software.amazon.awssdk</groupId><artifactId>sts</artifactId><version>2.35.4</version></dependency>
+    <dependency><groupId>software.amazon.s3.analyticsaccelerator</groupId>
+      <artifactId>analyticsaccelerator-s3</artifactId><version>1.3.1</version>
+      <exclusions><exclusion><groupId>*</groupId><artifactId>*</artifactId></exclusion></exclusions></dependency>
+  </dependencies>
+</project>
+"""
 
 
 def credentials() -> dict[str, str]:
     """Return the variables by which a client signs; the server takes any."""
     return {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+@functools.cache
+def port() -> int:
+    """Return the port that the shared server has, or will have: a metastore is told it before."""
+    return free_port()
+
+
+def hadoop_jars() -> list[Path]:
+    """Return the jars by which Hadoop's programs reach S3, fetched once."""
+    folder = cache_folder("s3a-3.5.0-2")
+    with built_once(folder) as todo:
+        if todo:
+            (folder / "pom.xml").write_text(POM)
+            fetched = subprocess.run(
+                [require_program("mvn"), "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            require("S3 for Hadoop", fetched.returncode == 0, f"jars could not be fetched: {fetched.stdout[-300:]}")
+    # Spark brings its own logging.
+    return sorted(jar for jar in (folder / "jars").iterdir() if not jar.name.startswith("slf4j"))
+
+
+def hadoop_configuration() -> dict[str, str]:
+    """Return the settings by which Hadoop's programs reach the shared server."""
+    signed = credentials()
+    return {
+        "fs.s3a.endpoint": f"http://127.0.0.1:{port()}",
+        "fs.s3a.endpoint.region": "us-east-1",
+        "fs.s3a.path.style.access": "true",
+        "fs.s3a.connection.ssl.enabled": "false",
+        "fs.s3a.access.key": signed["AWS_ACCESS_KEY_ID"],
+        "fs.s3a.secret.key": signed["AWS_SECRET_ACCESS_KEY"],
+        "fs.s3a.aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+    }
 
 
 class S3:
@@ -31,7 +87,7 @@ class S3:
     def __init__(self) -> None:
         found = importlib.util.find_spec("moto") and importlib.util.find_spec("flask")
         require("S3", found, "moto[server] is not installed")
-        self.port = free_port()
+        self.port = port()
         log = Path(tempfile.mkdtemp(prefix="bigmama-s3-")) / "s3.log"
         self.server = Server(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
