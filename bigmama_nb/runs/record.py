@@ -5,7 +5,6 @@ Source of names and rules: runs.md, "The archive".
 
 from __future__ import annotations
 
-import copy
 import fcntl
 import json
 import os
@@ -53,6 +52,37 @@ def write_atomically(path: Path, text: str) -> None:
             f"{path}: cannot be written ({error.strerror}). The file is as it was; make room or mend the folder's "
             "rights, then run again.",
             place=str(path),
+        ) from None
+
+
+def spelled(data: Json) -> str:
+    """Return the record as JSON, a line for each of its keys and for each member of its lists.
+
+    As quick as JSON without any line, which `indent` is not by far: the record is written over and over.
+    """
+    lines = []
+    for key, value in data.items():
+        if isinstance(value, list) and any(isinstance(member, dict) for member in value):
+            members = ",\n ".join(json.dumps(member, ensure_ascii=False) for member in value)
+            lines.append(f"{json.dumps(key)}: [\n {members}\n]")
+        else:
+            lines.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{" + ",\n".join(lines) + "}\n"
+
+
+def make_folder(folder: Path) -> None:
+    """Make a new folder of the archive, with those above it.
+
+    Raises:
+        StorageError: it cannot be made; nothing was run.
+    """
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the archive's folder cannot be made ({error.strerror}). No stage was started and nothing was "
+            "published; make room or mend archive.uri or the folder's rights, see 'run_all.py check', then run again.",
+            place=str(folder),
         ) from None
 
 
@@ -105,7 +135,8 @@ class Record:
     def data(self) -> Json:
         """A copy of run.json as it stands."""
         with self._mutex:
-            return copy.deepcopy(self._data)
+            copied: Json = json.loads(json.dumps(self._data))
+            return copied
 
     @property
     def run_id(self) -> str:
@@ -130,7 +161,7 @@ class Record:
             clean, hits = self._scrub(self._data)
             clean["redactions"] = self._data["redactions"] = self._data["redactions"] + hits
             self._data = clean
-            write_atomically(self.run_dir / "run.json", json.dumps(clean, ensure_ascii=False, indent=1) + "\n")
+            write_atomically(self.run_dir / "run.json", spelled(clean))
 
     def __enter__(self) -> Self:
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -157,8 +188,10 @@ class Record:
 def shown(data: Mapping[str, Any], *, at: datetime | None = None) -> Json:
     """Return the record as a reader sees it: a run that has been silent for two minutes is `abandoned`."""
     seen = dict(data)
-    if seen.get("status") == "running" and seen.get("attempts"):
-        beat = datetime.fromisoformat(seen["attempts"][-1]["heartbeat_at"])
+    if seen.get("status") == "running":
+        # Without an attempt its beginning, which its id names, is the last that was heard of it.
+        last = seen["attempts"][-1]["heartbeat_at"] if seen["attempts"] else f"{seen['run_id'].partition('-')[0]}"
+        beat = datetime.fromisoformat(last)
         if ((at or datetime.now(UTC)) - beat).total_seconds() > SILENCE_S:
             seen["status"] = "abandoned"
     return seen

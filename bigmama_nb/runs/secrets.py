@@ -6,7 +6,6 @@ Source: runs.md, "Secrets and people".
 from __future__ import annotations
 
 import base64
-import copy
 import html
 import os
 import re
@@ -14,7 +13,7 @@ import urllib.parse
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -35,6 +34,10 @@ AMBIENT = re.compile(
 """Names of variables that hold secrets although no profile names them, such as AWS_SECRET_ACCESS_KEY."""
 NOT_A_SECRET = re.compile(r"(?i)_(?:file|path|dir|url|uri|name|env|id)$")
 AMBIENT_SHORTEST = 8
+LONG = 500
+"""Characters from which on it is quicker to look for one hint after the other than for all at once."""
+REMEMBERED = 65_536
+"""Short texts of which is remembered what they are without secrets."""
 
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\\+(?:u001[bB]|x1[bB]|033)\[[0-9;]*m")
 
@@ -83,7 +86,7 @@ _TOKENS = (
 
 
 class Redactor:
-    """Hides secrets in texts, JSON documents and notebooks; holds no state, so threads may share one.
+    """Hides secrets in texts, JSON documents and notebooks; threads may share one.
 
     A known value is found as it stands, with any of its characters escaped for JSON, Python, HTML or a URI, in base64,
     and with colour codes inside. Pictures are searched for values that stand in their bytes; what is drawn is not read.
@@ -101,6 +104,10 @@ class Redactor:
                 behind = rf"((?i:{_WORDS})[\"']?\s*[:=]\s*[\"']?){_spelled(value)}(?![A-Za-z0-9])"
                 self._shapes.append(_Shape((_hint(value),), behind))
         self._shapes += [_URI, *_TOKENS]
+        # One look for all the hints at once: nearly every text holds none.
+        self._any_hint = re.compile("|".join(re.escape(hint) for shape in self._shapes for hint in shape.hints))
+        # A record is searched each time that it is written, and its words are the same ones.
+        self._short = lru_cache(maxsize=REMEMBERED)(self._hide_short)
 
     @classmethod
     def of(cls, profile: Profile, environ: Mapping[str, str] | None = None) -> Redactor:
@@ -114,11 +121,13 @@ class Redactor:
 
     def text(self, text: str) -> tuple[str, int]:
         """Return the text with every hit replaced by •••, and how many there were."""
-        return self._hide(text, self._shapes)
+        return self._short(text) if len(text) < LONG else self._hide(text)
+
+    def _hide_short(self, text: str) -> tuple[str, int]:
+        return (text, 0) if self._any_hint.search(_Seen(text).lower) is None else self._hide(text)
 
     def document(self, document: Document) -> tuple[Document, int]:
         """Return a copy of what JSON holds (keys too) with every hit replaced, and how many there were."""
-        document = copy.deepcopy(document)
         return self._inside(document)
 
     def notebook(self, notebook: Document) -> tuple[Document, int]:
@@ -130,19 +139,20 @@ class Redactor:
         if isinstance(value, str):
             return self._picture(value) if key.startswith("image/") and "svg" not in key else self.text(value)
         if isinstance(value, dict):
-            for name in list(value):
-                value[name], inside = self._inside(value[name], str(name))
+            # Of the same class: a notebook's parts know their keys as attributes.
+            clean = type(value)()
+            for name, item in value.items():
+                item, inside = self._inside(item, str(name))
                 hits += inside
                 if isinstance(name, str):
-                    hidden, at_name = self.text(name)
-                    if at_name:
-                        value[hidden] = value.pop(name)
-                        hits += at_name
-        elif isinstance(value, list):
-            for at, item in enumerate(value):
-                value[at], inside = self._inside(item, key)
-                hits += inside
-        elif isinstance(value, tuple):
+                    name, at_name = self.text(name)
+                    hits += at_name
+                clean[name] = item
+            return clean, hits
+        if isinstance(value, list):
+            items = [self._inside(item, key) for item in value]
+            return [item for item, _ in items], sum(inside for _, inside in items)
+        if isinstance(value, tuple):
             items = [self._inside(item, key) for item in value]
             return tuple(item for item, _ in items), sum(inside for _, inside in items)
         return value, hits
@@ -155,10 +165,10 @@ class Redactor:
             return self.text(text)
         return (MASK, 1) if any(value in content for value in self._bytes) else (text, 0)
 
-    def _hide(self, text: str, shapes: Iterable[_Shape]) -> tuple[str, int]:
+    def _hide(self, text: str) -> tuple[str, int]:
         hits = 0
         seen: _Seen | None = None
-        for shape in shapes:
+        for shape in self._shapes:
             seen = seen or _Seen(text)
             if not any(hint in seen.lower for hint in shape.hints):
                 continue
