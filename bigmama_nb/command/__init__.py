@@ -103,6 +103,8 @@ def answer(spoken: str, done: Done, *, as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; ends the process with its exit status."""
+    # jsonschema tries to import this, which builds grammars for a second; no notebook's schema speaks of URIs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from bigmama_nb.command import catalog, checking, running  # noqa: F401 - they add their verbs
 
     arguments = sys.argv[1:] if arguments is None else arguments

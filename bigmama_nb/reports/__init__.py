@@ -1,8 +1,25 @@
 """From a table to a figure that one would show to a manager. Nothing here reads or writes."""
 
-from bigmama_nb.reports.canvas import Chart, Html
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from bigmama_nb.reports.failures import failures, failures_html, headline
-from bigmama_nb.reports.grid import outcome_grid
-from bigmama_nb.reports.history import metric_history
+from bigmama_nb.reports.shown import Html
+
+if TYPE_CHECKING:
+    from bigmama_nb.reports.canvas import Chart
+    from bigmama_nb.reports.grid import outcome_grid
+    from bigmama_nb.reports.history import metric_history
 
 __all__ = ["Chart", "Html", "failures", "failures_html", "headline", "metric_history", "outcome_grid"]
+
+# matplotlib takes a quarter of a second to import, and most stages draw nothing.
+_DRAWN = {"Chart": "canvas", "metric_history": "history", "outcome_grid": "grid"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DRAWN:
+        return getattr(importlib.import_module(f"{__name__}.{_DRAWN[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

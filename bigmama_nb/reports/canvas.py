@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-from dataclasses import dataclass
 from typing import Any
 
 from matplotlib import font_manager
@@ -61,20 +60,6 @@ class Chart(Figure):
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
         width, height = self.get_size_inches()
         return self.png(), {"width": round(width * 96), "height": round(height * 96)}
-
-
-@dataclass(frozen=True)
-class Html:
-    """A table for a notebook: HTML where it can be shown, plain text elsewhere."""
-
-    html: str
-    text: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import re
 
 import pandas as pd
 
-from bigmama_nb.reports.canvas import Html
+from bigmama_nb.reports.shown import Html
 
 CAUSE_COLUMNS = ["outcome", "reason", "games", "tasks", "days", "what", "message"]
 _PUBLISHED = ("ok", "suspect")

@@ -1,0 +1,19 @@
+"""What shows itself in a notebook without a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Html:
+    """A table for a notebook: HTML where it can be shown, plain text elsewhere."""
+
+    html: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return self.text
