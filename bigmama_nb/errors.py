@@ -93,6 +93,14 @@ class StorageError(TaskError):
         super().__init__("storage", message, place=place)
 
 
+class UnrecordedError(StorageError):
+    """The archive could not be written in the midst of a run; says what is published, and with which exit status."""
+
+    def __init__(self, message: str, *, exit_status: int, place: str | None = None) -> None:
+        super().__init__(message, place=place)
+        self.exit_status = exit_status
+
+
 class CatalogError(TaskError):
     """The catalog refused or did not hold what was expected; the pointer is as before."""
 
