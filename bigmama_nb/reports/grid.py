@@ -232,7 +232,8 @@ def _heads(axes: object, panel: _Panel, first: float, body: float) -> None:
 def _cell(
     axes: object, x: float, y: float, width: float, height: float, colour: str, mark: str, *, edge: str = "white"
 ) -> None:
-    axes.add_patch(Rectangle((x, y), width, height, facecolor=colour, edgecolor=edge, linewidth=0.7))  # type: ignore[attr-defined]
+    # Not add_patch, which grows the axes' data limits by each of thousands of cells; they are set already.
+    axes.add_artist(Rectangle((x, y), width, height, facecolor=colour, edgecolor=edge, linewidth=0.7))  # type: ignore[attr-defined]
     if mark:
         shade = "white" if colour == OUTCOME_COLOURS["failed"] else INK
         write(axes, x + width / 2, y + height / 2, mark, size=6.5, color=shade, ha="center", va="center_baseline")
