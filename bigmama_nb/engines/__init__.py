@@ -5,7 +5,7 @@ What an engine must give is here; `duckdb` is one, a second fits in beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -30,7 +30,7 @@ class Engine(Protocol):
         """Compute an expression now and return what came out, as a table to build on."""
 
     def keep_sorted(self, expression: ir.Table, name: str, by: Sequence[str]) -> ir.Table:
-        """Keep an expression's rows in order, which `in_order` then gives back."""
+        """Keep an expression's rows in order."""
 
     def forget(self, *names: str) -> None:
         """Drop what was kept, if it is there."""
@@ -44,11 +44,10 @@ class Engine(Protocol):
     def as_written(self) -> AbstractContextManager[None]:
         """Execute joins in the order written, each building on its right side, while the context lasts."""
 
-    def in_order(self, expression: ir.Table, by: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Return an expression's rows in batches of about `rows`, ordered by `by`.
+    def in_order(self, expression: ir.Table) -> pa.Table:
+        """Return the rows of an expression that adds columns to a table of `keep_sorted`, in order if that is cheap.
 
-        The expression starts from a table that `keep_sorted` put in that order and adds columns only; the caller
-        checks the order.
+        The caller checks the order, and sorts what is not.
         """
 
     def arrow(self, expression: ir.Table) -> pa.Table:

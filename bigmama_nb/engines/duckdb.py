@@ -39,10 +39,12 @@ class DuckDBEngine:
             "temp_directory": str(self._folder / "temp"),
             # The order in which rows leave is what the files are written in; the writer checks it.
             "preserve_insertion_order": True,
-            "enable_progress_bar": False,
             "autoinstall_known_extensions": False,
         }.items():
             connection.execute(f"SET {setting} = ?", [value])
+        with contextlib.suppress(duckdb.InvalidInputException):
+            # Refused in a kernel without ipywidgets, where there is no bar anyway.
+            connection.execute("SET enable_progress_bar = false")
         self._duckdb = connection
         self._ibis: Any = ibis.duckdb.from_connection(connection)
 
@@ -116,9 +118,14 @@ class DuckDBEngine:
         finally:
             self._duckdb.execute("SET disabled_optimizers = ''")
 
-    def in_order(self, expression: ir.Table, by: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Stream an expression's rows in the order of the sorted table it starts from."""
-        yield from self._duckdb.sql(self._typed(expression)).to_arrow_reader(rows)
+    def in_order(self, expression: ir.Table) -> pa.Table:
+        """Return an expression's rows with one thread: two would mix them, `preserve_insertion_order` or not."""
+        threads = self._duckdb.sql("SELECT current_setting('threads')").fetchall()[0][0]
+        self._duckdb.execute("SET threads = 1")
+        try:
+            return self.arrow(expression)
+        finally:
+            self._duckdb.execute(f"SET threads = {threads}")
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Return an expression's rows, with DuckDB's types."""

@@ -26,8 +26,10 @@ from bigmama_nb.tables.live_sources import COMM_USER_UPDATE, FC_USER_HISTORY, US
 ROW_BYTES = 400
 """What a row of the log takes in memory while its bucket is built, measured at ten million rows."""
 
-BATCH_ROWS = 262_144
-ORDER = ("device_no", "minute_no", "is_late", "traits", "participant_no")
+STRETCH = 300_000
+"""Devices whose rows are joined at once: up to a million DuckDB's joins keep the order of the left side."""
+
+ORDER = ("device_no", "row_key", "participant_no")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class BucketWork:
     sources: Mapping[str, ir.Table]
     lives: ir.Table
     everybody: ir.Table
+    participants: ir.Table
     traits: ir.Table
     packing: Packing
 
@@ -99,43 +102,103 @@ class BucketTables:
         """Return the table's rows in order, with numbers for strings (`wv_live_play.live_play`).
 
         Raises:
-            ContractError: the engine gave them in another order, or one twice.
+            ContractError: the engine gave one twice.
         """
         engine, work = self.work.engine, self.work
-        artists = work.everybody.select("participant_no", "we_art_id", p_live_no="live_no")
-        full = self.rows.join(artists, [("live_no", "p_live_no")]).drop("p_live_no", "play_us", "live_no")
-        ordered = engine.keep_sorted(full, "rows_in_order", ORDER)
-        expression = wv_live_play.live_play(ordered, self.described, work.traits, work.everybody, self.facts)
+        ordered = engine.keep_sorted(self.rows.drop("play_us"), "rows_in_order", ORDER[:2])
+        engine.forget("rows")
         before: tuple[int, ...] = ()
-        with engine.as_written():
-            for batch in engine.in_order(expression, ORDER, BATCH_ROWS):
-                if batch.num_rows:
-                    before = require_order(batch, before)
-                    yield pa.Table.from_batches([batch])
+        for first, end in self._stretches():
+            rows, described = (t.filter(t.device_no >= first, t.device_no < end) for t in (ordered, self.described))
+            expression = wv_live_play.live_play(rows, described, work.participants, self.facts)
+            with engine.as_written():
+                found = engine.in_order(expression)
+            if found.num_rows:
+                found, before = in_order(found, before)
+                require_single_marks(found)
+                yield _unpacked(found, work.packing)
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """Return ranges of device_no, each of some `STRETCH` devices: what a join gives back at once."""
+        found = self.work.engine.arrow(
+            self.described.group_by("live_no").agg(devices=_.count()).order_by("live_no")
+        ).to_pylist()
+        first, held = 0, 0
+        for live in found:
+            own = live["live_no"] << 32
+            for cut in range(STRETCH, live["devices"], STRETCH):
+                yield first, own + cut
+                first, held = own + cut, 0
+            held += live["devices"] % STRETCH
+            if held >= STRETCH:
+                yield first, own + (1 << 32)
+                first, held = own + (1 << 32), 0
+        if found:
+            yield first, (found[-1]["live_no"] + 1) << 32
 
     def forget(self) -> None:
         """Drop the bucket's tables."""
         self.work.engine.forget("spans", "rows", "described", "pieces", "facts", "rows_in_order")
 
 
-def require_order(batch: pa.RecordBatch, before: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the batch's last key, after checking that the keys rise, one by one, from `before`.
+def in_order(found: pa.Table, before: tuple[int, ...]) -> tuple[pa.Table, tuple[int, ...]]:
+    """Return rows with keys that rise one by one from `before`, and the last key.
+
+    A join may give back another order than its left side's: DuckDB's does where its right side is big.
 
     Raises:
-        ContractError: they do not.
+        ContractError: a key stands twice, or not after `before`.
     """
-    keys: list[Numbers] = [batch.column(name).to_numpy(zero_copy_only=False).astype(np.int64) for name in ORDER]
-    rises = np.zeros(batch.num_rows - 1, dtype=bool)
-    for key in reversed(keys):
-        rises = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & rises)
-    first = tuple(int(key[0]) for key in keys)
-    if not rises.all() or (before and first <= before):
+    if not _rises(found):
+        found = found.sort_by([(name, "ascending") for name in ORDER])
+    first, last = (tuple(int(found[name][at].as_py()) for name in ORDER) for at in (0, found.num_rows - 1))
+    if (before and first <= before) or not _rises(found):
         raise ContractError(
-            "wv_live_play: the engine gave the rows in another order than asked for, or one of them twice. Nothing "
-            "was published and the published partition stays; this is a fault of the package, please report it.",
+            "wv_live_play: the engine gave a row twice, or out of turn. Nothing was published and the published "
+            "partition stays; this is a fault of the package, please report it.",
             place="wv_live_play",
         )
-    return tuple(int(key[-1]) for key in keys)
+    return found, last
+
+
+def require_single_marks(found: pa.Table) -> None:
+    """Refuse a viewer with two first joins or two last leaves for one participant.
+
+    Raises:
+        ContractError: there is one.
+    """
+    for mark in ("u_join_first", "u_leave_last"):
+        marked = np.flatnonzero(found.column(mark).to_numpy())
+        viewers = found.column("viewer_no").to_numpy()[marked]
+        own = viewers * (1 << 10) + found.column("participant_no").to_numpy()[marked] % (1 << 10)
+        if len(np.unique(own)) != len(own):
+            raise ContractError(
+                f"wv_live_play: a viewer has {mark} on two rows of one participant. Nothing was published and the "
+                f"published partition stays; this is a fault of the package, please report it.",
+                place="wv_live_play",
+            )
+
+
+def _rises(found: pa.Table) -> bool:
+    keys: list[Numbers] = [found.column(name).to_numpy().astype(np.int64, copy=False) for name in ORDER]
+    rises = np.zeros(max(found.num_rows - 1, 0), dtype=bool)
+    for key in reversed(keys):
+        rises = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & rises)
+    return bool(rises.all())
+
+
+def _unpacked(found: pa.Table, packing: Packing) -> pa.Table:
+    """Return rows with the row key taken apart."""
+    keys = found.column("row_key").to_numpy()
+    parts = {
+        "minute_no": packing.minute_no(keys),
+        "is_late": packing.is_late(keys).astype(np.int32),
+        "traits": packing.row_traits(keys),
+    }
+    table = found.drop_columns(["row_key", "device_no", "viewer_no"])
+    for name, values in parts.items():
+        table = table.append_column(name, pa.array(values))
+    return table
 
 
 def each(work: BucketWork, rows: ir.Table, buckets: Sequence[Bucket]) -> Iterator[BucketTables]:
@@ -187,9 +250,11 @@ def _computed(work: BucketWork, bucket: Bucket, events: ir.Table) -> BucketTable
         shared = engine.keep(live_events.shared_viewers(devices), "shared")
         names = engine.keep(devices.drop("events"), "names")
         engine.forget("devices")
-        rows = engine.keep(live_viewers.minute_rows(spans, work.traits, packing), "rows")
+        busy = engine.keep(live_viewers.shared_minutes(spans, packing), "busy")
+        rows = engine.keep(live_viewers.minute_rows(spans, busy, work.traits, packing), "rows")
+        engine.forget("busy")
         sums = engine.keep(live_viewers.device_sums(rows), "sums")
-        pieces = engine.keep(live_viewers.pieces(spans, shared), "pieces")
+        pieces = engine.keep(live_viewers.pieces(spans, shared, lives), "pieces")
         played = engine.keep(live_viewers.shared_sums(pieces, shared), "played")
         firsts = engine.keep(live_viewers.shared_firsts(shared, sums, packing), "firsts")
         users = engine.keep(live_viewers.users(names, _usable(work, USER), lives, packing.base_us), "users")

@@ -18,7 +18,7 @@ from bigmama_nb.live_play.files import PartWriter
 from bigmama_nb.live_play.outcome import Built, Counts, Options, SourceCount, TableFiles
 from bigmama_nb.live_play.rollups import DayParts
 from bigmama_nb.live_play.sources import Sources
-from bigmama_nb.live_play.spelling import Spelling
+from bigmama_nb.live_play.spelling import LIVE_COLUMNS, Spelling
 from bigmama_nb.tables import live_events, wv_live_play, wv_live_play_rejects
 from bigmama_nb.tables.live_events import Packing
 from bigmama_nb.tables.live_sources import JOINT_HISTORY, LIVE, SERVER_LOG, SOURCES, usable
@@ -154,7 +154,7 @@ class _Build:
         everybody_table = self._everybody(lives, tables[JOINT_HISTORY.name])
         everybody = engine.table(everybody_table, "everybody")
         spelling = Spelling(
-            self.run_timestamp, packing.base_us, _with_end(lives_table, packing), everybody_table, traits_table
+            self.run_timestamp, packing.base_us, _described(everybody_table, lives_table, packing), traits_table
         )
         plan = buckets.plan(
             [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
@@ -165,7 +165,8 @@ class _Build:
         play = PartWriter(wv_live_play.contract(options.database), self.out)
         try:
             duplicates = 0
-            step = buckets.BucketWork(engine, tables, lives, everybody, traits, packing)
+            people = engine.table(_people(everybody_table), "people_of_lives")
+            step = buckets.BucketWork(engine, tables, lives, everybody, people, traits, packing)
             for bucket in buckets.each(step, rows, plan):
                 duplicates += bucket.duplicates
                 parts.add(bucket)
@@ -190,8 +191,8 @@ class _Build:
             lives=len(posts),
             viewer_buckets=len(plan),
         )
-        warnings = checks.after_build(engine, self.part_date, options.database, written, self.counts)
-        engine.forget("lives_numbered", "lives", "traits", "everybody")
+        warnings = checks.after_build(engine, self.part_date, options.database, written, self.counts, parts.marks())
+        engine.forget("lives_numbered", "lives", "traits", "everybody", "people_of_lives")
         parts.forget()
         return Built(
             self.part_date,
@@ -243,7 +244,22 @@ class _Build:
             writer.abandon()
 
 
-def _with_end(lives: pa.Table, packing: Packing) -> pa.Table:
-    """Return the lives with `tmp_end_dt` as an instant."""
+def _people(everybody: pa.Table) -> pa.Table:
+    """Return each live's participants as a list in order: joins do not promise one."""
+    by_live: dict[int, list[dict[str, int]]] = {}
+    for row in everybody.select(["live_no", "participant_no", "we_art_id"]).to_pylist():
+        by_live.setdefault(row.pop("live_no"), []).append(row)
+    person = pa.struct([("participant_no", pa.int32()), ("we_art_id", pa.int32())])
+    lists = pa.array(list(by_live.values()), pa.list_(person))
+    return pa.table({"live_no": pa.array(list(by_live), pa.int32()), "people": lists})
+
+
+def _described(everybody: pa.Table, lives: pa.Table, packing: Packing) -> pa.Table:
+    """Return the participants with the columns of their live, `tmp_end_dt` as an instant."""
     end = pa.array([us + packing.base_us for us in lives["tmp_end_us"].to_pylist()], pa.int64())
-    return lives.append_column("tmp_end_dt", end.cast(pa.timestamp("us", tz="UTC")))
+    timed = lives.append_column("tmp_end_dt", end.cast(pa.timestamp("us", tz="UTC")))
+    # Lives stand in the order of live_no, which counts from 0.
+    own = timed.take(everybody["live_no"])
+    for name in LIVE_COLUMNS:
+        everybody = everybody.append_column(name, own[name])
+    return everybody

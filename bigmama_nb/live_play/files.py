@@ -82,6 +82,9 @@ class PartWriter:
 
     def abandon(self) -> None:
         """Let go of an open file without finishing it: an unfinished one has no footer, and nobody can read it."""
+        if self._writer is not None:
+            # Else it would write a footer when it is collected: a valid file, and a short one.
+            self._writer.is_open = False
         if self._sink is not None:
             self._sink.close()
         self._sink = self._writer = None

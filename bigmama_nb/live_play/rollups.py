@@ -46,8 +46,9 @@ class DayParts:
         parts = {
             "viewers": stats_wv_d_live_play.viewer_counts(bucket.described),
             "clicks": stats_wv_d_live_play.row_counts(bucket.rows),
-            "late": stats_wv_d_live_play.late_counts(bucket.rows, bucket.described),
+            "late": stats_wv_d_live_play.late_counts(bucket.rows, bucket.described, bucket.work.packing),
             "facts": stats_wv_d_live_play.fact_counts(bucket.facts),
+            "marks": stats_wv_d_live_play.mark_counts(bucket.described),
             "minutes": live_concurrency.touched(pieces, MINUTE, from_start=False),
             "hours": live_concurrency.touched(pieces, HOUR, from_start=True),
             "minute_clicks": live_concurrency.clicks(bucket.spans, lives),
@@ -65,6 +66,15 @@ class DayParts:
             self._union("clicks").agg(joins=_.joins.sum().cast("int64"), leaves=_.leaves.sum().cast("int64"))
         )
         return sums["joins"][0].as_py() or 0, sums["leaves"][0].as_py() or 0
+
+    def marks(self) -> dict[str, dict[str, int]]:
+        """Return by post_id what `mark_counts` says of the live."""
+        if "marks" not in self._parts:
+            return {}
+        sums = live_concurrency.summed(self._union("marks"), "live_no")
+        names = self._lives.select("post_id", l_live_no="live_no")
+        found = self._engine.arrow(sums.join(names, [("live_no", "l_live_no")]).drop("live_no", "l_live_no"))
+        return {row.pop("post_id"): row for row in found.to_pylist()}
 
     def write(self, out: Path, spelling: Spelling) -> dict[str, TableFiles]:
         """Write the day, hour and minute roll-ups and return their files."""

@@ -21,7 +21,7 @@ from bigmama_nb.tables.live_time import MINUTE, kst, kst_minute
 Numbers = npt.NDArray[np.int64]
 
 LIVE_COLUMNS = ("post_id", "video_id", "start_dt", "end_dt", "tmp_end_dt", "is_fc_only")
-PARTICIPANT_COLUMNS = ("we_art_id", "comm_id", "is_joint_live", "guest_joint_seq")
+PARTICIPANT_COLUMNS = (*LIVE_COLUMNS, "we_art_id", "comm_id", "is_joint_live", "guest_joint_seq")
 TRAIT_COLUMNS = ("platform", "os", "ctry_code")
 MINUTE_COLUMNS = ("date_id", "hour", "minute", "datetime")
 
@@ -46,12 +46,12 @@ def used(numbers: Numbers) -> tuple[Numbers, Numbers]:
 class Spelling:
     """What the numbers of one build mean.
 
-    `lives`, `everybody` and `traits` are the small tables in the order of their numbers, from 0 without a gap.
+    `everybody` (participants with the columns of their live) and `traits` are the small tables in the order of their
+    numbers, from 0 without a gap.
     """
 
     run_timestamp: dt.datetime
     base_us: int
-    lives: pa.Table
     everybody: pa.Table
     traits: pa.Table
 
@@ -59,7 +59,7 @@ class Spelling:
         """Return the rows of a table's files: the contract's columns in order, strings as dictionaries.
 
         Args:
-            coded: live_no, participant_no and, where the table has such columns, minute_no and traits; other columns
+            coded: participant_no and, where the table has such columns, minute_no and traits; other columns
                 under their own names.
         """
         schema = table.arrow_schema()
@@ -67,7 +67,6 @@ class Spelling:
             return schema.empty_table()
         columns: dict[str, Any] = {}
         for number, names, values in (
-            ("live_no", LIVE_COLUMNS, self.lives),
             ("participant_no", PARTICIPANT_COLUMNS, self.everybody),
             ("traits", TRAIT_COLUMNS, self.traits),
         ):

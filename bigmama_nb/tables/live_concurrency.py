@@ -63,9 +63,12 @@ def touched(all_pieces: ir.Table, unit: int, *, from_start: bool) -> ir.Table:
 
 
 def clicks(all_spans: ir.Table, lives: ir.Table) -> ir.Table:
-    """Return the joins and leaves within the live window: live_no, minute_no, hour_no, joins, leaves int64."""
-    inside = started(all_spans.filter(_.in_window), lives)
-    return inside.group_by("live_no", "minute_no", hour_no=whole(_.us - _.start_us, HOUR)).agg(
+    """Return the joins and leaves within the live window: live_no, minute_no, hour_no, join_cnt, leave_cnt int64."""
+    window = lives.select("start_us", "tmp_end_us", window_live_no="live_no")
+    known = all_spans.join(window, [("live_no", "window_live_no")])
+    inside = known.filter(_.us.between(_.start_us, _.tmp_end_us))
+    times = {"minute_no": whole(inside.us, MINUTE), "hour_no": whole(inside.us - inside.start_us, HOUR)}
+    return inside.group_by("live_no", **times).agg(
         join_cnt=ibis.ifelse(_.joins, _.counts, 0).sum().cast("int64"),
         leave_cnt=ibis.ifelse(_.joins, 0, _.counts).sum().cast("int64"),
     )
@@ -120,9 +123,9 @@ def segments(all_changes: ir.Table, lives: ir.Table) -> ir.Table:
         "live_no", "at_us", "change", minute_no=whole(_.at_us, MINUTE), hour_no=whole(_.at_us - _.start_us, HOUR)
     )
     stretch = ["live_no", "minute_no", "hour_no"]
-    # What happens at one instant counts as one change.
-    at_once = placed.group_by(*stretch, "at_us").agg(change=_.change.sum().cast("int64"))
-    level = at_once.mutate(level=_.change.sum().over(group_by=stretch, order_by=ibis.asc("at_us"), rows=(None, 0)))
+    # By range, not by rows: what happens at one instant counts as one change.
+    until = ibis.window(group_by=stretch, order_by=ibis.asc("at_us"), range=(None, 0))
+    level = placed.mutate(level=_.change.sum().over(until))
     return level.group_by(*stretch).agg(change=_.change.sum().cast("int64"), top=_.level.max().cast("int64"))
 
 

@@ -70,6 +70,22 @@ class Packing:
         """Return the event's number of traits."""
         return event & ((1 << self.traits_bits) - 1) if self.packed else event["traits"]
 
+    def row_key(self, minute_no: ir.IntegerValue, late: ir.BooleanValue, traits: ir.IntegerValue) -> ir.IntegerValue:
+        """Return what tells a device's rows apart, in their order: minute, lateness, traits."""
+        return (minute_no * 2 + flag(late).cast("int64")) * (1 << self.traits_bits) + traits
+
+    def is_late(self, row_key: Any) -> Any:
+        """Return the lateness in a row key, 0 or 1, also of numpy's."""
+        return (row_key >> self.traits_bits) & 1
+
+    def minute_no(self, row_key: Any) -> Any:
+        """Return the minute in a row key, also of numpy's."""
+        return row_key >> (self.traits_bits + 1)
+
+    def row_traits(self, row_key: Any) -> Any:
+        """Return the traits in a row key, also of numpy's."""
+        return row_key & ((1 << self.traits_bits) - 1)
+
     def ranked(self, us: ir.IntegerValue, rank: ir.IntegerValue) -> Any:
         """Return a value that orders by instant and then by rank; null where the instant is."""
         if self.packed:
@@ -285,31 +301,31 @@ def shared_viewers(all_devices: ir.Table) -> ir.Table:
 
 
 def spans(pairs: ir.Table, lives: ir.Table, packing: Packing) -> ir.Table:
-    """Return the events with the span that each opens, clipped to the live window ("Play time").
+    """Return the events with the time that each opens, clipped to the live window ("Play time").
 
     Args:
         pairs: live_no, device_no, event and next_event, the same device's next in order or null.
 
     Returns:
-        live_no, device_no, us, joins, traits, minute_no, is_late, in_window; counts int8: 0 for a delivery that is
-        followed by its like, else 1; from_us and to_us: the span, empty unless to_us > from_us.
+        live_no, device_no, us, joins; row_key: minute, lateness and traits as packed; counts int32: 0 for a delivery
+        that is followed by its like, else 1; play_us int64: how long the device plays, from `us` or the live's start,
+        whatever is later; shares boolean: the device's next event is of the same minute.
     """
     window = lives.select("start_us", "end_us", "tmp_end_us", window_live_no="live_no")
     timed = pairs.join(window, [("live_no", "window_live_no")])
     timed = timed.mutate(us=packing.us(_.event), joins=packing.joins(_.event), next_us=packing.us(_.next_event))
-    ends = ibis.least(ibis.coalesce(_.next_us, _.tmp_end_us), _.tmp_end_us)
+    until = ibis.least(ibis.coalesce(_.next_us, _.tmp_end_us), _.tmp_end_us)
+    timed = timed.mutate(play_us=ibis.ifelse(_.joins, ibis.greatest(until - ibis.greatest(_.us, _.start_us), 0), 0))
+    timed = timed.mutate(minute_no=whole(_.us, MINUTE))
     return timed.select(
         "live_no",
         "device_no",
         "us",
         "joins",
-        traits=packing.traits(_.event).cast("int32"),
-        minute_no=whole(_.us, MINUTE),
-        is_late=flag(_.us >= _.end_us).cast("int8"),
-        in_window=(_.us >= _.start_us) & (_.us <= _.tmp_end_us),
-        counts=ibis.ifelse((_.event == _.next_event).fill_null(False), 0, 1).cast("int8"),
-        from_us=ibis.greatest(_.us, _.start_us),
-        to_us=ibis.ifelse(_.joins, ends, _.start_us),
+        "play_us",
+        row_key=packing.row_key(_.minute_no, _.us >= _.end_us, packing.traits(_.event)),
+        counts=ibis.ifelse((_.event == _.next_event).fill_null(False), 0, 1),
+        shares=(_.next_us < (_.minute_no + 1) * MINUTE).fill_null(False),
     )
 
 

@@ -15,26 +15,53 @@ from bigmama_nb.tables.live_events import Packing, flag
 from bigmama_nb.tables.live_time import SECOND, instant_us, whole
 
 
-def minute_rows(all_spans: ir.Table, known_traits: ir.Table, packing: Packing) -> ir.Table:
+def shared_minutes(all_spans: ir.Table, packing: Packing) -> ir.Table:
+    """Return the minutes in which a device has several events: shared_device_no, shared_minute_no."""
+    several = all_spans.filter(_.shares)
+    return several.select(shared_device_no="device_no", shared_minute_no=packing.minute_no(several.row_key)).distinct()
+
+
+def minute_rows(all_spans: ir.Table, shared: ir.Table, known_traits: ir.Table, packing: Packing) -> ir.Table:
     """Return the table's rows before participants.
 
+    Most events are alone in their minute and are a row as they stand; only the others are grouped.
+
+    Args:
+        shared: `shared_minutes`.
+
     Returns:
-        live_no, device_no, minute_no, is_late, traits; join_cnt, leave_cnt, play_us int64;
-        first_join and last_leave: the row's, ranked by instant and traits, null where it has none.
+        device_no, row_key; join_cnt and leave_cnt int32, play_us int64; first_join and last_leave: the row's, ranked
+        by instant and traits, null where it has none.
     """
-    rows = all_spans.group_by("live_no", "device_no", "minute_no", "is_late", "traits").agg(
-        join_cnt=ibis.ifelse(_.joins, _.counts, 0).sum().cast("int64"),
-        leave_cnt=ibis.ifelse(_.joins, 0, _.counts).sum().cast("int64"),
-        play_us=ibis.greatest(_.to_us - _.from_us, 0).sum().cast("int64"),
-        first_us=ibis.cases((_.joins, _.us)).min(),
-        last_us=ibis.cases((~_.joins, _.us)).max(),
+    placed = all_spans.mutate(minute_no=packing.minute_no(_.row_key))
+    same = [("device_no", "shared_device_no"), ("minute_no", "shared_minute_no")]
+    numbers: dict[str, Any] = {
+        "join_cnt": ibis.ifelse(_.joins, _.counts, 0),
+        "leave_cnt": ibis.ifelse(_.joins, 0, _.counts),
+        "first_us": ibis.cases((_.joins, _.us)),
+        "last_us": ibis.cases((~_.joins, _.us)),
+    }
+    alone = placed.anti_join(shared, same).select("device_no", "row_key", "play_us", **numbers)
+    together = placed.semi_join(shared, same).select("device_no", "row_key", "play_us", **numbers)
+    grouped = together.group_by("device_no", "row_key").agg(
+        play_us=_.play_us.sum().cast("int64"),
+        join_cnt=_.join_cnt.sum().cast("int32"),
+        leave_cnt=_.leave_cnt.sum().cast("int32"),
+        first_us=_.first_us.min(),
+        last_us=_.last_us.max(),
     )
+    rows = grouped.union(alone.cast(grouped.schema()), distinct=False).mutate(traits=packing.row_traits(_.row_key))
     ranks = known_traits.select("rank", rank_traits="traits")
     ranked = rows.join(ranks, [("traits", "rank_traits")])
-    return ranked.mutate(
+    return ranked.select(
+        "device_no",
+        "row_key",
+        "join_cnt",
+        "leave_cnt",
+        "play_us",
         first_join=packing.ranked(_.first_us, _.rank),
         last_leave=packing.ranked(_.last_us, _.traits),
-    ).drop("first_us", "last_us", "rank", "rank_traits")
+    )
 
 
 def device_sums(rows: ir.Table) -> ir.Table:
@@ -46,14 +73,17 @@ def device_sums(rows: ir.Table) -> ir.Table:
     )
 
 
-def pieces(all_spans: ir.Table, shared: ir.Table) -> ir.Table:
+def pieces(all_spans: ir.Table, shared: ir.Table, lives: ir.Table) -> ir.Table:
     """Return when each viewer played, on whatever device: time on two devices at once is there once.
 
     Returns:
         live_no, viewer_no; from_us and to_us, not overlapping within a viewer; seen_us: where the viewer's piece
         before ended, null for the first.
     """
-    playing = all_spans.filter(_.to_us > _.from_us).select("live_no", "device_no", "from_us", "to_us")
+    start = lives.select("start_us", start_live_no="live_no")
+    begun = all_spans.filter(_.play_us > 0).join(start, [("live_no", "start_live_no")])
+    begun = begun.mutate(from_us=ibis.greatest(_.us, _.start_us))
+    playing = begun.select("live_no", "device_no", "from_us", to_us=_.from_us + _.play_us)
     own = shared.select("viewer_no", shared_device_no="device_no")
     of_viewer = playing.left_join(own, [("device_no", "shared_device_no")]).select(
         "live_no", "from_us", "to_us", viewer_no=ibis.coalesce(_.viewer_no, _.device_no)

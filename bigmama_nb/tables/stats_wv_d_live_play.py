@@ -9,6 +9,7 @@ import ibis.expr.types as ir
 from ibis import _
 
 from bigmama_nb.contract import Check, Column, Table
+from bigmama_nb.tables.live_events import Packing
 
 COUNTS = (
     "viewers",
@@ -101,12 +102,34 @@ def viewer_counts(described: ir.Table) -> ir.Table:
 
 def row_counts(rows: ir.Table) -> ir.Table:
     """Return joins and leaves of a bucket: live_no, joins, leaves int64, one row a live."""
-    return rows.group_by("live_no").agg(joins=_.join_cnt.sum().cast("int64"), leaves=_.leave_cnt.sum().cast("int64"))
+    of_live = rows.mutate(live_no=(_.device_no >> 32).cast("int32"))
+    return of_live.group_by("live_no").agg(joins=_.join_cnt.sum().cast("int64"), leaves=_.leave_cnt.sum().cast("int64"))
 
 
-def late_counts(rows: ir.Table, described: ir.Table) -> ir.Table:
+def mark_counts(described: ir.Table) -> ir.Table:
+    """Return how many first joins and last leaves the rows of each participant must bear, counted without them.
+
+    Returns:
+        live_no; u_join_first, u_leave_last (viewers with a join, a leave), d_join_first, d_leave_last (devices) and
+        unequal (viewers whose time differs between devices, always 0), int64.
+    """
+    viewers = described.group_by("live_no", "viewer_no").agg(
+        joined=_.d_first.notnull().cast("int64").sum(),
+        left=_.d_last.notnull().cast("int64").sum(),
+        unequal=(_.u_sum_play_time.min() != _.u_sum_play_time.max()).cast("int64"),
+    )
+    return viewers.group_by("live_no").agg(
+        u_join_first=(_.joined > 0).cast("int64").sum(),
+        u_leave_last=(_.left > 0).cast("int64").sum(),
+        d_join_first=_.joined.sum().cast("int64"),
+        d_leave_last=_.left.sum().cast("int64"),
+        unequal=_.unequal.sum().cast("int64"),
+    )
+
+
+def late_counts(rows: ir.Table, described: ir.Table, packing: Packing) -> ir.Table:
     """Return the viewers of a bucket with a join at or after the end: live_no, late_viewers int64."""
-    late = rows.filter(_.is_late == 1, _.join_cnt > 0).select("device_no").distinct()
+    late = rows.filter(packing.is_late(_.row_key) == 1, _.join_cnt > 0).select("device_no").distinct()
     own = described.select("live_no", "viewer_no", d_device_no="device_no")
     viewers = late.join(own, [("device_no", "d_device_no")]).select("live_no", "viewer_no").distinct()
     return viewers.group_by("live_no").agg(late_viewers=_.count())

@@ -188,38 +188,33 @@ def contract(database: str) -> Table:
     return replace(CONTRACT, database=database)
 
 
-def live_play(
-    rows: ir.Table,
-    described: ir.Table,
-    known_traits: ir.Table,
-    everybody: ir.Table,
-    known_facts: ir.Table,
-) -> ir.Table:
-    """Return the table's rows with numbers in place of the strings that `Spelling` knows.
+def live_play(rows: ir.Table, described: ir.Table, participants: ir.Table, known_facts: ir.Table) -> ir.Table:
+    """Return the table's rows, with numbers in place of what a live, a minute or traits say in words.
 
     Args:
-        rows: `minute_rows` with each participant's `participant_no` and `we_art_id`, in the order wanted.
+        rows: `minute_rows`, in order of device_no and row_key.
         described: `described_devices`.
-        known_traits, everybody: the small tables that `rows` refers to.
+        participants: live_no and `people`, the live's participants in order, structs of participant_no and we_art_id.
         known_facts: `facts`.
 
     Returns:
-        live_no, device_no, minute_no, is_late, traits, participant_no, which the rows are ordered by, and the columns
-        of the contract that are the viewer's, the device's or the row's.
+        device_no, row_key, participant_no, by which the rows are ordered if joins keep the order of their left side;
+        live_no; and the columns of the contract that are the viewer's, the device's or the row's.
     """
-    device = described.rename(d_device_no="device_no")
-    full = rows.join(device, [("device_no", "d_device_no")])
+    full = rows.join(described.rename(d_device_no="device_no"), [("device_no", "d_device_no")])
+    full = full.join(participants.rename(p_live_no="live_no"), [("live_no", "p_live_no")])
+    full = full.mutate(person=_.people.unnest())
+    full = full.mutate(participant_no=_.person.participant_no, art_id=_.person.we_art_id)
     own = known_facts.rename(fact_viewer_no="viewer_no", fact_art_id="we_art_id")
-    full = full.left_join(own, [("viewer_no", "fact_viewer_no"), ("we_art_id", "fact_art_id")])
+    full = full.left_join(own, [("viewer_no", "fact_viewer_no"), ("art_id", "fact_art_id")])
     d_join_first = flag(_.first_join == _.d_first)
     d_leave_last = flag(_.last_leave == _.d_last)
     return full.select(
         "device_no",
-        "minute_no",
-        "is_late",
-        "traits",
+        "row_key",
         "participant_no",
         "live_no",
+        "viewer_no",
         "we_member_id",
         "device_id",
         "join_cnt",
