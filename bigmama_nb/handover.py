@@ -131,6 +131,11 @@ class Task:
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in {**entry, **counts}.items() if name in known})
 
+    def fresh(self) -> Self:
+        """Return the task as it is asked for, with nothing known of it."""
+        named = ("id", "pipeline", "game_cd", "type", "dt", "table", "part_date", "through", "final")
+        return type(self)(**{name: getattr(self, name) for name in named})
+
     @property
     def ask(self) -> Ask:
         """The figure that this task of `game_metric` asks for."""

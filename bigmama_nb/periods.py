@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 from bigmama_nb.errors import UsageError, did_you_mean
-from bigmama_nb.profile import Metric, Profile
+from bigmama_nb.profile import Dates, Metric, Profile
 
 Period = Literal["day", "week", "month"]
 DAY = timedelta(days=1)
@@ -86,8 +86,10 @@ def window(metric: Metric, ask: Ask) -> tuple[date, date]:
     return first, ask.through
 
 
-def days_asked(profile: Profile, date_from: str | None, date_to: str | None, *, now: datetime) -> tuple[date, date]:
-    """Return the first and the last day of the range: as given, else the profile's `dates`, else yesterday.
+def days_asked(
+    profile: Profile, date_from: str | None, date_to: str | None, *, now: datetime, dates: Dates | None = None
+) -> tuple[date, date]:
+    """Return the first and the last day of the range: as given, else `dates` or the profile's, else yesterday.
 
     Raises:
         UsageError: only one end is given, the ends are in the wrong order, or the last day is not yet over
@@ -98,8 +100,8 @@ def days_asked(profile: Profile, date_from: str | None, date_to: str | None, *, 
         raise UsageError("A range needs both --from and --to; one day is --date. Nothing was run.")
     if date_from and date_to:
         first, last = day_of(date_from), day_of(date_to)
-    elif profile.dates is not None:
-        first, last = profile.dates.from_, profile.dates.to
+    elif (dates := dates or profile.dates) is not None:
+        first, last = dates.from_, dates.to
     else:
         first = last = today - DAY
     if first > last:

@@ -221,6 +221,7 @@ class LivePlay(Section):
     """The live-viewing job."""
 
     sources: LiveSources
+    dates: Dates | None = None
     database: Database = "we_mart"
     log_days_before: Whole = 1
     log_days_after: Whole = 1

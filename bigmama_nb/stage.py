@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from bigmama_nb import handover
 from bigmama_nb.contract import Table
-from bigmama_nb.errors import TaskError, UsageError
+from bigmama_nb.errors import TaskError, UsageError, did_you_mean
 from bigmama_nb.extract import extract as extract_all
 from bigmama_nb.handover import Task
 from bigmama_nb.lineage import Author, Group
@@ -39,6 +39,11 @@ from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouses import Warehouse
 
 ATTEMPT = "BIGMAMA_ATTEMPT"
+"""The variable by which a run says to a notebook that its attempt is under way."""
+ALLOW_EMPTY = "BIGMAMA_ALLOW_EMPTY"
+"""The variable by which a run says that an empty result may replace rows."""
+RELEASE = "BIGMAMA_RELEASE"
+"""The variable by which a run says that what was held is to be published."""
 
 
 @dataclass(repr=False)
@@ -55,6 +60,24 @@ class Stage:
     warehouse: Settings
     under_way: bool
     said: dict[str, Any] = field(default_factory=dict)
+    handed: list[str] = field(default_factory=list)
+
+    @property
+    def releasing(self) -> bool:
+        """Whether what was held is published now."""
+        return self.under_way and bool(os.environ.get(RELEASE))
+
+    def planned(self, pipeline: str) -> list[Task]:
+        """Return the tasks of a pipeline, planned first where no run did that."""
+        if not handover.exists(self.run_dir, handover.PLANNED):
+            grid = plan(self.profile, self.wish, warehouse=self.warehouse)
+            handover.write_tasks(self.run_dir, handover.PLANNED, grid.tasks)
+        return [task for task in handover.read_tasks(self.run_dir, handover.PLANNED) if task.pipeline == pipeline]
+
+    def hand_over(self, name: str, tasks: Sequence[Task]) -> None:
+        """Write the tasks of a stage; `outcomes` shows them."""
+        handover.write_tasks(self.run_dir, name, tasks)
+        self.handed.append(name)
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self._facts().items())
@@ -156,15 +179,10 @@ def extract(here: Stage) -> pd.DataFrame:
     Raises:
         UsageError: a parameter names what the profile does not have.
     """
-    if not handover.exists(here.run_dir, handover.PLANNED):
-        handover.write_tasks(
-            here.run_dir, handover.PLANNED, plan(here.profile, here.wish, warehouse=here.warehouse).tasks
-        )
-    planned = handover.read_tasks(here.run_dir, handover.PLANNED)
-    asks = [task.ask for task in planned if task.pipeline == "game_metric"]
+    asks = [task.ask for task in here.planned("game_metric")]
     extraction = extract_all(here.profile, asks, run_id=here.run_id, attempt=here.attempt)
     tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
-    handover.write_tasks(here.run_dir, handover.EXTRACTED, tasks)
+    here.hand_over(handover.EXTRACTED, tasks)
     here.said["load"] = [asdict(one) for one in extraction.load]
     here.said["inputs"] = [{**asdict(one), "path": _shown(one.path)} for one in extraction.inputs]
     return outcomes(here)
@@ -197,11 +215,11 @@ def normalize(here: Stage) -> pd.DataFrame:
         if task.outcome == "ok" and task.value is not None:
             history.setdefault((task.game_cd, task.type), {})[str(task.dt)] = task.value
     tasks = [_judged(here, task, history) for task in extracted]
-    handover.write_tasks(here.run_dir, handover.NORMALIZED, tasks)
+    here.hand_over(handover.NORMALIZED, tasks)
     rows = handover.figures([task for task in tasks if task.outcome in ("ok", "suspect")])
     game_metric.require(rows)
     handover.write(here.run_dir, game_metric.CONTRACT.name, rows)
-    return rows.to_pandas()
+    return _frame(rows)
 
 
 def _history(here: Stage) -> dict[tuple[str | None, str | None], dict[str, int]]:
@@ -252,8 +270,18 @@ def publish(here: Stage, table: str = "game_metric") -> pd.DataFrame:
         UsageError: `table` is none that this stage writes.
         StorageError: the stage before left no whole hand-over.
     """
+    if table == "wv_live_play":
+        # Imported where it is used: a stage of games' metrics needs no engine.
+        from bigmama_nb import live_stage
+
+        if not here.under_way and not handover.exists(here.run_dir, handover.BUILT):
+            live_stage.build_dates(here)
+        return _partitions(here, live_stage.publish(here))
     if table != game_metric.CONTRACT.name:
-        raise UsageError(f"table is {table!r}; this stage writes game_metric. Nothing was published.")
+        raise UsageError(
+            f"table is {table!r}; this stage writes game_metric or wv_live_play."
+            f"{did_you_mean(table, ['game_metric', 'wv_live_play'])} Nothing was published."
+        )
     if not here.under_way and not handover.exists(here.run_dir, handover.NORMALIZED):
         normalize(here)
     tasks = handover.read_tasks(here.run_dir, handover.NORMALIZED)
@@ -262,19 +290,18 @@ def publish(here: Stage, table: str = "game_metric") -> pd.DataFrame:
     bring = [task for task in tasks if task.outcome in ("ok", "suspect") and task.id not in held]
     done, ended = _published(here, bring)
     by_id = {task.id: task for task in ended}
-    handover.write_tasks(here.run_dir, handover.published(table), [by_id.get(task.id, task) for task in tasks])
+    here.hand_over(handover.published(table), [by_id.get(task.id, task) for task in tasks])
+    return _partitions(here, done)
+
+
+def _partitions(here: Stage, done: Sequence[Published]) -> pd.DataFrame:
     here.said["published"] = [one.record() for one in done if one.moved]
-    columns = {
-        "partition": "str",
-        "version": "str",
-        "rows": "int64",
-        "carried": "int64",
-        "bytes": "int64",
-        "moved": "bool",
-    }
+    counts = dict.fromkeys(("rows", "carried", "bytes"), "int64")
+    columns = {"table": "str", "partition": "str", "version": "str", **counts, "moved": "bool"}
     return pd.DataFrame(
         [
             {
+                "table": one.table,
                 "partition": one.partition,
                 "version": one.version,
                 "rows": sum(file.rows for file in one.files),
@@ -344,14 +371,23 @@ def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Brought]:
 
 def outcomes(here: Stage) -> pd.DataFrame:
     """Return what became of every task so far: one row a task, the columns of `handover.TASKS`."""
-    names = (handover.OUTCOMES, handover.published("game_metric"), handover.NORMALIZED, handover.EXTRACTED)
-    for name in names:
-        if handover.exists(here.run_dir, name):
-            return handover.read(here.run_dir, name).to_pandas()
-    if not here.under_way:
-        publish(here)
-        return outcomes(here)
-    return handover.read(here.run_dir, handover.PLANNED).to_pandas()
+    if handover.exists(here.run_dir, handover.OUTCOMES):
+        return _frame(handover.read(here.run_dir, handover.OUTCOMES))
+    if not here.handed:
+        for table in [_TABLES[name] for name in here.profile.pipelines]:
+            publish(here, table)
+            # The report is about every table; what a stage before it showed is not.
+            here.handed = [name for name in here.handed if name.startswith("published.")]
+        return _frame(*(handover.read(here.run_dir, name) for name in here.handed))
+    return _frame(handover.read(here.run_dir, here.handed[-1]))
+
+
+def _frame(*tables: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    return frame
+
+
+_TABLES = {"game_metric": "game_metric", "live_play": "wv_live_play"}
 
 
 def game_names(here: Stage) -> dict[str, str]:

@@ -60,7 +60,7 @@ def headline(outcomes: pd.DataFrame) -> str:
 
 
 def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
-    """Group the tasks that are not `ok` by their cause.
+    """Group the tasks that ended and are not `ok` by their cause.
 
     Tasks have one cause when outcome, reason and message are the same but for game, metric, day and other numbers.
 
@@ -72,7 +72,8 @@ def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
         tasks int64, days (first … last dt), what (types, sorted), message (of the cause's latest task).
     """
     rows = as_grid(outcomes)
-    rows = rows[rows["outcome"] != "ok"].copy()
+    # A task without an outcome yet is neither well nor ill.
+    rows = rows[rows["outcome"].notna() & (rows["outcome"] != "ok")].copy()
     if rows.empty:
         return pd.DataFrame(
             {column: pd.Series(dtype="int64" if column == "tasks" else "str") for column in CAUSE_COLUMNS}

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bigmama_nb import handover
@@ -62,7 +62,7 @@ class Order:
     parameters: Mapping[str, Any]
     scratch: bool = False
     jobs: int = 2
-    allow_empty: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 Say = Callable[[str], None]
@@ -94,11 +94,11 @@ class Attempt:
         Raises:
             StorageError: the record or the hand-over cannot be written.
         """
-        (self.run_dir / "data").mkdir(parents=True)
+        (self.run_dir / "data").mkdir(parents=True, exist_ok=True)
         handover.write_tasks(self.run_dir, handover.PLANNED, tasks)
         if normalized is not None:
-            handover.write_tasks(self.run_dir, handover.NORMALIZED, normalized)
-            handover.write(self.run_dir, "game_metric", handover.figures(normalized))
+            live = normalized[0].pipeline == "live_play"
+            handover.write_tasks(self.run_dir, handover.BUILT if live else handover.NORMALIZED, normalized)
         started = {
             "n": self._n,
             "pid": os.getpid(),
@@ -169,7 +169,7 @@ class Attempt:
             redactor=self._redactor,
             about=About(self._record.run_id, self._n, step.stage, step.table),
             # Only a notebook that is told so may publish for this attempt.
-            env={ATTEMPT: attempt_name(self.run_dir) or ""},
+            env={ATTEMPT: attempt_name(self.run_dir) or "", **self._order.env},
         )
         self._log({"event": "stage", "stage": step.name, "outcome": executed.outcome, "seconds": executed.seconds})
         self._say(f"{step.name} {executed.outcome}, {executed.seconds:.1f} s")
@@ -216,7 +216,7 @@ class Attempt:
                 f"stays as it was; 'run_all.py repair {self._record.run_id}' tries again.",
                 "place": f"{self._n}/{step.name}.ipynb{f'#{executed.cell}' if executed.cell else ''}",
             }
-        landed = self._landed(step.table) if step.table else set()
+        landed = self._landed() if step.table else set()
 
         def judged(task: Task) -> Task:
             if task.outcome not in (None, "ok", "suspect"):
@@ -230,14 +230,14 @@ class Attempt:
 
         return [judged(task) for task in known]
 
-    def _landed(self, table: str) -> set[str] | None:
+    def _landed(self) -> set[str] | None:
         """Return the tasks whose rows readers see though the notebook never said so; None where it is not known."""
         settings = (
             scratch_warehouse(self._profile, self._record.run_id) if self._order.scratch else self._profile.warehouse
         )
         try:
             with Warehouse.open(settings) as warehouse:
-                tasks, published = landed(warehouse, table, self._record.run_id, self._n)
+                tasks, published = landed(warehouse, self._profile, self._record.run_id, self._n)
         except TaskError:
             return None
         self._record.change(lambda data: data["published"].extend(published))

@@ -5,16 +5,16 @@ Source of the rules: runs.md, "The grid"; parameters.md, "What a day asks for".
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from bigmama_nb.errors import TaskError, UsageError, did_you_mean
 from bigmama_nb.handover import Task
 from bigmama_nb.lineage import lineage
 from bigmama_nb.periods import asks, days_asked, lacking
 from bigmama_nb.profile import Profile
-from bigmama_nb.tables import game_metric
+from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY, game_metric
 from bigmama_nb.warehouses import Settings, Warehouse
 
 PIPELINES = ("game_metric", "live_play")
@@ -66,7 +66,57 @@ def plan(profile: Profile, wish: Wish, *, warehouse: Settings | None = None, now
             warning = f"{error} What is published could not be looked up; newer rows are kept all the same."
         wanted = asks(profile, first, last, games=wish.games, metrics=wish.metrics, published=published)
         tasks += [Task.of_ask(ask) for ask in (lacking(wanted, published) if wish.missing else wanted)]
+    if "live_play" in pipelines:
+        assert profile.live_play is not None
+        dates = profile.live_play.dates
+        begin, end = days_asked(profile, wish.date_from, wish.date_to, now=now or datetime.now(UTC), dates=dates)
+        days = [begin + timedelta(days=ahead) for ahead in range((end - begin).days + 1)]
+        tasks += _live_tasks(profile, days, warehouse or profile.warehouse, missing=wish.missing)
+        if pipelines == ("live_play",):
+            first, last = begin, end
     return Grid(first, last, pipelines, tuple(tasks), warning)
+
+
+def _live_tasks(profile: Profile, days: Sequence[date], settings: Settings, *, missing: bool) -> list[Task]:
+    """Return the tasks of the live-viewing dates that are rebuilt, and of the KPI dates and months that they change.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot say which dates are final, so it is not known what is due.
+    """
+    # Imported where it is used: planning the games' metrics needs no engine.
+    from bigmama_nb.live_play.dates import Published, due_dates, is_final
+
+    assert profile.live_play is not None
+    database, after = profile.live_play.database, profile.live_play.log_days_after
+    with Warehouse.open(settings) as warehouse:
+        stands = {
+            date.fromisoformat(partition.partition("=")[2]): origin
+            for partition, groups in lineage(warehouse, f"{database}.{WV_LIVE_PLAY}").items()
+            for origin in groups.values()
+        }
+    published = {day: Published(final=origin.final) for day, origin in stands.items()}
+    due = due_dates(days, published.get, after)
+    if missing:
+        due = [one for one in due if one.part_date not in stands or stands[one.part_date].through < one.log_end]
+    tasks = [
+        _live_task(table, one.part_date.isoformat(), one.log_end, is_final(one.part_date, one.log_end, after))
+        for one in due
+        for table in (*DAILY, KPI)
+    ]
+    months = sorted({f"{one.part_date:%Y-%m}" for one in due})
+    ends = {month: max(one.log_end for one in due if f"{one.part_date:%Y-%m}" == month) for month in months}
+    return tasks + [_live_task(MONTH, month, ends[month], False) for month in months]
+
+
+def _live_task(table: str, partition: str, through: date, final: bool) -> Task:
+    return Task(
+        id=f"{table}/{partition}",
+        pipeline="live_play",
+        table=table,
+        part_date=partition,
+        through=through.isoformat(),
+        final=final,
+    )
 
 
 def published_throughs(settings: Settings) -> dict[tuple[str, str, str], date]:

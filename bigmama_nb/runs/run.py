@@ -6,6 +6,7 @@ Source of the rules: runs.md.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from bigmama_nb.runs.record import Json, Record, RunLock, now
 from bigmama_nb.runs.secrets import Redactor
 from bigmama_nb.runs.stopping import Stop
 from bigmama_nb.runs.wait import publish_as_it_comes
-from bigmama_nb.stage import scratch_warehouse
+from bigmama_nb.stage import ALLOW_EMPTY, RELEASE, scratch_warehouse
 from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouses import Warehouse
 
@@ -162,20 +163,43 @@ def release(profile: Profile, run_id: str, task_id: str, say: Say, stop: Stop) -
                 f"{task_id} is {task.outcome}, published {task.published}; only a suspect that is held can be "
                 "released. Nothing was done."
             )
+        together = _released_with(data, task)
+        held = {one.id: one for one in together if one.outcome == "suspect" and one.published == "no"}
         options = Options(scratch=bool(data.get("scratch")))
-        normalized = [replace(task, outcome="ok", message=None)]
-        _attempt(record, profile, options, Redactor.of(profile), say, stop, [task], normalized=normalized)
+        normalized = [replace(one, outcome="ok", message=None) if one.id in held else one.fresh() for one in together]
+        _carry_built(record, task)
+        _attempt(record, profile, options, Redactor.of(profile), say, stop, together, normalized=normalized)
 
         def note(data: Json) -> None:
-            entry = next(entry for entry in data["tasks"] if entry["id"] == task_id)
-            if entry["outcome"] == "ok":
-                entry["outcome"], entry["message"] = (
-                    "suspect",
-                    f"{task.message} Released by attempt {entry['attempt']}.",
-                )
+            for entry in data["tasks"]:
+                if entry["id"] in held and entry["published"] == "yes":
+                    entry["outcome"] = "suspect"
+                    entry["message"] = f"{held[entry['id']].message} Released by attempt {entry['attempt']}."
 
         record.change(note)
         return _ended(record, stop)
+
+
+def _released_with(data: Json, task: Task) -> list[Task]:
+    """Return the tasks that are published together with one: of live viewing all of its date, and what follows."""
+    if task.pipeline == "game_metric":
+        return [task]
+    date_ = str(task.part_date)
+    return [one for one in recorded(data) if one.part_date in (date_, date_[:7])]
+
+
+def _carry_built(record: Record, task: Task) -> None:
+    """Put a held date's files where the next attempt looks for them."""
+    if task.pipeline == "game_metric":
+        return
+    attempts = record.data["attempts"]
+    for attempt in reversed(attempts):
+        built = record.run_dir / str(attempt["n"]) / "data" / "live" / str(task.part_date)
+        if built.is_dir():
+            target = record.run_dir / str(len(attempts) + 1) / "data" / "live" / str(task.part_date)
+            shutil.copytree(built, target)
+            return
+    raise UsageError(f"{task.id}: its files are no longer in {record.run_dir}. Nothing was done; run the date again.")
 
 
 def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, say: Say) -> Json:
@@ -246,7 +270,10 @@ def _attempt(
         "date_to": data["to"],
         "run_timestamp": data["run_timestamp"],
     }
-    order = Order(parameters, options.scratch, options.jobs, options.allow_empty)
+    env = {ALLOW_EMPTY: "1"} if options.allow_empty else {}
+    order = Order(
+        parameters, options.scratch, options.jobs, env if normalized is None else {ALLOW_EMPTY: "1", RELEASE: "1"}
+    )
     Attempt(record, profile, order, redactor, say).run(tasks, stop, normalized=normalized)
 
 
@@ -293,7 +320,7 @@ def _landed(profile: Profile, data: Json) -> tuple[set[str], list[Json]]:
     settings = scratch_warehouse(profile, data["run_id"]) if data.get("scratch") else profile.warehouse
     try:
         with Warehouse.open(settings) as warehouse:
-            return landed(warehouse, "game_metric", data["run_id"], data["attempts"][-1]["n"])
+            return landed(warehouse, profile, data["run_id"], data["attempts"][-1]["n"])
     except TaskError:
         return set(), []
 
@@ -306,6 +333,9 @@ def _through_published(profile: Profile, tasks: Sequence[Task]) -> list[Task]:
         published = {}
     fresh = []
     for task in tasks:
+        if task.pipeline != "game_metric":
+            fresh.append(task.fresh())
+            continue
         ask = task.ask
         through = max(ask.through, published.get(ask.key, ask.through))
         fresh.append(Task.of_ask(replace(ask, through=through, final=ask.final or through > ask.through)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 import pandas as pd
 
+from bigmama_nb.handover import TASKS, recorded
 from bigmama_nb.reports import failures, headline
 from bigmama_nb.runs.outcome import succeeded
 from bigmama_nb.runs.record import Json
@@ -24,7 +26,7 @@ def summary(data: Json, archive: str) -> str:
     unsettled = sum(task["outcome"] is None for task in tasks)
     if unsettled:
         lines.append(f"{unsettled:,} of {len(tasks):,} tasks have no outcome yet.")
-    frame = pd.DataFrame([task for task in tasks if task["outcome"]], columns=list(tasks[0]))
+    frame = pd.DataFrame([asdict(task) for task in recorded(data) if task.outcome], columns=TASKS.names)
     lines.append(headline(frame) + ".")
     for cause in failures(frame).head(SHOWN).to_dict("records"):
         head = " ".join(filter(None, (str(cause["outcome"]), str(cause["reason"]))))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import json
 import math
 import struct
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -21,12 +19,10 @@ from bson.decimal128 import Decimal128
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
-from bigmama_nb.errors import UsageError
+from bigmama_nb.sample.folder import made_once
 
 VERSION = 1
 """Raised with every change of the bytes, so that older folders are made anew."""
-
-STAMP = ".bigmama-sample.json"
 
 FIRST = date(2024, 2, 2)
 LAST = date(2024, 5, 1)
@@ -107,27 +103,13 @@ def generate(folder: str | Path, *, trouble: bool = False) -> Path:
     Raises:
         UsageError: the folder holds something that this generator did not make; it is left as it is.
     """
-    folder = Path(folder).absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stamp = json.dumps({"generator": "bigmama_nb.sample.games", "version": VERSION, "trouble": trouble}) + "\n"
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / STAMP).is_file() and (folder / STAMP).read_text() == stamp:
-            return folder
-        if folder.exists() and any(folder.iterdir()) and not (folder / STAMP).is_file():
-            raise UsageError(
-                f"{folder}: holds files that are not the sample's; nothing was written. "
-                "Name another folder in the profile's clusters, or move these files."
-            )
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as workshop:
-            made = Path(workshop, "made")
-            for game in _GAMES:
-                _write_game(made, game, trouble=trouble)
-            (made / STAMP).write_text(stamp)
-            if folder.exists():
-                folder.rename(Path(workshop, "superseded"))
-            made.rename(folder)
-    return folder
+
+    def write(made: Path) -> None:
+        for game in _GAMES:
+            _write_game(made, game, trouble=trouble)
+
+    stamp = {"generator": "bigmama_nb.sample.games", "version": VERSION, "trouble": trouble}
+    return made_once(Path(folder), stamp, write)
 
 
 def _write_game(folder: Path, game: _Game, *, trouble: bool) -> None:
