@@ -1,0 +1,295 @@
+"""300 games x 3 metrics x one day through one run: what it costs, and what of it is papermill's and the kernels'.
+
+Subjects, each a process of its own:
+
+- `run`: the command as its users call it.
+- `plain`: the cells of the same four notebooks, in one process without papermill and kernels.
+- `empty`: four notebooks with an empty cell each through papermill, as the run executes them.
+- the peer, one papermill run for each game and metric: a few are measured and multiplied, which is said.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import bson
+import nbformat
+
+from benchmarks.measure import REPO, Cost, cost, machine, median, ratio, rounds, spread, table
+
+DAY = date(2024, 5, 1)
+DAYS = 30
+ORDERS_A_DAY = 10
+CLUSTERS = 4
+ROUNDS = 5
+GROWTH = (30, 100, 300, 1000)
+GROWTH_ROUNDS = 3
+PEER_PAIRS = 6
+STAGES = ("10_extract", "20_normalize", "40_write_parquet", "50_report")
+
+
+def main() -> None:
+    """Measure, and print the figures as Markdown."""
+    print(f"## 300 games x 3 metrics x one day, one run\n\n{machine()}\n")  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="bench-runs-") as name:
+        folder = Path(name)
+        _shares(folder / "300")
+        _growth(folder)
+
+
+def _shares(folder: Path) -> None:
+    profile = world(folder, 300)
+    empty_notebooks(folder / "empty")
+    found = rounds(
+        {
+            "run": lambda: of_run(profile),
+            "plain": lambda: of_program("plain", profile),
+            "empty": lambda: of_program("empty", folder / "empty"),
+            "peer": lambda: of_program("peer", profile),
+        },
+        ROUNDS,
+    )
+    peers = [_scaled(one, 900 / PEER_PAIRS) for one in found["peer"]]
+    named = {
+        "one run, 900 figures": found["run"],
+        "the same cells in one plain process": found["plain"],
+        "four empty notebooks": found["empty"],
+        f"a papermill run for each pair, {PEER_PAIRS} measured": found["peer"],
+        "… multiplied to 900": peers,
+    }
+    figures = ("wall_s", "cpu_s", "largest_mb", "together_mb")
+    heads = ("", "wall, s", "CPU, s", "largest process, MB", "all processes, MB")
+    print(table(heads, [(what, *(spread(costs, one) for one in figures)) for what, costs in named.items()]))  # noqa: T201
+    shares = {
+        one: statistics.median(
+            1 - getattr(plain, one) / getattr(run, one) for run, plain in zip(found["run"], found["plain"], strict=True)
+        )
+        for one in ("wall_s", "cpu_s")
+    }
+    print(  # noqa: T201
+        f"\nPapermill's and the kernels' share, run less plain: {shares['wall_s']:.0%} of the wall time, "
+        f"{shares['cpu_s']:.0%} of the CPU time.\n"
+        f"The peer, multiplied, against one run: wall {ratio(peers, found['run'], 'wall_s')}, "
+        f"CPU {ratio(peers, found['run'], 'cpu_s')}.\n"
+    )
+
+
+def _growth(folder: Path) -> None:
+    profiles = {games: world(folder / f"growth-{games}", games) for games in GROWTH}
+    found = rounds({str(games): lambda p=path: of_run(p) for games, path in profiles.items()}, GROWTH_ROUNDS)  # type: ignore[misc]
+    rows = []
+    for games in GROWTH:
+        costs = found[str(games)]
+        middle = median(costs)
+        rows.append(
+            (
+                games,
+                3 * games,
+                spread(costs, "wall_s"),
+                spread(costs, "cpu_s"),
+                f"{1000 * middle.cpu_s / (3 * games):.1f}",
+                f"{middle.largest_mb:.0f}",
+                f"{middle.together_mb:.0f}",
+            )
+        )
+    heads = (
+        "games", "figures", "wall, s", "CPU, s", "CPU a figure, ms", "largest process, MB", "all processes, MB",
+    )  # fmt: skip
+    print(table(heads, rows))  # noqa: T201
+
+
+def _scaled(one: Cost, times: float) -> Cost:
+    return Cost(one.wall_s * times, one.cpu_s * times, one.largest_mb, one.together_mb)
+
+
+# The world
+
+
+def world(folder: Path, games: int) -> Path:
+    """Make dumps of so many games, 3 metrics each, and return their profile."""
+    folder.mkdir(parents=True)
+    codes = [f"g{number:04}" for number in range(games)]
+    for number, code in enumerate(codes):
+        database = folder / "dumps" / f"c{number % CLUSTERS}" / code
+        database.mkdir(parents=True)
+        for collection, documents in _documents(number):
+            (database / f"{collection}.bson").write_bytes(b"".join(map(bson.encode, documents)))
+    clusters = "\n".join(f"  c{number}: {{dump: dumps/c{number}}}" for number in range(CLUSTERS))
+    listed = "\n".join(
+        f"  {code}: {{cluster: c{number % CLUSTERS}, database: {code}}}" for number, code in enumerate(codes)
+    )
+    (folder / "profile.yaml").write_text(
+        f"""
+timezone: Asia/Seoul
+dates: {{from: {DAY}, to: {DAY}}}
+warehouse: {{uri: warehouse}}
+archive: {{uri: archive}}
+clusters:
+{clusters}
+games:
+{listed}
+metrics:
+  wau:
+    collection: daily
+    date: {{field: dt, as: yyyymmdd}}
+    value: {{field: value}}
+    period: day
+  buyers_7d:
+    collection: orders
+    date: {{field: at, as: date}}
+    value: {{count_distinct: customer}}
+    period: day
+    trailing_days: 7
+  revenue:
+    collection: orders
+    date: {{field: at, as: date}}
+    value: {{sum: amount}}
+    period: month
+""",
+        encoding="utf-8",
+    )
+    return folder / "profile.yaml"
+
+
+def _documents(number: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    days = [DAY - timedelta(days=back) for back in range(DAYS)]
+    yield "daily", [{"dt": f"{day:%Y%m%d}", "value": 1000 * number + day.day} for day in days]
+    yield (
+        "orders",
+        [
+            {
+                "at": datetime(day.year, day.month, day.day, 3, tzinfo=UTC),
+                "customer": (number + 7 * order) % 97,
+                "amount": 100 + order,
+            }
+            for day in days
+            for order in range(ORDERS_A_DAY)
+        ],
+    )
+
+
+def empty_notebooks(folder: Path) -> None:
+    """Write four notebooks with the stages' parameters cell and an empty one."""
+    folder.mkdir()
+    for stage in STAGES:
+        notebook = nbformat.read(REPO / "notebooks" / f"{stage}.ipynb", as_version=4)
+        notebook.cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+        notebook.cells.append(nbformat.v4.new_code_cell("None", id="nothing"))
+        nbformat.write(notebook, folder / f"{stage}.ipynb")
+
+
+# The subjects
+
+
+def of_run(profile: Path) -> Cost:
+    """Measure the command, on a warehouse and archive that are not there yet."""
+    _clean(profile.parent)
+    found = cost([sys.executable, "run_all.py", "run", "--profile", str(profile), "--json"])
+    (record,) = (profile.parent / "archive" / "runs").glob("*/run.json")
+    outcomes = {task["outcome"] for task in json.loads(record.read_text(encoding="utf-8"))["tasks"]}
+    assert outcomes == {"ok"}, outcomes
+    return found
+
+
+def of_program(name: str, path: Path) -> Cost:
+    """Measure one of the functions below in a process of its own."""
+    _clean(path.parent if path.is_file() else path)
+    return cost([sys.executable, "-c", f"import benchmarks.runs as b, sys; b.{name}(sys.argv[1])", str(path)])
+
+
+def _clean(folder: Path) -> None:
+    for made in ("warehouse", "archive", "out"):
+        shutil.rmtree(folder / made, ignore_errors=True)
+
+
+def plain(profile: str) -> None:
+    """Run the cells of the four notebooks in this process, as one attempt of a run."""
+    import os
+
+    from bigmama_nb.runs.archive import new_run_id
+    from bigmama_nb.stage import ATTEMPT, attempt_name
+
+    run_dir = Path(profile).parent / "archive" / "runs" / new_run_id() / "1"
+    (run_dir / "data").mkdir(parents=True)
+    os.environ[ATTEMPT] = attempt_name(run_dir) or ""
+    given = {"profile": profile, "run_dir": str(run_dir), "scratch": False, "table": "game_metric"}
+    for stage in STAGES:
+        names: dict[str, Any] = {}
+        for cell in nbformat.read(REPO / "notebooks" / f"{stage}.ipynb", as_version=4).cells:
+            if cell.cell_type == "code":
+                _run_cell(cell.source, names)
+                if "parameters" in cell.metadata.get("tags", []):
+                    names.update({name: value for name, value in given.items() if name in names})
+
+
+def _run_cell(source: str, names: dict[str, Any]) -> None:
+    import ast
+
+    tree = ast.parse(source)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "cell", "exec"), names)
+    if last is not None:
+        shown = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+        # What a notebook would show is made here too: text, HTML, and a chart's picture.
+        for way in ("_repr_html_", "_repr_png_", "__repr__"):
+            getattr(shown, way, lambda: None)()
+
+
+def empty(folder: str) -> None:
+    """Execute four empty notebooks as a run does."""
+    from bigmama_nb.runs.execute import About, execute
+    from bigmama_nb.runs.secrets import Redactor
+    from bigmama_nb.runs.stopping import Stop
+
+    out = Path(folder) / "out"
+    out.mkdir()
+    for stage in STAGES:
+        about = About("20240502T020304Z-1a2b3c", 1, stage)
+        options: Mapping[str, Any] = {"timeout_s": 600, "stop": Stop(), "redactor": Redactor(), "about": about}
+        executed = execute(Path(folder) / f"{stage}.ipynb", out / f"{stage}.ipynb", {}, **options)
+        assert executed.outcome == "ok", executed.error
+
+
+PEER = """
+from bigmama_nb import stage
+here = stage.begin("40_write_parquet", profile=profile, games=[game], metrics=[metric])
+stage.publish(here)
+"""
+
+
+def peer(profile: str) -> None:
+    """Execute, by papermill itself, a notebook for each of a few games and metrics.
+
+    It extracts, normalizes and publishes its one figure, to a warehouse of its own: cheaper than carrying over the
+    figures of all that went before, and papermill is imported once, so the peer is measured at its best.
+    """
+    import papermill
+
+    parameters = nbformat.v4.new_code_cell("profile = game = metric = ''", metadata={"tags": ["parameters"]})
+    book = nbformat.v4.new_notebook(cells=[parameters, nbformat.v4.new_code_cell(PEER)])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    out = Path(profile).parent / "out"
+    out.mkdir()
+    nbformat.write(book, out / "peer.ipynb")
+    pairs = [(f"g{number:04}", metric) for number in (0, 1) for metric in ("wau", "buyers_7d", "revenue")]
+    assert len(pairs) == PEER_PAIRS
+    for game, metric in pairs:
+        given = {"profile": profile, "game": game, "metric": metric}
+        papermill.execute_notebook(
+            out / "peer.ipynb", out / f"{game}-{metric}.ipynb", given, progress_bar=False, cwd=str(REPO)
+        )
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    main()
+    print(f"\nmeasured in {time.monotonic() - began:.0f} s")  # noqa: T201
