@@ -149,6 +149,23 @@ def release(profile: str | None, run_name: str, task: str) -> Done:
     return _finished(data, read)
 
 
+@verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
+@click.argument("run_name", metavar="RUN")
+def republish(profile: str | None, run_name: str) -> Done:
+    """Publish RUN's figures to another profile's warehouse, asking no source again.
+
+    RUN is a run in that profile's archive, or the folder of a run in another archive.
+    """
+    from bigmama_nb.runs.republish import republish as publish_again
+    from bigmama_nb.runs.run import Options
+    from bigmama_nb.runs.stopping import stopped_by_signals
+
+    read = load(profile)
+    with stopped_by_signals() as stop:
+        data = publish_again(read, run_name, Options(), _say, stop)
+    return _finished(data, read)
+
+
 @verb("retract", example="retract lw wau 20240501 --reason 'counted twice'")
 @click.argument("game")
 @click.argument("type_", metavar="TYPE")

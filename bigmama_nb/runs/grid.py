@@ -149,7 +149,13 @@ def _pipelines(profile: Profile, wish: Wish) -> tuple[str, ...]:
                 f"--pipelines names {name!r}, which {profile.path.name} does not configure (it has no section "
                 f"{section}). Nothing was run."
             )
-    return wish.pipelines or configured
+    wanted = wish.pipelines or configured
+    if "live_play" in wanted and profile.engine.kind != "duckdb":
+        raise UsageError(
+            f"{profile.path.name}: engine.kind is {profile.engine.kind!r}; this version builds live viewing with duckdb "
+            "only. Nothing was run."
+        )
+    return wanted
 
 
 def named(tasks: Collection[Task], name: str) -> Task:

@@ -100,6 +100,26 @@ def run(profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, st
         return _ended(record, stop)
 
 
+def publish_figures(
+    profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, stop: Stop, *, verb: str, note: Json
+) -> Json:
+    """Publish figures that are known already, as a run of its own, and return its record.
+
+    Args:
+        grid: its tasks hold the figures.
+        note: what the record says beside what every record says.
+
+    Raises:
+        StorageError: the archive cannot be written.
+    """
+    redactor = Redactor.of(profile)
+    with begin(profile, grid, wish, options, redactor, verb) as record:
+        record.change(lambda data: data.update(note))
+        tasks = [task.fresh() for task in grid.tasks]
+        _attempt(record, profile, options, redactor, say, stop, tasks, normalized=grid.tasks)
+        return _ended(record, stop)
+
+
 @dataclass(frozen=True)
 class Repair:
     """What a repair of a run would do: the tasks to redo and those to keep, and what changed since."""
