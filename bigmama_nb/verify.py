@@ -36,7 +36,7 @@ BRINGS: Rows = {"a/wau": 10}
 AFTER: Rows = {"a/wau": 10, "b/wau": 2}
 DATA_AND_LINEAGE_FILES = 4
 # A scratch table's lock is nobody else's: its dead holders need no five minutes.
-QUICK_LOCKS = {"heartbeat_s": 0.1, "stale_lock_s": 0.5}
+QUICK_LOCKS = {"heartbeat_s": 0.1, "stale_lock_s": 1}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from tests.publishing import METRIC, Settings, current_folder
 NAMES = ("local+sqlite", "local+hive", "hdfs+hive", "s3+hive")
 
 # A test's dead holders need no five minutes.
-LOCKS = {"heartbeat_s": 0.1, "stale_lock_s": 0.5, "timeout_s": 60}
+LOCKS = {"heartbeat_s": 0.1, "stale_lock_s": 1, "timeout_s": 60}
 
 
 @dataclass(frozen=True)

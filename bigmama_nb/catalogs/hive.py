@@ -34,6 +34,7 @@ from bigmama_nb.storage import name_of
 MARK = "bigmama_nb"
 """The table parameter by which our tables are found among all others of a metastore."""
 SETTLING_TRIES = 3
+CREATE_WAIT_S = 120
 
 # Left behind they are wrong, and Hive answers count(*) from them.
 STATISTICS = (
@@ -76,8 +77,15 @@ class HiveCatalog:
         """
         known = self._table(table.full_name)
         if known is None:
-            self._create(table, location)
-            known = self._table(table.full_name)
+            # One at a time: a metastore whose create_database fails, as another was faster, deletes the folder.
+            creating = HeldLock(
+                self._connection, self._options, f"{table.database}.@", "bigmama-nb create", CREATE_WAIT_S
+            )
+            with creating:
+                known = self._table(table.full_name)
+                if known is None:
+                    self._create(table, location)
+                    known = self._table(table.full_name)
             assert known is not None
         entry = self._entry(known)
         refuse_other_columns(entry, table)

@@ -21,6 +21,7 @@ from bigmama_nb.catalogs.thrift import Connection, LostAnswerError, said, ttypes
 from bigmama_nb.errors import CatalogError, LockedError
 
 OURS = "bigmama-nb "
+TRIES = 5
 PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -48,6 +49,9 @@ class HeldLock:
         pauses = iter(PAUSES_S)
         try:
             state = self._requested()
+            # While it waits too: one that has waited for long must not look dead to the others.
+            self._beating = threading.Thread(target=self._beat, name=f"heartbeat {self._full_name}", daemon=True)
+            self._beating.start()
             while state != ttypes.LockState.ACQUIRED:
                 if state == ttypes.LockState.WAITING:
                     self._take_over()
@@ -60,19 +64,14 @@ class HeldLock:
                 time.sleep(next(pauses, PAUSES_S[-1]))
                 state = self._state()
         except BaseException:
-            self._let_go()
+            self._end()
             raise
-        self._beating = threading.Thread(target=self._beat, name=f"heartbeat {self._full_name}", daemon=True)
-        self._beating.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        if self._beating is not None:
-            self._beating.join()
-        self._let_go()
+        self._end()
 
     def held(self) -> bool:
         """Ask the metastore whether the lock is ours still."""
@@ -93,7 +92,15 @@ class HeldLock:
             hostname=socket.gethostname(),
             agentInfo=self._holder,
         )
-        answer = self._told(lambda client: client.lock(request))
+        for left in reversed(range(TRIES)):
+            try:
+                answer = self._connection.tell(lambda client: client.lock(request))
+                break
+            except (LostAnswerError, TException) as error:
+                # Many at once are a deadlock in some databases; one that was lost is taken over when it is stale.
+                if not left:
+                    raise self._refused(error) from error
+                time.sleep(PAUSES_S[-1])
         self._id = answer.lockid
         return int(answer.state)
 
@@ -102,10 +109,14 @@ class HeldLock:
         asked = ttypes.CheckLockRequest(lockid=self._id)
         try:
             return int(self._connection.ask(lambda client: client.check_lock(asked)).state)
-        except (ttypes.NoSuchLockException, ttypes.TxnAbortedException):
-            return self._requested()
         except TException as error:
-            raise self._refused(error) from error
+            # One that was just taken from us is an internal error in some versions, not NoSuchLockException.
+            if self._lost(error):
+                return self._requested()
+            return int(ttypes.LockState.NOT_ACQUIRED)
+
+    def _lost(self, error: TException) -> bool:
+        return isinstance(error, ttypes.NoSuchLockException) or self._id not in [one.lockid for one in self._locks()]
 
     def _locks(self) -> list[Any]:
         """Return every lock of this table's publishes, held or waited for."""
@@ -134,6 +145,12 @@ class HeldLock:
     def _holders(self) -> str:
         held = [one for one in self._locks() if one.state == ttypes.LockState.ACQUIRED]
         return ", ".join(f"{one.agentInfo} (on {one.hostname})" for one in held) or "another run"
+
+    def _end(self) -> None:
+        self._stop.set()
+        if self._beating is not None:
+            self._beating.join()
+        self._let_go()
 
     def _beat(self) -> None:
         # A connection of its own: the holder's is busy as long as it asks something big.
