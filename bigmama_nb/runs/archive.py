@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,9 +25,17 @@ def run_ids(archive: Path) -> list[str]:
     runs = archive / "runs"
     if not runs.is_dir():
         return []
-    return sorted(
+    ids = [
         folder.name for folder in runs.iterdir() if RUN_ID.fullmatch(folder.name) and (folder / "run.json").is_file()
-    )
+    ]
+    # An id knows the second; of runs that began in the same one, the records know which came first.
+    seconds = Counter(run_id.partition("-")[0] for run_id in ids)
+    return sorted(ids, key=lambda run_id: (run_id[:16], _began(archive, run_id) if seconds[run_id[:16]] > 1 else ""))
+
+
+def _began(archive: Path, run_id: str) -> str:
+    attempts = read(archive, run_id)["attempts"]
+    return str(attempts[0]["started_at"]) if attempts else ""
 
 
 def read(archive: Path, run_id: str) -> Json:
