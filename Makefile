@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 run: $(VENV)/installed  ## install, then publish the sample and show its report
 	$(BIN)/python run_all.py run
-	@$(BIN)/jupyter nbconvert --log-level ERROR --no-input --to html --output-dir out --output report \
+	@PYTHONWARNINGS=ignore $(BIN)/jupyter nbconvert --log-level ERROR --no-input --to html --output-dir out --output report \
 		"$$(ls -d out/archive/runs/*/*/50_report.ipynb | tail -n 1)"
 	@echo "The report to look at: out/report.html. To work with it: make lab"
 
