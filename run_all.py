@@ -1,6 +1,15 @@
 """The command: `python run_all.py --help` lists its verbs."""
 
-from bigmama_nb.command import main
+import sys
+
+try:
+    from bigmama_nb.command import main
+except ModuleNotFoundError as missing:
+    sys.stderr.write(
+        f"run_all.py: {sys.executable} has no package {missing.name!r}. Nothing was run. 'make run' installs what is "
+        "needed into .venv; then use .venv/bin/python run_all.py.\n"
+    )
+    sys.exit(2)
 
 if __name__ == "__main__":
     main()

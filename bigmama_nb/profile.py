@@ -334,7 +334,11 @@ def read(path: str | Path) -> Profile:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ProfileError(f"{path}: cannot be read ({error.strerror}). Nothing was run.") from None
+        near = did_you_mean(path.name, sorted(one.name for one in path.parent.glob("*.yaml")))
+        raise ProfileError(
+            f"{path}: the profile cannot be read ({error.strerror}).{near} It is named by --profile, else by "
+            "BIGMAMA_PROFILE, else it is parameters/sample.yaml. Nothing was run."
+        ) from None
     document = _yaml(path, content)
     problems = _dangling(document)
     try:

@@ -79,8 +79,9 @@ def sql(warehouse: Warehouse, query: str) -> tuple[list[str], list[list[Any]]]:
                 answer = connection.execute(query)
                 return [column[0] for column in answer.description or []], [list(row) for row in answer.fetchall()]
         except duckdb.Error as error:
-            names = ", ".join(entry.full_name for entry in warehouse.catalog.tables()) or "none yet"
-            raise UsageError(f"the query failed: {error}. Tables of {warehouse.settings.uri}: {names}.") from error
+            names = ", ".join(entry.full_name for entry in warehouse.catalog.tables())
+            names = names or "none yet; 'run_all.py run' publishes the first"
+            raise UsageError(f"the query failed: {error}\nTables of {warehouse.settings.uri}: {names}.") from error
 
 
 def who_wrote(warehouse: Warehouse, table: str, partition: str) -> dict[Key, Origin]:

@@ -610,7 +610,10 @@ def test_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The path is said as it was looked for."""
     with pytest.raises(ProfileError) as caught:
         profile.read(tmp_path / "absent.yaml")
-    assert f"{tmp_path}/absent.yaml: cannot be read (No such file or directory). Nothing was run." == str(caught.value)
+    assert (
+        f"{tmp_path}/absent.yaml: the profile cannot be read (No such file or directory). It is named by --profile, "
+        "else by BIGMAMA_PROFILE, else it is parameters/sample.yaml. Nothing was run."
+    ) == str(caught.value)
 
 
 def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from bigmama_nb.errors import BigmamaError, LockedError, TaskError, UsageError
+from bigmama_nb.errors import BigmamaError, LockedError, TaskError, UnrecordedError, UsageError
 
 FORMAT = 1
 
@@ -57,6 +59,10 @@ def verb(name: str, group: click.Group = verbs, *, example: str) -> Callable[[Ca
                 done = function(**arguments)
             except BigmamaError as error:
                 done = failed(error)
+            except click.ClickException:
+                raise
+            except Exception as error:
+                done = unforeseen(error, spoken, arguments["profile"])
             answer(spoken, done, as_json=as_json)
 
         called.__doc__ = f"{function.__doc__}\n\n    Example: python run_all.py {example}\n"
@@ -80,7 +86,45 @@ def failed(error: BigmamaError) -> Done:
         return Done(None, exit_status=2, error={"reason": "usage", "message": str(error)})
     reason = error.reason if isinstance(error, TaskError) else "stage_died"
     status = 75 if isinstance(error, LockedError) else 1
+    if isinstance(error, UnrecordedError):
+        status = error.exit_status
     return Done(None, exit_status=status, error={"reason": reason, "message": str(error)})
+
+
+def unforeseen(error: Exception, spoken: str, profile: str | None) -> Done:
+    """Return what a verb comes to that broke off where nobody thought that it could: 1, the trace in a file."""
+    from bigmama_nb.profile import load
+    from bigmama_nb.runs.secrets import Redactor
+
+    try:
+        redactor = Redactor.of(load(profile))
+    except UsageError:
+        redactor = Redactor()
+    trace, _ = redactor.text("".join(traceback.format_exception(error)))
+    where = "above"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="run_all-", suffix=".trace.txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(trace)
+        where = f"in {file.name}"
+    except OSError:
+        click.echo(trace, err=True)
+    message = (
+        f"run_all.py {spoken}: broken off by an error that was not foreseen, {trace.strip().splitlines()[-1]}. "
+        "Tables are whole: a partition changes as one or stays as it was. If a run was under way, 'run_all.py runs "
+        "show latest' tells how far it came, and 'run_all.py repair latest' does the rest. "
+        f"The trace, for who mends this, is {where}."
+    )
+    return Done(None, exit_status=1, error={"reason": "unforeseen", "message": message})
+
+
+def refusal(error: click.ClickException) -> str:
+    """Return what is wrong with the words of a command, and that nothing was run."""
+    text = error.format_message().strip()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    spoken = context.command_path if context is not None else "run_all.py"
+    return f"{text}{'' if text.endswith(('.', '?', ')')) else '.'} Nothing was run; see '{spoken} --help'."
 
 
 def answer(spoken: str, done: Done, *, as_json: bool) -> None:
@@ -115,12 +159,10 @@ def main(arguments: list[str] | None = None) -> None:
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        if "--json" in arguments:
-            spoken = next((word for word in arguments if not word.startswith("-")), "run")
-            answer(
-                spoken,
-                Done(None, exit_status=2, error={"reason": "usage", "message": error.format_message()}),
-                as_json=True,
-            )
-        error.show()
-        sys.exit(2)
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+            sys.exit(2)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        spoken = " ".join(context.command_path.split()[1:]) if context is not None else ""
+        wrong = Done(None, exit_status=2, error={"reason": "usage", "message": refusal(error)})
+        answer(spoken or next(iter(arguments), "run"), wrong, as_json="--json" in arguments)

@@ -9,16 +9,13 @@ from pathlib import Path
 import click
 
 from bigmama_nb.command import Done, verb, verbs
+from bigmama_nb.command.progress import speaking
 from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import Profile, load
 
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
-
-
-def _say(text: str) -> None:
-    click.echo(f"{datetime.now(UTC):%H:%M:%S}Z {text}", err=True)
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -98,10 +95,10 @@ def run(
         planned = [{"task": task.id, "action": "run"} for task in grid.tasks]
         return Done(planned, "\n".join(task["task"] for task in planned) or "The grid has no task.")
     prepare(read)
-    if grid.warning:
-        _say(grid.warning)
-    with stopped_by_signals() as stop:
-        data = start(read, grid, wish, options, _say, stop)
+    with stopped_by_signals() as stop, speaking() as say:
+        if grid.warning:
+            say(grid.warning)
+        data = start(read, grid, wish, options, say, stop)
     return _finished(data, read)
 
 
@@ -122,14 +119,14 @@ def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> Do
     if only_plan:
         planned = plan_repair(read, archive.read(folder, run_id))
         for warning in planned.warnings:
-            _say(warning)
+            click.echo(warning, err=True)
         actions = [("redo", task.id) for task in planned.redo] + [("keep", task.id) for task in planned.keep]
         return Done(
             [{"task": task, "action": action} for action, task in actions],
             "\n".join(f"{action} {task}" for action, task in actions) or "The run has no task.",
         )
-    with stopped_by_signals() as stop:
-        data = redo(read, run_id, Options(jobs), _say, stop)
+    with stopped_by_signals() as stop, speaking() as say:
+        data = redo(read, run_id, Options(jobs), say, stop)
     return _finished(data, read)
 
 
@@ -144,8 +141,8 @@ def release(profile: str | None, run_name: str, task: str) -> Done:
 
     read = load(profile)
     run_id = archive.find(Path(read.archive.uri), run_name)
-    with stopped_by_signals() as stop:
-        data = let_go(read, run_id, task, _say, stop)
+    with stopped_by_signals() as stop, speaking() as say:
+        data = let_go(read, run_id, task, say, stop)
     return _finished(data, read)
 
 
@@ -161,8 +158,8 @@ def republish(profile: str | None, run_name: str) -> Done:
     from bigmama_nb.runs.stopping import stopped_by_signals
 
     read = load(profile)
-    with stopped_by_signals() as stop:
-        data = publish_again(read, run_name, Options(), _say, stop)
+    with stopped_by_signals() as stop, speaking() as say:
+        data = publish_again(read, run_name, Options(), say, stop)
     return _finished(data, read)
 
 
@@ -176,7 +173,8 @@ def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) ->
     from bigmama_nb.runs.run import retract as take_out
 
     read = load(profile)
-    return _finished(take_out(read, game, type_, dt, reason, _say), read)
+    with speaking() as say:
+        return _finished(take_out(read, game, type_, dt, reason, say), read)
 
 
 @verbs.group("runs")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from bigmama_nb import handover
-from bigmama_nb.errors import Reason, TaskError
+from bigmama_nb.errors import Reason, StorageError, TaskError
 from bigmama_nb.handover import Task, recorded
 from bigmama_nb.profile import ROOT, Profile
 from bigmama_nb.runs.execute import About, Executed, execute
@@ -65,7 +66,17 @@ class Order:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-Say = Callable[[str], None]
+class Say(Protocol):
+    """How a run speaks to its operator: a line, and that a stage begins and ends."""
+
+    def __call__(self, text: str) -> None:
+        """Say a line."""
+
+    def begins(self, stage: str) -> None:
+        """Say that a stage begins."""
+
+    def ends(self, stage: str, text: str) -> None:
+        """Say what became of a stage that began."""
 
 
 class Attempt:
@@ -158,9 +169,9 @@ class Attempt:
             self._say(f"{REPORT} ended {executed.outcome}: {executed.error}. What is published is not touched by this.")
 
     def _execute(self, step: Step, stop: Stop) -> Executed:
-        self._say(f"{step.name} …")
+        self._say.begins(step.name)
         parameters = _parameters(self._order.parameters, step, str(self.run_dir), self._order.scratch)
-        executed = execute(
+        executed = _archived(
             NOTEBOOKS / f"{step.stage}.ipynb",
             self.run_dir / f"{step.name}.ipynb",
             parameters,
@@ -172,7 +183,7 @@ class Attempt:
             env={ATTEMPT: attempt_name(self.run_dir) or "", **self._order.env},
         )
         self._log({"event": "stage", "stage": step.name, "outcome": executed.outcome, "seconds": executed.seconds})
-        self._say(f"{step.name} {executed.outcome}, {executed.seconds:.1f} s")
+        self._say.ends(step.name, f"{executed.outcome}, {executed.seconds:.1f} s")
         return executed
 
     def _note(self, step: Step, executed: Executed | None) -> None:
@@ -180,8 +191,8 @@ class Attempt:
         entry = {
             "stage": step.stage,
             "table": step.table,
-            "path": f"{self._n}/{step.name}.ipynb" if executed else None,
-            "sha256": executed.sha256 if executed else None,
+            "path": f"{self._n}/{step.name}.ipynb" if executed and executed.sha256 else None,
+            "sha256": (executed.sha256 or None) if executed else None,
             "outcome": executed.outcome if executed else "not started",
             "seconds": round(executed.seconds, 3) if executed else None,
         }
@@ -208,6 +219,8 @@ class Attempt:
             }
         else:
             reason: Reason = "timeout" if executed.outcome == "timeout" else "stage_died"
+            if not executed.sha256:
+                reason = "storage"
             cell = f", cell {executed.cell}" if executed.cell else ""
             verdict = {
                 "outcome": "failed",
@@ -257,6 +270,14 @@ class Attempt:
         line = json.dumps({"at": now(), **event}, ensure_ascii=False)
         with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(line + "\n")
+
+
+def _archived(notebook: Path, output: Path, parameters: Mapping[str, Any], *, about: About, **how: Any) -> Executed:
+    """Execute a notebook; where it cannot be written into the archive, that is how it ended, with no checksum."""
+    try:
+        return execute(notebook, output, parameters, about=about, **how)
+    except StorageError as error:
+        return Executed(about.stage, output, "", "failed", 0.0, None, error.message, None, 0, {})
 
 
 def _unsettled(task: Task) -> Task:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bigmama_nb.errors import TaskError, UsageError
+from bigmama_nb.errors import StorageError, TaskError, UnrecordedError, UsageError
 from bigmama_nb.handover import Task, recorded
 from bigmama_nb.lineage import Author
 from bigmama_nb.periods import day_of
@@ -23,7 +24,7 @@ from bigmama_nb.runs.attempt import Attempt, Order, Say
 from bigmama_nb.runs.environment import describe
 from bigmama_nb.runs.grid import Grid, Wish, named, published_throughs
 from bigmama_nb.runs.reconcile import landed
-from bigmama_nb.runs.record import Json, Record, RunLock, now
+from bigmama_nb.runs.record import Json, Record, RunLock, make_folder, now
 from bigmama_nb.runs.secrets import Redactor
 from bigmama_nb.runs.stopping import Stop
 from bigmama_nb.runs.wait import publish_as_it_comes
@@ -54,7 +55,7 @@ def begin(profile: Profile, grid: Grid, wish: Wish, options: Options, redactor: 
     at = datetime.now(UTC)
     run_id = archive.new_run_id(at)
     run_dir = Path(profile.archive.uri) / "runs" / run_id
-    run_dir.mkdir(parents=True)
+    make_folder(run_dir)
     data: Json = {
         "format": FORMAT,
         "run_id": run_id,
@@ -71,7 +72,7 @@ def begin(profile: Profile, grid: Grid, wish: Wish, options: Options, redactor: 
         "scratch": options.scratch,
         "environment": describe(profile),
         "attempts": [],
-        "tasks": [],
+        "tasks": [task.as_recorded(1) for task in grid.tasks],
         "published": [],
         "inputs": [],
         "load": [],
@@ -89,7 +90,7 @@ def run(profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, st
         StorageError: the archive cannot be written.
     """
     redactor = Redactor.of(profile)
-    with begin(profile, grid, wish, options, redactor) as record:
+    with _recorded(begin(profile, grid, wish, options, redactor)) as record:
 
         def attempt(tasks: Sequence[Task]) -> None:
             _attempt(record, profile, options, redactor, say, stop, tasks)
@@ -156,7 +157,7 @@ def repair(profile: Profile, run_id: str, options: Options, say: Say, stop: Stop
         UsageError: the run is under way.
         StorageError: the archive cannot be written.
     """
-    with _reopened(profile, run_id, "repair") as record:
+    with _recorded(_reopened(profile, run_id, "repair")) as record:
         planned = plan_repair(profile, record.data)
         for warning in planned.warnings:
             say(warning)
@@ -175,7 +176,7 @@ def release(profile: Profile, run_id: str, task_id: str, say: Say, stop: Stop) -
         UsageError: there is no such task, it is not held, or the run is under way.
         StorageError: the archive cannot be written, or the figures are no longer there.
     """
-    with _reopened(profile, run_id, "release") as record:
+    with _recorded(_reopened(profile, run_id, "release")) as record:
         data = record.data
         task = named(recorded(data), task_id)
         if task.outcome != "suspect" or task.published != "no":
@@ -242,7 +243,7 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, sa
         message=f"retracted: {reason}",
     )  # fmt: skip
     grid = Grid(day, day, ("game_metric",), (task,))
-    with begin(profile, grid, wish, Options(), Redactor.of(profile), "retract") as record:
+    with _recorded(begin(profile, grid, wish, Options(), Redactor.of(profile), "retract")) as record:
         started = now()
         author = Author(record.run_id, 1, "")
         try:
@@ -295,6 +296,29 @@ def _attempt(
         parameters, options.scratch, options.jobs, env if normalized is None else {ALLOW_EMPTY: "1", RELEASE: "1"}
     )
     Attempt(record, profile, order, redactor, say).run(tasks, stop, normalized=normalized)
+
+
+@contextmanager
+def _recorded(record: Record) -> Iterator[Record]:
+    """Hold a record open; where the archive cannot be written in between, say what is published all the same.
+
+    Raises:
+        UnrecordedError: in place of a StorageError or OSError.
+    """
+    try:
+        with record:
+            yield record
+    except (StorageError, OSError) as error:
+        what = error.message if isinstance(error, StorageError) else f"{error.filename}: {error.strerror}."
+        tasks = record.data["tasks"]
+        done = sum(task["published"] == "yes" for task in tasks)
+        raise UnrecordedError(
+            f"{what}\n{record.run_id} stopped there: a run is not continued without its record. "
+            f"{done:,} of {len(tasks):,} figures are published and stay; the record does not tell the end of it. "
+            f"'run_all.py repair {record.run_id}' finds out and does the rest once this is mended.",
+            exit_status=outcome.PARTLY if done else outcome.NOTHING,
+            place=error.place if isinstance(error, StorageError) else error.filename,
+        ) from error
 
 
 def _ended(record: Record, stop: Stop) -> Json:

@@ -20,7 +20,8 @@ SHOWN = 10
 def summary(data: Json, archive: str) -> str:
     """Return a run's outcome, its failures by cause, the command that repairs them, and where its report is."""
     run_id, tasks = data["run_id"], data["tasks"]
-    lines = [f"{run_id}  {data['status']}, exit status {data['exit_status']}"]
+    exits = f", exit status {data['exit_status']}" if data["exit_status"] is not None else ""
+    lines = [f"{run_id}  {data['status']}{exits}"]
     if not tasks:
         return f"{lines[0]}\nThe grid has no task: nothing was due, or nothing is missing."
     unsettled = sum(task["outcome"] is None for task in tasks)
@@ -30,7 +31,8 @@ def summary(data: Json, archive: str) -> str:
     lines.append(headline(frame) + ".")
     for cause in failures(frame).head(SHOWN).to_dict("records"):
         head = " ".join(filter(None, (str(cause["outcome"]), str(cause["reason"]))))
-        lines.append(f"  {head}: {cause['games']} ({cause['what']}; {cause['days']}; {cause['tasks']} tasks)")
+        count = f"{cause['tasks']:,} task{'' if cause['tasks'] == 1 else 's'}"
+        lines.append(f"  {head}: {cause['games']} ({cause['what']}; {cause['days']}; {count})")
         lines.append(f"      {cause['message']}")
     if len(failures(frame)) > SHOWN:
         lines.append(f"  and {len(failures(frame)) - SHOWN} further causes: run_all.py runs show {run_id}")

@@ -1,0 +1,51 @@
+"""What an operator sees of long work: on a terminal how long each stage has been running, in a log plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Voice:
+    """Says lines with the time before them on stderr; stages that run are shown below while they run."""
+
+    def __init__(self, console: Console, progress: Progress | None) -> None:
+        self._console = console
+        self._progress = progress
+        self._running: dict[str, TaskID] = {}
+
+    def __call__(self, text: str) -> None:
+        """Say a line."""
+        # Plain, and as long as it is: a message holds brackets that are no markup, and paths that are copied whole.
+        self._console.print(
+            f"{datetime.now(UTC):%H:%M:%S}Z {text}", markup=False, highlight=False, soft_wrap=True, emoji=False
+        )
+
+    def begins(self, stage: str) -> None:
+        """Say that a stage begins."""
+        if self._progress is None:
+            self(f"{stage} …")
+        else:
+            self._running[stage] = self._progress.add_task(stage, total=None)
+
+    def ends(self, stage: str, text: str) -> None:
+        """Say what became of a stage that began."""
+        if self._progress is not None and stage in self._running:
+            self._progress.remove_task(self._running.pop(stage))
+        self(f"{stage} {text}")
+
+
+@contextmanager
+def speaking(console: Console | None = None) -> Iterator[Voice]:
+    """Give a voice for as long as the work lasts; `console` is stderr where none is given."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal:
+        yield Voice(console, None)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield Voice(console, progress)
