@@ -50,6 +50,15 @@ class Source(Protocol):
             SourceError: its collection is missing, or cannot be read.
         """
 
+    def reached(self) -> str:
+        """Return what answers, in words; raises SourceError."""
+
+    def collections(self, database: str) -> list[str]:
+        """Return the names of a database's collections; raises SourceError."""
+
+    def advice(self, database: str, collection: str, path: str) -> str | None:
+        """Return whether an index answers for the path, or how to make one; None where there are no indexes."""
+
     def load(self) -> Load:
         """Return what was asked for so far."""
 

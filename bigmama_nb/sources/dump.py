@@ -81,6 +81,14 @@ class Dump:
     def close(self) -> None:
         """Nothing is held open between two reads."""
 
+    def reached(self) -> str:
+        """Return what stands in the folder; raises SourceError."""
+        return f"the dump {self.folder} holds {_listed(self.databases())}"
+
+    def advice(self, database: str, collection: str, path: str) -> str | None:
+        """Return None: a file has no indexes."""
+        return None
+
     def databases(self) -> list[str]:
         """Return the databases in the folder; raises SourceError (`source_missing`)."""
         return self._names(self.folder, f"the folder {self.folder} of cluster {self.cluster}", Path.is_dir)

@@ -1,13 +1,6 @@
-"""Figures from live MongoDB clusters, asked gently: by short ranged queries of the needed fields, on secondaries.
+"""A live MongoDB cluster: connected to, asked again where that can help, and counted.
 
-For each collection of a game: one look whether it is there, short looks for dates that cannot be read, the newest
-document, and one query a date field that brings what all metrics need. The server counts `count` itself, as a filter
-that is exact leaves nothing to look at. It does not sum, compare or group: $sum makes doubles of great integers and
-skips strings, and $group takes 2^53 + 1 and the double beside it for one.
-
-A query's answer comes in one reply wherever it can: where it does not fit, the query is asked again in shorter spans
-of time. So a run that is killed leaves no cursor behind, but where the documents of one day share their date and do
-not fit into a reply.
+What is asked of its collections is in `mongo_look.py`.
 """
 
 from __future__ import annotations
@@ -15,35 +8,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
-import bson
 import tenacity
 from bson.errors import BSONError
 from pymongo import MongoClient, monitoring
-from pymongo.collation import Collation
-from pymongo.collection import Collection as MongoCollection
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
-from bigmama_nb.errors import SourceError, did_you_mean
+from bigmama_nb.errors import SourceError
 from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Cluster, Ready
-from bigmama_nb.sources import Input, Load, filters, queries
-from bigmama_nb.sources.evidence import Evidence, Question, Sheet, by_date_field
+from bigmama_nb.sources import Input, Load, filters
+from bigmama_nb.sources.evidence import Evidence, Question
 from bigmama_nb.sources.mongo_errors import Trouble, speaks_tls, trouble
-from bigmama_nb.sources.tallies import Count
-from bigmama_nb.values import CODEC, Dating, Unplaced, reader
-
-REPLY: Final = 100_000
-"""So many documents are asked for in one reply; a server ends a reply at 16 MB in any case."""
-
-DECODED: Final = 5_000
-"""So many documents are held decoded at a time."""
+from bigmama_nb.sources.mongo_look import Look, tasks
 
 SELECTION_MS: Final = 10_000
 SOCKET_GRACE_MS: Final = 10_000
@@ -51,10 +33,6 @@ TLS_LOOK_S: Final = 2.0
 
 T = TypeVar("T")
 Filter = Mapping[str, Any]
-
-
-class _Overflowing(Exception):  # noqa: N818 - no error: the answer is more than one reply
-    pass
 
 
 class Mongo:
@@ -91,13 +69,56 @@ class Mongo:
 
     def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Evidence]:
         """Return what the collection says about each question; raises SourceError."""
-        found = _Look(self, database, collection, _tasks(questions))
+        found = Look(self, database, collection, tasks(questions))
         return found.evidence(questions, self._zone)
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""
-        found = _Look(self, database, ready.collection, "ready")
+        found = Look(self, database, ready.collection, "ready")
         return {day for day in days if found.first(filters.with_day(ready.match, dt_of(day)), {"_id": 1}) is not None}
+
+    def reached(self) -> str:
+        """Return which member answers, and how the read preference is met; raises SourceError."""
+        client = self.client()
+        preference = client.read_preference
+        self.asked(lambda: client.admin.command("ping", read_preference=preference), "admin")
+        answered = self._counter.answered
+        servers = client.topology_description.server_descriptions()
+        kinds = {address: _KINDS.get(one.server_type_name, one.server_type_name) for address, one in servers.items()}
+        kind = kinds.get(answered, "a server") if answered else "a server"
+        found = f"{answered[0]}:{answered[1]} ({kind}) answers" if answered else "a server answers"
+        if len(servers) > 1:
+            found += " of " + ", ".join(f"{host}:{port} ({kinds[host, port]})" for host, port in sorted(servers))
+        wanted = self._settings.read_preference
+        if kind == "primary" and wanted.startswith("secondary"):
+            return f"{found}; {wanted} is not met by a secondary, so that the primary carries the load"
+        return f"{found}; {wanted} is met"
+
+    def collections(self, database: str) -> list[str]:
+        """Return the names of a database's collections; raises SourceError."""
+        return sorted(one["name"] for one in self.listed(database, "listCollections"))
+
+    def listed(self, database: str, command: str, value: Any = 1, **options: Any) -> list[dict[str, Any]]:
+        """Return what a command lists of a database, asked of the members that the read preference allows.
+
+        The driver's own list_collections and list_indexes ask the primary, whatever was preferred.
+        """
+        client = self.client()
+        preference = client.read_preference
+
+        def ask() -> list[dict[str, Any]]:
+            with client[database].cursor_command(command, value, read_preference=preference, **options) as cursor:
+                return list(cursor)
+
+        return self.asked(ask, database)
+
+    def advice(self, database: str, collection: str, path: str) -> str | None:
+        """Return which index answers for the path, or how to make one; raises SourceError."""
+        for index in self.listed(database, "listIndexes", collection):
+            if next(iter(index["key"]), None) == path:
+                return f"the index {index['name']} answers"
+        make = f"db.{collection}.createIndex({{{path!r}: 1}})"
+        return f"no index begins with {path}: each query reads the whole collection; make one by {make}"
 
     def load(self) -> Load:
         """Return how many queries were sent, and how many documents and bytes came back."""
@@ -220,332 +241,25 @@ class Mongo:
 
     def databases(self) -> list[str]:
         """Return the databases that the account sees; none where it may not list them."""
+        client = self.client()
         try:
-            return self.client().list_database_names()
+            found = client.admin.command("listDatabases", nameOnly=True, read_preference=client.read_preference)
         except PyMongoError:
             return []
+        return sorted(one["name"] for one in found["databases"])
 
     def options(self, tasks: str) -> dict[str, Any]:
         """Return what goes with each query: the server's limit for it, and who asks."""
         return {"max_time_ms": self._settings.max_time_ms, "comment": f"bigmama-nb {self._comment} {tasks}"}
 
 
-class _Look:
-    """One look at one collection, for some tasks."""
-
-    def __init__(self, mongo: Mongo, database: str, collection: str, tasks: str) -> None:
-        self._mongo = mongo
-        self._where = f"{database}.{collection}"
-        self._options = mongo.options(tasks)
-        self._collection = self._there(database, collection)
-
-    def _there(self, database: str, collection: str) -> MongoCollection[Any]:
-        """Return the collection; raises SourceError (`source_missing`).
-
-        It is looked up, as MongoDB answers a missing collection like an empty one.
-        """
-        mongo = self._mongo
-        client = mongo.client()
-        comment = self._options["comment"]
-        listed = mongo.asked(lambda: list(client[database].list_collections(comment=comment)), database)
-        names = {one["name"]: one for one in listed}
-        if collection not in names:
-            if names:
-                found = f"has no collection {collection!r} in database {database!r}; it has {_listed(sorted(names))}."
-                found += did_you_mean(collection, names)
-            else:
-                found = f"has no database {database!r}, or its account may not see it."
-                found += did_you_mean(database, mongo.databases())
-            raise SourceError("source_missing", f"{mongo.cluster} {found}", place=self._where)
-        if "collation" in names[collection].get("options", {}):
-            # A collection may compare "a" and "A" as equal by default; a dump of it does not.
-            self._options["collation"] = Collation("simple")
-        return client[database].get_collection(collection, codec_options=CODEC)
-
-    def evidence(self, questions: Sequence[Question], zone: ZoneInfo) -> list[Evidence]:
-        """Return what the collection says about each question."""
-        found: list[Evidence] = []
-        for (path, _), some in by_date_field(questions).items():
-            sheet = Sheet(some, zone)
-            dating = sheet.evidence[0].dating
-            self._odd_dates(sheet.evidence, dating, path)
-            if any(one.question.metric.value.computed for one in sheet.evidence):
-                self._see_newest(sheet.evidence[0].newest, dating, path, {})
-            wanted = [asked for one in sheet.evidence if (asked := _loaded(one)) is not None]
-            if wanted:
-                self._tally(sheet, wanted, zone, path)
-            self._newest_of_fields(sheet.evidence, dating, path)
-            found += sheet.evidence
-        return found
-
-    def _odd_dates(self, evidence: Sequence[Evidence], dating: Dating, path: str) -> None:
-        known: dict[str, list[tuple[Unplaced, int]]] = {}
-        for one in evidence:
-            match = one.question.metric.match
-            if repr(match) not in known:
-                known[repr(match)] = self._unplaced(dating, path, match)
-            for unplaced, documents in known[repr(match)]:
-                one.add_odd(unplaced, documents)
-
-    def _unplaced(self, dating: Dating, path: str, match: Filter) -> list[tuple[Unplaced, int]]:
-        """Return what makes dates unreadable, and in how many documents."""
-        found: list[tuple[Unplaced, int]] = []
-        undated = self.count(queries.both(match, queries.undated(path)))
-        if undated:
-            found.append((Unplaced("undated", "null"), undated))
-        if dating.as_ in ("yyyymmdd", "yyyymm"):
-            by_number = self.grouped(queries.both(match, queries.whole_numbers(path)), path)
-            for number, documents in by_number:
-                placed = dating.place(number)
-                if isinstance(placed, Unplaced):
-                    found.append((placed, documents))
-        if not self._any_odd(dating, path, match):
-            return found
-        # Only now that there is one: which, and how many.
-        for prefix in queries.prefixes(path):
-            if self.first(queries.both(match, {prefix: {"$type": "array"}}), {"_id": 1}) is not None:
-                found.append((Unplaced("array_path", prefix), 1))
-                break
-        found += self._other_types(dating, path, match)
-        if dating.as_ != "date":
-            bad = queries.both(match, queries.bad_texts(dating, path), queries.without_arrays(path))
-            documents = self.count(bad)
-            if documents:
-                example = dating.place(reader(path)(self.first(bad, {path: 1}, sort=(path, 1)) or {}))
-                found.append((Unplaced("bad_date", getattr(example, "found", "")), documents))
-        return found
-
-    def _any_odd(self, dating: Dating, path: str, match: Filter) -> bool:
-        def first(by_name: bool) -> Any:
-            return self.first(queries.both(match, queries.odd(dating, path, by_name=by_name)), {path: 1})
-
-        return self._by_name_or_not(first) is not None
-
-    def _by_name_or_not(self, asked: Callable[[bool], T]) -> T:
-        """Return what is asked by the types' names, or without them where the server does not know them all."""
-        if self._mongo.knows_types:
-            try:
-                return asked(True)
-            except SourceError as error:
-                if error.reason != "query_refused":
-                    raise
-                self._mongo.knows_types = False
-        return asked(False)
-
-    def _other_types(self, dating: Dating, path: str, match: Filter) -> list[tuple[Unplaced, int]]:
-        through = queries.through_no_array(path)
-
-        def count(by_name: bool) -> int:
-            return self.count(queries.both(match, queries.of_other_types(dating, path, by_name=by_name), through))
-
-        rest = self._by_name_or_not(count)
-        found = []
-        for name in queries.other_types(dating):
-            if not rest:
-                break
-            scalar = {} if name == "array" else {path: {"$not": {"$type": "array"}}}
-            try:
-                documents = self.count(queries.both(match, {path: {"$type": name}}, scalar, through))
-            except SourceError as error:
-                if error.reason != "query_refused":
-                    raise
-                continue
-            if documents:
-                found.append((Unplaced("date_type_mismatch", name), documents))
-                rest -= documents
-        if rest:
-            found.append((Unplaced("date_type_mismatch", "another kind"), rest))
-        return found
-
-    def _see_newest(self, newest: Any, dating: Dating, path: str, match: Filter) -> None:
-        for number, dated in enumerate(queries.newest(dating, path)):
-            document = self.first(queries.both(match, dated), {path: 1}, sort=(path, -1))
-            if document is None:
-                continue
-            value = reader(path)(document)
-            position = dating.place(value)
-            if not isinstance(position, Unplaced):
-                newest.see(position, type(value) is str)
-            elif number == 1:
-                # The greatest number is no date: look at all of them.
-                for other, _ in self.grouped(queries.both(match, dated), path):
-                    position = dating.place(other)
-                    if not isinstance(position, Unplaced):
-                        newest.see(position, False)
-
-    def _newest_of_fields(self, evidence: Sequence[Evidence], dating: Dating, path: str) -> None:
-        """Find the newest date for the message of a figure that is not there."""
-        for one in evidence:
-            metric = one.question.metric
-            newest = one.newest_matching
-            if metric.value.computed or newest.position is not None or one.undatable:
-                continue
-            if any(one.tally(asked).documents == 0 for asked in one.question.asks):
-                self._see_newest(newest, dating, path, metric.match)
-
-    def _tally(self, sheet: Sheet, wanted: Sequence[Question], zone: ZoneInfo, path: str) -> None:
-        """Add up the windows of the wanted questions into the sheet, from as few documents as can be."""
-        # Windows of what is not yet loaded are not asked for: the wanted questions have bounds of their own.
-        part = Sheet(wanted, zone)
-        if all(question.metric.value.kind == "count" for question in wanted):
-            self._count(part.evidence, path)
-        else:
-            match = queries.either(question.metric.match for question in wanted)
-            fields = queries.projection(wanted)
-            for begin, end in queries.spans(part.evidence):
-                self._read_span(part, wanted, zone, path, match, fields, begin, end)
-        by_question = {(one.question.game_cd, one.question.type): one for one in part.evidence}
-        for one in sheet.evidence:
-            theirs = by_question.get((one.question.game_cd, one.question.type))
-            if theirs is not None:
-                one.bounds, one.tallies = theirs.bounds, theirs.tallies
-
-    def _count(self, evidence: Sequence[Evidence], path: str) -> None:
-        known: dict[tuple[str, int], int] = {}
-        for one in evidence:
-            match = one.question.metric.match
-            typed = queries.of_expected_types(one.dating, path)
-            for bucket, tally in enumerate(one.tallies):
-                if tally is None:
-                    continue
-                assert isinstance(tally, Count)
-                key = repr(match), bucket
-                if key not in known:
-                    begin, end = one.bounds[bucket - 1], one.bounds[bucket]
-                    dated = queries.between(one.dating, path, begin, end)
-                    known[key] = self.count(queries.both(match, dated, typed))
-                tally.documents += known[key]
-
-    def _read_span(
-        self,
-        sheet: Sheet,
-        wanted: Sequence[Question],
-        zone: ZoneInfo,
-        path: str,
-        match: Filter,
-        fields: Mapping[str, int],
-        begin: Any,
-        end: Any,
-    ) -> None:
-        """Read the documents of a span of positions into the sheet: at once, or in pieces where that is too much."""
-        dating = sheet.evidence[0].dating
-        dated = queries.both(match, queries.between(dating, path, begin, end))
-        splittable = len(queries.split(dating, begin, end, 2)) == 2 and dating.as_ != "yyyymm"
-
-        def read() -> Sheet:
-            # A new sheet for each try: what came before a connection broke off does not count.
-            piece = Sheet(wanted, zone, span=(begin, end))
-            for documents in self._documents(dated, fields, whole=splittable):
-                piece.take(documents)
-            return piece
-
-        try:
-            piece = (
-                self._mongo.asked(read, self._where)
-                if queries.whole_days(dating, begin, end) == 1
-                else self._once(read)
-            )
-        except _Overflowing:
-            pieces = 2 + self.count(dated) * 3 // (2 * REPLY)
-        else:
-            if piece is not None:
-                sheet.merge_tallies(piece)
-                return
-            pieces = min(4, queries.whole_days(dating, begin, end))
-        for one_begin, one_end in queries.split(dating, begin, end, pieces):
-            self._read_span(sheet, wanted, zone, path, match, fields, one_begin, one_end)
-
-    def _once(self, read: Callable[[], Sheet]) -> Sheet | None:
-        """Return what `read` returns; None where it took the server too long, and a shorter span may not."""
-
-        def in_time() -> Sheet | None:
-            try:
-                return read()
-            except PyMongoError as error:
-                if self._mongo.trouble(error).reason == "query_timeout":
-                    return None
-                raise
-
-        return self._mongo.asked(in_time, self._where)
-
-    def _documents(self, filter_: Filter, fields: Mapping[str, int], *, whole: bool) -> Iterator[list[dict[str, Any]]]:
-        """Yield the documents, some at a time; raises _Overflowing where they are to come whole and do not."""
-        with self._collection.find_raw_batches(filter_, fields, batch_size=REPLY, **self._options) as cursor:
-            for reply in cursor:
-                if whole and cursor.alive:
-                    raise _Overflowing
-                yield from self._decoded(reply)
-
-    def _decoded(self, reply: bytes) -> Iterator[list[dict[str, Any]]]:
-        begin = end = documents = 0
-        while end < len(reply):
-            end += int.from_bytes(reply[end : end + 4], "little")
-            documents += 1
-            if documents == DECODED or end >= len(reply):
-                self._mongo.received(documents, end - begin)
-                yield bson.decode_all(reply[begin:end], CODEC)
-                begin, documents = end, 0
-
-    def first(
-        self, filter_: Filter, fields: Mapping[str, int], *, sort: tuple[str, int] | None = None
-    ) -> dict[str, Any] | None:
-        """Return the first document that passes, None where there is none."""
-
-        def find() -> dict[str, Any] | None:
-            options = {**self._options, **({"sort": [sort]} if sort else {})}
-            with self._collection.find_raw_batches(filter_, fields, limit=-1, **options) as cursor:
-                for reply in cursor:
-                    for documents in self._decoded(reply):
-                        return documents[0]
-            return None
-
-        return self._mongo.asked(find, self._where)
-
-    def count(self, filter_: Filter) -> int:
-        """Return how many documents pass, counted by the server."""
-        documents = self._aggregated([{"$match": filter_}, {"$group": {"_id": None, "n": {"$sum": 1}}}])
-        return int(documents[0]["n"]) if documents else 0
-
-    def grouped(self, filter_: Filter, path: str) -> list[tuple[Any, int]]:
-        """Return the distinct values of a field, and how many documents have each."""
-        documents = self._aggregated([{"$match": filter_}, {"$group": {"_id": f"${path}", "n": {"$sum": 1}}}])
-        return [(document["_id"], int(document["n"])) for document in documents]
-
-    def _aggregated(self, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        # Few documents by their nature, and the driver's raw cursor does not take each server's answer to these.
-        options = {key: value for key, value in self._options.items() if key != "max_time_ms"}
-        options |= {"maxTimeMS": self._options["max_time_ms"], "batchSize": REPLY}
-
-        def aggregate() -> list[dict[str, Any]]:
-            with self._collection.aggregate(pipeline, **options) as cursor:
-                return list(cursor)
-
-        found = self._mongo.asked(aggregate, self._where)
-        self._mongo.received(len(found), sum(len(bson.encode(document)) for document in found))
-        return found
-
-
-def _loaded(evidence: Evidence) -> Question | None:
-    """Return the question with the asks whose documents are worth reading; None where there are none."""
-    question = evidence.question
-    if evidence.undatable:
-        return None
-    if not question.metric.value.computed or question.metric.ready is not None:
-        return question
-    asks = tuple(ask for ask in question.asks if evidence.loaded(ask))
-    return replace(question, asks=asks) if asks else None
-
-
-def _tasks(questions: Sequence[Question]) -> str:
-    """Return how a query's comment names what it is for: `lw/wau,mau/20240501..20240531`."""
-    dts = sorted({ask.dt for question in questions for ask in question.asks})
-    types = ",".join(dict.fromkeys(question.type for question in questions))
-    return f"{questions[0].game_cd}/{types}/{dts[0] if len(dts) == 1 else f'{dts[0]}..{dts[-1]}'}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    few = ", ".join(names[:8])
-    return (few + f" and {len(names) - 8} more" if len(names) > 8 else few) or "none"
+_KINDS: Final = {
+    "Standalone": "standalone",
+    "RSPrimary": "primary",
+    "RSSecondary": "secondary",
+    "Mongos": "mongos",
+    "LoadBalancer": "load balancer",
+}
 
 
 class _Counter(monitoring.CommandListener):
@@ -554,6 +268,7 @@ class _Counter(monitoring.CommandListener):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.queries = 0
+        self.answered: tuple[str, int | None] | None = None
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         if event.command_name not in ("endSessions", "killCursors"):
@@ -561,7 +276,7 @@ class _Counter(monitoring.CommandListener):
                 self.queries += 1
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
+        self.answered = event.connection_id
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         pass

@@ -59,13 +59,13 @@ def _outcome(evidence: Evidence, ask: Ask, database: str, source: str) -> Outcom
         message = f"{task(ask)}: {message}. {ONCE_THERE}"
         return not_ready(ask, message, place=place, source=source, undated=evidence.undated)
 
-    undatable = _undatable(evidence)
-    if undatable is not None:
-        return fail(undatable)
+    unreadable = undatable(evidence)
+    if unreadable is not None:
+        return fail(unreadable)
     if metric.value.computed and metric.ready is None and not evidence.loaded(ask):
         return wait(
             f"{metric.collection} is not yet loaded through {ask.through}: it has no document dated then or later; "
-            f"{_newest(evidence, evidence.newest)}"
+            f"{newest(evidence, evidence.newest)}"
         )
     tally = evidence.tally(ask)
     if tally.documents == 0:
@@ -86,10 +86,11 @@ def _outcome(evidence: Evidence, ask: Ask, database: str, source: str) -> Outcom
     return ok(ask, value, source=source, undated=evidence.undated)
 
 
-def _newest(evidence: Evidence, newest: Newest) -> str:
-    if newest.position is None:
+def newest(evidence: Evidence, found: Newest) -> str:
+    """Return the newest date in words."""
+    if found.position is None:
         return "there is none with a date"
-    return f"the newest is {evidence.dating.shown(newest.position, as_text=newest.as_text)}"
+    return f"the newest is {evidence.dating.shown(found.position, as_text=found.as_text)}"
 
 
 def _nothing(evidence: Evidence, ask: Ask) -> str:
@@ -100,19 +101,19 @@ def _nothing(evidence: Evidence, ask: Ask) -> str:
         days = f"{first}" if first == last else f"{first} to {last}"
         return (
             f"{metric.collection} has no document dated {days}{matching} (with 'empty: 0' that would be 0); "
-            f"{_newest(evidence, evidence.newest)}"
+            f"{newest(evidence, evidence.newest)}"
         )
-    newest = evidence.newest_matching
+    latest = evidence.newest_matching
     dating = evidence.dating
     if dating.splits_a_day:
         wanted = f"dated {first}"
     else:
-        as_text = newest.position is None or newest.as_text
+        as_text = latest.position is None or latest.as_text
         wanted = f"with {metric.date.field} = {dating.shown(dating.start(day_of(ask.dt)), as_text=as_text)}"
-    return f"{metric.collection} has no document {wanted}{matching}; {_newest(evidence, newest)}"
+    return f"{metric.collection} has no document {wanted}{matching}; {newest(evidence, latest)}"
 
 
-def _undatable(evidence: Evidence) -> SourceError | None:
+def undatable(evidence: Evidence) -> SourceError | None:
     """Return why the question's documents cannot all be placed in a period."""
     metric = evidence.question.metric
     field = f"{metric.collection}.{metric.date.field}"

@@ -1,0 +1,186 @@
+"""A proxy before a MongoDB server, on a free loopback port: it counts what passes, and can cut, hold or swallow it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections import Counter
+from typing import Any
+
+import bson
+
+OP_MSG = 2013
+# What the driver says for itself, to know who is there and whether it lives.
+GREETINGS = {"hello", "ismaster", "isMaster", "ping", "endSessions", "saslStart", "saslContinue", "buildInfo"}
+
+
+class Proxy:
+    """Passes everything on to `port`; `uri` is where it listens.
+
+    Attributes:
+        most_open: how many queries were open at once, at the most.
+        commands: how often each command was sent.
+        comments: what the commands said of themselves.
+        cursors: the ids of the cursors that the server holds open.
+        cut_after: bytes of an answer to `cut_command` after which the connection is reset; None: never.
+        hold: answers to queries wait until this is set; None: they do not wait.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._lock = threading.Lock()
+        self._open: set[tuple[int, int]] = set()
+        self._sockets: list[socket.socket] = []
+        self.most_open = 0
+        self.commands: Counter[str] = Counter()
+        self.comments: set[str] = set()
+        self.cursors: set[int] = set()
+        self.cut_after: int | None = None
+        self.cut_command = "find"
+        self.cuts = 0
+        self.hold: threading.Event | None = None
+        self.asked = threading.Event()
+        """Set once a query was sent."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def uri(self) -> str:
+        """Its address, without user or options."""
+        return f"mongodb://127.0.0.1:{self.port}/"
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.hold is not None:
+            self.hold.set()
+        for one in [self._listener, *self._sockets]:
+            _close(one)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._sockets.append(client)
+            try:
+                server = socket.create_connection(("127.0.0.1", self._to))
+            except OSError:
+                _close(client)
+                continue
+            self._sockets.append(server)
+            names: dict[int, str] = {}
+            going_on: dict[int, int] = {}
+            for target in (self._requests, self._answers):
+                threading.Thread(target=target, args=(client, server, names, going_on), daemon=True).start()
+
+    def _requests(
+        self, client: socket.socket, server: socket.socket, names: dict[int, str], going_on: dict[int, int]
+    ) -> None:
+        for message, number, _ in _messages(client):
+            command = _command(message)
+            name = next(iter(command), "")
+            names[number] = name
+            if name == "getMore":
+                going_on[number] = command["getMore"]
+            if name and name not in GREETINGS:
+                with self._lock:
+                    self._open.add((id(names), number))
+                    self.most_open = max(self.most_open, len(self._open))
+                    self.commands[name] += 1
+                    self.comments.add(str(command.get("comment")))
+                    self.cursors -= set(command.get("cursors", ()))
+                self.asked.set()
+            with contextlib.suppress(OSError):
+                server.sendall(message)
+        _close(server)
+
+    def _answers(
+        self, client: socket.socket, server: socket.socket, names: dict[int, str], going_on: dict[int, int]
+    ) -> None:
+        for message, _, number in _messages(server):
+            name = names.get(number, "")
+            with self._lock:
+                self._open.discard((id(names), number))
+                cursor = _command(message).get("cursor")
+                if isinstance(cursor, dict) and cursor["id"]:
+                    self.cursors.add(cursor["id"])
+                elif isinstance(cursor, dict):
+                    self.cursors.discard(going_on.get(number, 0))
+            if self.hold is not None and name not in GREETINGS:
+                self.hold.wait()
+            if self.cut_after is not None and name == self.cut_command and len(message) > self.cut_after:
+                self.cuts += 1
+                with contextlib.suppress(OSError):
+                    client.sendall(message[: self.cut_after])
+                    # A reset rather than an end.
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                break
+            with contextlib.suppress(OSError):
+                client.sendall(message)
+        _close(client)
+        with self._lock:
+            self._open = {one for one in self._open if one[0] != id(names)}
+
+
+class Swallowing:
+    """Accepts every connection and never answers."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._sockets.append(self._listener.accept()[0])
+
+    def __enter__(self) -> Swallowing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in [self._listener, *self._sockets]:
+            _close(one)
+
+
+def _close(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # Wakes the thread that reads from it, without which a close waits for that; linger decides what is sent.
+        one.shutdown(socket.SHUT_RD)
+    one.close()
+
+
+def _messages(one: socket.socket) -> Any:
+    """Yield each message with its number and the number that it answers."""
+    while True:
+        try:
+            head = _exactly(one, 16)
+            length, number, answers, _ = struct.unpack("<iiii", head)
+            yield head + _exactly(one, length - 16), number, answers
+        except (OSError, EOFError):
+            return
+
+
+def _exactly(one: socket.socket, size: int) -> bytes:
+    pieces = []
+    while size:
+        piece = one.recv(min(size, 1 << 20))
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _command(message: bytes) -> dict[str, Any]:
+    if struct.unpack_from("<i", message, 12)[0] != OP_MSG or message[20] != 0:
+        return {}
+    (length,) = struct.unpack_from("<i", message, 21)
+    return dict(bson.decode(message[21 : 21 + length]))

@@ -1,0 +1,449 @@
+"""Every way a cluster can fail, made for real: it costs its own games, says why in a line, and tells no password."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from bigmama_nb.extract import check_sources
+from bigmama_nb.sources import mongo, mongo_look
+from tests.services import free_port, listens
+from tests.services.certificates import self_signed
+from tests.services.mongo import MongoServer, ferretdb, mongo_java_server
+from tests.services.proxy import Proxy, Swallowing
+from tests.sources.asking import a_profile, ask, by_task, said, write_dump
+
+ROOT = Path(__file__).parents[2]
+MAY_1 = date(2024, 5, 1)
+DT = "20240501"
+PASSWORD = "s3cr3t/p@ss"
+QUOTED = "s3cr3t%2Fp%40ss"
+WAU = {"collection": "stats", "date": {"field": "dt", "as": "yyyymmdd"}, "value": {"field": "v"}, "period": "day"}
+SUM = {"collection": "orders", "date": {"field": "at", "as": "date"}, "value": {"sum": "v"}, "period": "day"}
+ORDERS = 3000
+QUICK = "serverSelectionTimeoutMS=700&connectTimeoutMS=700"
+
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
+    """A FerretDB with one game's documents."""
+    with ferretdb(tmp_path_factory.mktemp("ferretdb")) as started:
+        fill(started)
+        yield started
+
+
+def fill(server: MongoServer, databases: tuple[str, ...] = ("lw",), orders: int = ORDERS, **options) -> None:
+    noon = datetime(2024, 5, 1, 3, tzinfo=UTC)
+    with MongoClient(server.uri, **options) as client:
+        for database in databases:
+            client[database].stats.insert_many([{"_id": 1, "dt": DT, "v": 5}, {"_id": 2, "dt": "20240430", "v": 4}])
+            client[database].orders.insert_many(
+                [{"_id": n, "at": noon + timedelta(seconds=n), "v": 1, "note": "x" * 100} for n in range(orders)]
+            )
+
+
+def live(tmp_path: Path, uri: str, *, metrics=None, games=("lw",), settings=None, **sections):
+    """A profile of one live cluster, ncmc3, and beside it one game, `ok`, in a dump on ncmc2."""
+    variable = f"BIGMAMA_TEST_FAULT_{next(numbers)}_URI"
+    os.environ[variable] = uri
+    write_dump(tmp_path / "dump", "ok", {"stats": [{"dt": DT, "v": 7}], "orders": []})
+    return a_profile(
+        tmp_path,
+        clusters={
+            "ncmc2": {"dump": "dump"},
+            "ncmc3": {"uri_env": variable, "retries": 0, "max_staleness_s": None, **(settings or {})},
+        },
+        games={
+            "ok": {"cluster": "ncmc2", "database": "ok", "metrics": ["wau"]},
+            **{game: {"cluster": "ncmc3", "database": game} for game in games},
+        },
+        metrics=metrics or {"wau": WAU},
+        **sections,
+    )
+
+
+def outcome(profile, caplog, capfd, *, reason: str, task: str = f"lw/wau/{DT}"):
+    """The failed game's outcome, after it was asserted that only this game failed, and that nothing tells a secret."""
+    with caplog.at_level(logging.DEBUG):
+        extraction = ask(profile, MAY_1)
+    found = by_task(extraction)
+    assert said(found[f"ok/wau/{DT}"]) == 7
+    failed = found[task]
+    assert said(failed) == reason, failed.message
+    output = "".join((*capfd.readouterr(), caplog.text, repr(extraction)))
+    assert "s3cr3t" not in output
+    assert "Other games are not affected; run 'run_all.py repair latest'" in failed.message
+    assert failed.message.count("\n") == 0
+    return failed
+
+
+def test_an_unset_variable(tmp_path, caplog, capfd):
+    """A cluster whose variable is not set is unreachable, and the variable is named."""
+    profile = live(tmp_path, "")
+    failed = outcome(profile, caplog, capfd, reason="unreachable")
+    assert (
+        f"the variable {profile.clusters['ncmc3'].uri_env} that should hold the URI of ncmc3 is not set"
+        in failed.message
+    )
+
+
+@pytest.mark.parametrize(
+    "uri", [f"mongo://u:{QUOTED}@h/", f"mongodb://u:{PASSWORD}@h/", f"mongodb://u:{QUOTED}@h/?tls=perhaps", "x"]
+)
+def test_a_uri_that_is_none(tmp_path, caplog, capfd, uri):
+    """A URI that cannot be used is unreachable, and not a word of it is shown."""
+    failed = outcome(live(tmp_path, uri), caplog, capfd, reason="unreachable")
+    assert "the URI of ncmc3 in the variable" in failed.message
+    assert "expected mongodb://user:password@host:port/?options" in failed.message
+
+
+def test_an_unknown_host(tmp_path, caplog, capfd):
+    """A host that no name server knows is unreachable, and named."""
+    profile = live(tmp_path, f"mongodb://u:{QUOTED}@nowhere.invalid:27017/?{QUICK}")
+    failed = outcome(profile, caplog, capfd, reason="unreachable")
+    assert "nowhere.invalid:27017" in failed.message
+
+
+def test_a_server_that_is_down(tmp_path, caplog, capfd):
+    """A port that nobody listens on is unreachable, and named."""
+    port = free_port()
+    failed = outcome(live(tmp_path, f"mongodb://127.0.0.1:{port}/?{QUICK}"), caplog, capfd, reason="unreachable")
+    assert f"127.0.0.1:{port}: [Errno 111] Connection refused" in failed.message
+
+
+def test_a_server_that_accepts_and_never_answers(tmp_path, caplog, capfd):
+    """Silence is unreachable, after the time that the URI gives it."""
+    with Swallowing() as silent:
+        profile = live(tmp_path, f"mongodb://127.0.0.1:{silent.port}/?{QUICK}")
+        failed = outcome(profile, caplog, capfd, reason="unreachable")
+    assert f"127.0.0.1:{silent.port}: timed out" in failed.message
+
+
+def test_one_game_finds_out_for_all(tmp_path, server):
+    """Once a cluster is known to be down, the other games do not wait for it one by one."""
+    port = free_port()
+    games = tuple(f"g{n}" for n in range(300))
+    profile = live(
+        tmp_path, f"mongodb://127.0.0.1:{port}/?{QUICK}", games=games, extract_deadline_s=20, settings={"retries": 1}
+    )
+    found = by_task(ask(profile, MAY_1))
+    assert {"unreachable"} == {said(one) for task, one in found.items() if not task.startswith("ok/")}
+
+
+def test_a_login_that_is_refused(tmp_path, server, caplog, capfd):
+    """A refused user is auth, tried once and not again: retries lock accounts."""
+    with Proxy(server.port) as proxy:
+        profile = live(
+            tmp_path,
+            f"mongodb://reader:{QUOTED}@127.0.0.1:{proxy.port}/?{QUICK}",
+            games=("lw", "bns"),
+            settings={"retries": 5, "max_concurrency": 1},
+        )
+        failed = outcome(profile, caplog, capfd, reason="auth")
+    assert "ncmc3, lw: the login was refused" in failed.message
+
+
+def test_an_unknown_database(tmp_path, server, caplog, capfd):
+    """A database that is not there is source_missing, with the nearest there is."""
+    profile = live(tmp_path, server.uri, games=("lws",))
+    failed = outcome(profile, caplog, capfd, reason="source_missing", task=f"lws/wau/{DT}")
+    assert "ncmc3 has no database 'lws', or its account may not see it. Did you mean 'lw'?" in failed.message
+
+
+def test_a_query_that_the_server_refuses(tmp_path, server, caplog, capfd):
+    """A query that the server does not take is query_refused, and is not asked again."""
+    with Proxy(server.port) as proxy:
+        profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 5})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mongo_look.Look, "count", lambda look, _: look.first({"$what": 1}, {}))
+            failed = outcome(profile, caplog, capfd, reason="query_refused")
+        assert proxy.commands["find"] == 1
+    assert "the server refused the query" in failed.message
+
+
+def test_max_time_ms_is_exceeded(tmp_path, caplog, capfd, server):
+    """A query that takes the server longer than max_time_ms is query_timeout, with the limit."""
+    with MongoClient(server.uri) as client:
+        client.slow.orders.insert_many(
+            [{"at": datetime(2024, 5, 1, 3, tzinfo=UTC), "v": 1, "n": "x" * 3000} for _ in range(9000)]
+        )
+    profile = live(tmp_path, server.uri, metrics={"wau": WAU, "sum": SUM}, games=("slow",), settings={"max_time_ms": 1})
+    failed = outcome(profile, caplog, capfd, reason="query_timeout", task=f"slow/sum/{DT}")
+    assert "a query took longer than max_time_ms = 1" in failed.message
+
+
+def test_answers_slower_than_the_deadline(tmp_path, server, caplog, capfd):
+    """A server that would answer after the deadline is failed: deadline, and the return does not wait for it."""
+    with Proxy(server.port) as proxy:
+        proxy.hold = threading.Event()
+        profile = live(tmp_path, f"{proxy.uri}?{QUICK}", extract_deadline_s=1)
+        failed = outcome(profile, caplog, capfd, reason="deadline")
+    assert "not done within extract_deadline_s = 1 s" in failed.message
+
+
+def test_a_connection_reset_within_an_answer(tmp_path, server, caplog, capfd):
+    """Half an answer counts for nothing: with a retry the figure is whole, without one it is unreachable."""
+    with Proxy(server.port) as proxy:
+        proxy.cut_after = 20_000
+        profile = live(tmp_path, f"{proxy.uri}?{QUICK}", metrics={"wau": WAU, "sum": SUM})
+        failed = outcome(profile, caplog, capfd, reason="unreachable", task=f"lw/sum/{DT}")
+        assert proxy.cuts == 1
+        assert "the connection broke off" in failed.message
+        heal = live(tmp_path, f"{proxy.uri}?{QUICK}", metrics={"wau": WAU, "sum": SUM}, settings={"retries": 3})
+        healing = threading.Event()
+        proxy.cuts = 0
+
+        def mend(_):
+            if proxy.cuts:
+                proxy.cut_after = None
+                healing.set()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(mongo.Mongo, "_sleep", lambda _, seconds: mend(seconds))
+            found = by_task(ask(heal, MAY_1))
+        assert (healing.is_set(), said(found[f"lw/sum/{DT}"])) == (True, ORDERS)
+
+
+def test_a_server_killed_in_the_middle_of_a_read(tmp_path, caplog, capfd):
+    """A server that dies while it answers is unreachable; nothing of the half that came is used."""
+    with ferretdb(tmp_path / "ferretdb") as dying:
+        fill(dying)
+        with Proxy(dying.port) as proxy:
+            proxy.hold = threading.Event()
+
+            def kill():
+                proxy.asked.wait()
+                dying.kill()
+                proxy.hold.set()
+
+            threading.Thread(target=kill, daemon=True).start()
+            profile = live(tmp_path, f"{proxy.uri}?{QUICK}", metrics={"wau": WAU, "sum": SUM})
+            outcome(profile, caplog, capfd, reason="unreachable", task=f"lw/sum/{DT}")
+
+
+def test_a_server_that_comes_back_is_asked_again(tmp_path):
+    """What can pass is asked again: a server that is restarted during the pause answers after it."""
+    port = free_port()
+    started: list[MongoServer] = []
+    with ferretdb(tmp_path / "ferretdb", port=port) as first:
+        fill(first)
+
+    def restart(_, seconds):
+        if not started:
+            started.append(ferretdb(tmp_path / "ferretdb", port=port))
+
+    profile = live(tmp_path, f"mongodb://127.0.0.1:{port}/?{QUICK}", settings={"retries": 2})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mongo.Mongo, "_sleep", restart)
+        found = by_task(ask(profile, MAY_1))
+    started[0].stop()
+    assert said(found[f"lw/wau/{DT}"]) == 5
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory) -> Iterator[tuple[MongoServer, Path]]:
+    """A FerretDB that speaks TLS only, and its certificate."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate = self_signed(folder, "server")
+    with ferretdb(folder, certificate=certificate) as started:
+        fill(started, tls=True, tlsCAFile=str(certificate[0]))
+        yield started, certificate[0]
+
+
+def test_tls_that_is_trusted(tmp_path, secured):
+    """With the right authority the figure comes over TLS."""
+    server, certificate = secured
+    profile = live(tmp_path, f"{server.uri}?tls=true&tlsCAFile={certificate}&{QUICK}")
+    assert said(by_task(ask(profile, MAY_1))[f"lw/wau/{DT}"]) == 5
+
+
+def test_tls_is_required(tmp_path, secured, caplog, capfd):
+    """A server that speaks TLS only, asked without: tls, and the message says what to add."""
+    failed = outcome(live(tmp_path, f"{secured[0].uri}?{QUICK}"), caplog, capfd, reason="tls")
+    assert "the server speaks TLS and the URI does not ask for it; add tls=true to it" in failed.message
+
+
+def test_a_wrong_certificate(tmp_path, secured, caplog, capfd):
+    """A server whose certificate another authority signed is not trusted: tls."""
+    other, _ = self_signed(tmp_path, "other")
+    uri = f"{secured[0].uri}?tls=true&tlsCAFile={other}&{QUICK}"
+    failed = outcome(live(tmp_path, uri), caplog, capfd, reason="tls")
+    assert "certificate verify failed" in failed.message
+
+
+def test_tls_asked_of_a_plain_server(tmp_path, server, caplog, capfd):
+    """TLS asked of a server that does not speak it never falls back to plain."""
+    failed = outcome(live(tmp_path, f"{server.uri}?tls=true&{QUICK}"), caplog, capfd, reason="tls")
+    assert "no secure connection" in failed.message
+
+
+@pytest.fixture(scope="module")
+def primary(tmp_path_factory) -> Iterator[MongoServer]:
+    """A replica set's primary that has no secondary."""
+    with mongo_java_server(tmp_path_factory.mktemp("primary"), replica_set="rs0") as started:
+        fill(started, orders=1, directConnection=True)
+        yield started
+
+
+def test_a_primary_with_no_secondary(tmp_path, primary, caplog, capfd):
+    """secondaryPreferred reads from the primary where it is alone; secondary is unreachable, and says why."""
+    uri = f"{primary.uri}?replicaSet=rs0&{QUICK}"
+    preferred = live(tmp_path, uri, settings={"max_staleness_s": 90})
+    assert said(by_task(ask(preferred, MAY_1))[f"lw/wau/{DT}"]) == 5
+    only = live(tmp_path, uri, settings={"read_preference": "secondary"})
+    failed = outcome(only, caplog, capfd, reason="unreachable")
+    assert "No replica set members match selector" in failed.message
+    assert "Secondary" in failed.message
+
+
+def test_check_says_what_answers(tmp_path, primary, server):
+    """`check` names the member that answers, whether the read preference is met, newest dates and indexes."""
+    with MongoClient(server.uri) as client:
+        client.lw.stats.create_index("dt")
+    profile = live(tmp_path, server.uri, metrics={"wau": WAU, "sum": SUM}, games=("lw", "lws"))
+    found = {one.name: (one.ok, one.message) for one in check_sources(profile)}
+    assert found["cluster ncmc3"] == (
+        True,
+        f"127.0.0.1:{server.port} (standalone) answers; secondaryPreferred is met",
+    )
+    assert found["lw lw.stats"] == (True, 'by dt, the newest is "20240501"; the index dt_1 answers')
+    ok, message = found["lw lw.orders"]
+    assert ok
+    assert "make one by db.orders.createIndex({'at': 1})" in message
+    ok, message = found["lws lws.stats"]
+    assert not ok
+    assert message.startswith("source_missing: ncmc3 has no database 'lws'")
+    assert found["ok ok.stats"] == (True, 'by dt, the newest is "20240501"')
+
+    alone = live(tmp_path, f"{primary.uri}?replicaSet=rs0&{QUICK}")
+    found = {one.name: (one.ok, one.message) for one in check_sources(alone)}
+    ok, message = found["cluster ncmc3"]
+    assert ok
+    assert f"127.0.0.1:{primary.port} (primary) answers; secondaryPreferred is not met by a secondary, so" in message
+    down = live(tmp_path, f"mongodb://u:{QUOTED}@127.0.0.1:{free_port()}/?{QUICK}")
+    found = {one.name: (one.ok, one.message) for one in check_sources(down)}
+    assert not found["cluster ncmc3"][0]
+    assert "unreachable: ncmc3" in found["cluster ncmc3"][1]
+    assert "s3cr3t" not in repr(found)
+
+
+def test_at_most_max_concurrency_queries_are_open(tmp_path, server):
+    """Three hundred games, counted at the wire: never more than max_concurrency queries are open at once."""
+    games = tuple(f"game{n}" for n in range(300))
+    with MongoClient(server.uri) as client:
+        for game in games:
+            client[game].stats.insert_one({"dt": DT, "v": 5})
+    with Proxy(server.port) as proxy:
+        profile = live(tmp_path, proxy.uri, games=games, settings={"max_concurrency": 3}, extract_deadline_s=300)
+        extraction = ask(profile, MAY_1)
+        assert [said(one) for one in extraction.outcomes] == [7, *[5] * 300]
+        assert 1 < proxy.most_open <= 3
+        load = {one.cluster: one for one in extraction.load}["ncmc3"]
+        assert load.queries == sum(proxy.commands.values()) - proxy.commands["killCursors"]
+        assert f"bigmama-nb 20240502T020304Z-1a2b3c-1 game7/wau/{DT}" in proxy.comments
+
+
+def test_one_query_answers_all_metrics_and_only_their_fields_come(tmp_path, server):
+    """Four metrics of one collection are one query for documents, which brings a part of their bytes."""
+    metrics = {
+        "sum": SUM,
+        "max": {**SUM, "value": {"max": "v"}},
+        "d7": {**SUM, "trailing_days": 7},
+        "mau": {**SUM, "value": {"count_distinct": "v"}, "period": "month"},
+        "wau": WAU,
+    }
+    with Proxy(server.port) as proxy:
+        profile = live(tmp_path, proxy.uri, metrics=metrics)
+        extraction = ask(profile, MAY_1)
+        found = {task: said(one) for task, one in by_task(extraction).items() if "lw" in task}
+        assert found == {
+            f"lw/{m}/{DT}": v for m, v in [("sum", ORDERS), ("max", 1), ("d7", ORDERS), ("mau", 1), ("wau", 5)]
+        }
+        load = {one.cluster: one for one in extraction.load}["ncmc3"]
+    assert ORDERS <= load.documents < ORDERS + 30
+    assert load.bytes < ORDERS * 50
+
+
+def test_the_server_counts_and_sends_no_documents(tmp_path, server):
+    """A count is computed by the server: no order comes over the wire."""
+    profile = live(tmp_path, server.uri, metrics={"wau": WAU, "n": {**SUM, "value": {"count": True}}})
+    extraction = ask(profile, MAY_1)
+    assert said(by_task(extraction)[f"lw/n/{DT}"]) == ORDERS
+    assert {one.cluster: one for one in extraction.load}["ncmc3"].documents < 10
+
+
+@pytest.mark.parametrize("reply", [500, 1000])
+def test_an_answer_larger_than_a_reply_is_asked_for_in_shorter_spans(tmp_path, server, monkeypatch, reply):
+    """Documents that do not fit into one reply are read in shorter spans of time, each once, and no cursor stays."""
+    monkeypatch.setattr(mongo_look, "REPLY", reply)
+    with Proxy(server.port) as proxy:
+        found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
+        assert said(found[f"lw/sum/{DT}"]) == ORDERS
+        assert proxy.commands["find"] > ORDERS / reply
+        assert proxy.commands["getMore"] == 0
+        assert proxy.cursors == set()
+
+
+def test_a_day_that_cannot_be_split_is_read_reply_by_reply(tmp_path, server, monkeypatch):
+    """Where all documents share their day, the query goes on with a cursor, which is read to its end."""
+    monkeypatch.setattr(mongo_look, "REPLY", 100)
+    with MongoClient(server.uri) as client:
+        client.many.stats.drop()
+        client.many.stats.insert_many([{"dt": DT, "v": 2} for _ in range(1000)])
+    with Proxy(server.port) as proxy:
+        profile = live(tmp_path, proxy.uri, metrics={"wau": {**WAU, "value": {"sum": "v"}}}, games=("many",))
+        found = by_task(ask(profile, MAY_1))
+        assert said(found[f"many/wau/{DT}"]) == 2000
+        assert proxy.commands["getMore"] >= 9
+        assert proxy.cursors == set()
+
+
+KILLED = """
+import sys
+from datetime import date
+from bigmama_nb import profile
+from tests.sources.asking import ask
+ask(profile.read(sys.argv[1]), date(2024, 5, 1))
+"""
+
+
+def test_a_killed_run_leaves_no_cursor_behind(tmp_path, server):
+    """SIGKILL while an answer is on its way: the server holds no cursor for the dead."""
+    with Proxy(server.port) as proxy:
+        proxy.hold = threading.Event()
+        profile = live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM})
+        run = subprocess.Popen(
+            [sys.executable, "-c", KILLED, profile.path], env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+        assert proxy.asked.wait(60)
+        run.send_signal(signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL
+        proxy.hold.set()
+        assert proxy.cursors == set()
+        assert listens(server.port)
+
+
+def test_no_password_is_in_any_error_text(server):
+    """Whatever text an error has, a password in it is replaced, plain and as URIs write it."""
+    from pymongo.errors import AutoReconnect
+
+    from bigmama_nb.sources.mongo_errors import trouble
+
+    error = AutoReconnect(f"mongodb://u:{QUOTED}@h: {PASSWORD} {QUOTED} u:{PASSWORD}")
+    found = trouble(error, secrets=[PASSWORD], max_time_ms=1).found
+    assert re.search("s3cr3t", found) is None
+    assert "•••" in found
