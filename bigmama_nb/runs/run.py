@@ -114,7 +114,7 @@ def publish_figures(
         StorageError: the archive cannot be written.
     """
     redactor = Redactor.of(profile)
-    with begin(profile, grid, wish, options, redactor, verb) as record:
+    with _recorded(begin(profile, grid, wish, options, redactor, verb)) as record:
         record.change(lambda data: data.update(note))
         tasks = [task.fresh() for task in grid.tasks]
         _attempt(record, profile, options, redactor, say, stop, tasks, normalized=grid.tasks)
