@@ -5,6 +5,7 @@ Every stage writes a file of its own and none is written twice, so each says wha
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date
@@ -190,7 +191,8 @@ def write(run_dir: Path, name: str, table: pa.Table) -> None:
         pq.write_table(table, temporary, compression="zstd")
         temporary.replace(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{target}: cannot be written ({error}). What is published is as it was; make room or mend the folder's "
             "rights, then run again.",

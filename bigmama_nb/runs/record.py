@@ -5,6 +5,7 @@ Source of names and rules: runs.md, "The archive".
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -36,7 +37,8 @@ def write_atomically(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        # A lone surrogate, as in a file's name that is no UTF-8, has no bytes; as a JSON escape it is kept.
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -47,7 +49,8 @@ def write_atomically(path: Path, text: str) -> None:
         finally:
             os.close(directory)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}). The file is as it was; make room or mend the folder's "
             "rights, then run again.",
