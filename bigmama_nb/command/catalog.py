@@ -1,4 +1,4 @@
-"""The verbs on the warehouse: sql, export, who-wrote, rollback, ddl."""
+"""The verbs on the warehouse and its tables: sql, export, who-wrote, rollback, ddl, docs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from bigmama_nb.command import Done, verb
-from bigmama_nb.errors import UsageError, did_you_mean
+from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.profile import load
 
 
@@ -100,6 +100,29 @@ def ddl(profile: str | None, table: str) -> Done:
         )
     text = found[0].ddl(join(read.warehouse.uri, f"{found[0].database}.db", found[0].name))
     return Done({"text": text}, text)
+
+
+@verb("docs", example="docs")
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+def docs(profile: str | None, folder: Path | None) -> Done:
+    """Write the tables' pages from their contracts into FOLDER; else into docs, here."""
+    from bigmama_nb.profile import ROOT
+    from bigmama_nb.tables.pages import pages
+    from bigmama_nb.tables.registry import contracts
+
+    folder = folder or ROOT / "docs"
+    written = pages(contracts(load(profile)))
+    try:
+        for name, text in written.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename}: a page cannot be written ({error.strerror}). Pages before it are written; make room or "
+            "mend the folder's rights, then run it again.",
+            place=str(error.filename),
+        ) from None
+    return Done({"path": str(folder)}, f"{len(written)} pages in {folder}")
 
 
 def _plain(cell: Any) -> Any:
