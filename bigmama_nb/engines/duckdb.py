@@ -16,6 +16,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from bigmama_nb.engines import size
+from bigmama_nb.errors import SourceError, StorageError
 
 
 class DuckDBEngine:
@@ -59,9 +60,7 @@ class DuckDBEngine:
         # Only the partition asked for is read from the folders: a path may hold other words with "=".
         hive = f", hive_partitioning = true, hive_types = {{{partition}: VARCHAR}}" if partition else ""
         hive = hive or ", hive_partitioning = false"
-        self._duckdb.execute(
-            f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{files}]{hive}, union_by_name = true)"
-        )
+        self._run(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{files}]{hive}, union_by_name = true)")
         return self._named(name)
 
     def table(self, rows: pa.Table, name: str) -> ir.Table:
@@ -74,7 +73,7 @@ class DuckDBEngine:
     def keep(self, expression: ir.Table, name: str) -> ir.Table:
         """Compute an expression into a temporary table, which goes to disk where memory is short."""
         # Ibis's create_table(overwrite=True) depends on the sqlglot version.
-        self._duckdb.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {self._typed(expression)}")
+        self._run(f"CREATE OR REPLACE TEMP TABLE {name} AS {self._typed(expression)}")
         return ibis.table(expression.schema(), name=name)
 
     def keep_sorted(self, expression: ir.Table, name: str, by: Sequence[str]) -> ir.Table:
@@ -97,7 +96,7 @@ class DuckDBEngine:
         """Write an expression's rows into one folder for each value of `by`."""
         folder = self._folder / name
         shutil.rmtree(folder, ignore_errors=True)
-        self._duckdb.execute(
+        self._run(
             f"COPY ({self._typed(expression)}) TO {_quoted(str(folder))} "
             f"(FORMAT parquet, PARTITION_BY ({by}), COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 1, "
             f"ROW_GROUP_SIZE 20480)"
@@ -129,7 +128,8 @@ class DuckDBEngine:
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Return an expression's rows, with DuckDB's types."""
-        return self._duckdb.sql(self._typed(expression)).to_arrow_table()
+        with _refusals():
+            return self._duckdb.sql(self._typed(expression)).to_arrow_table()
 
     def close(self) -> None:
         """Close the connection and remove the scratch folder."""
@@ -141,6 +141,10 @@ class DuckDBEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _run(self, sql: str) -> None:
+        with _refusals():
+            self._duckdb.execute(sql)
 
     def _named(self, name: str) -> ir.Table:
         # Ibis's own look at a table goes through a call that DuckDB 2 warns of.
@@ -162,6 +166,37 @@ class DuckDBEngine:
         casts = [f'CAST("{name}" AS {number}) AS "{name}"' for name, number in _numbers(expression)]
         self._compiled[key] = f"SELECT * REPLACE ({', '.join(casts)}) FROM ({sql})" if casts else sql
         return self._compiled[key]
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Say what DuckDB refuses for want of room or for a damaged file as errors of ours; anything else is a fault."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise StorageError(
+            f"DuckDB: engine.memory_limit does not do ({_first_line(error)}). Nothing was published and the published "
+            f"partition stays; raise the limit, or make room where DuckDB spills.",
+            place="engine.memory_limit",
+        ) from error
+    except duckdb.Error as error:
+        if "No space left" in str(error):
+            raise StorageError(
+                f"DuckDB: no room left to spill ({_first_line(error)}). Nothing was published and the published "
+                f"partition stays; make room and run again.",
+                place="engine",
+            ) from error
+        if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
+            raise SourceError(
+                "source_corrupt",
+                f"DuckDB: a file cannot be read ({_first_line(error)}). Nothing was published and the published "
+                f"partition stays; write the file again.",
+            ) from error
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 _NUMBERS = {"int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}

@@ -130,7 +130,7 @@ def require_short(part_date: str, lives: pa.Table, options: Options) -> None:
     """
     limit = options.max_live_days * 86_400_000_000
     over = [
-        f"{row['post_id']!r} lasts {(row['tmp_end_us'] - row['start_us']) / 86_400_000_000:.1f} days"
+        f"{row['post_id']!r} lasts {dt.timedelta(microseconds=row['tmp_end_us'] - row['start_us'])}"
         + ("" if row["end_us"] is not None else " by its last event, since it has no end_dt")
         for row in lives.select(["post_id", "start_us", "end_us", "tmp_end_us"]).to_pylist()
         if row["tmp_end_us"] - row["start_us"] > limit

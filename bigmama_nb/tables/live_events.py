@@ -125,8 +125,8 @@ def counted_lives(wv_live: ir.Table, day_start_us: int, base_us: int) -> ir.Tabl
         we_art_id=_.we_art_id.cast("int32"),
         comm_id=_.comm_id.cast("int32"),
         is_fc_only=ibis.coalesce(_.is_fc_only, 0).cast("int32"),
-        start_dt=_.start_dt,
-        end_dt=_.end_dt,
+        start_dt=_.start_dt.cast("timestamp('UTC')"),
+        end_dt=_.end_dt.cast("timestamp('UTC')"),
         start_us=instant_us(_.start_dt, base_us),
         end_us=instant_us(_.end_dt, base_us),
     )
