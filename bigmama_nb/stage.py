@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -30,13 +30,16 @@ from bigmama_nb.plausible import implausible
 from bigmama_nb.profile import ROOT, Profile, load
 from bigmama_nb.profile import Warehouse as Settings
 from bigmama_nb.publish import Brought, Published, publish_keyed
-from bigmama_nb.reading import views
+from bigmama_nb.reading import connect, views
 from bigmama_nb.runs.archive import RUN_ID, new_run_id
 from bigmama_nb.runs.grid import Wish, plan
 from bigmama_nb.sample import prepare
 from bigmama_nb.scraps import glue
 from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouses import Warehouse
+
+if TYPE_CHECKING:
+    import duckdb
 
 ATTEMPT = "BIGMAMA_ATTEMPT"
 """The variable by which a run says to a notebook that its attempt is under way."""
@@ -422,6 +425,32 @@ def latest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
         value=last["value"].map("{:,}".format) + older,
     )
     return shown.pivot(index="game", columns="type", values="value").fillna("").rename_axis(columns=None)
+
+
+# 60_explore
+
+
+def reader(here: Stage, *, scratch: bool = True) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection for questions: one view a table, as it is at this moment; nothing is changed by it.
+
+    Args:
+        scratch: ask a scratch copy, which is made from the sources where there is none yet; else the profile's own
+            warehouse.
+
+    Raises:
+        UsageError: the profile's own warehouse holds no table yet.
+        CatalogError, StorageError: the warehouse cannot be read.
+    """
+    if scratch:
+        outcomes(here)
+        return connect(here.warehouse)
+    with Warehouse.open(here.profile.warehouse) as warehouse:
+        if not warehouse.catalog.tables():
+            raise UsageError(
+                f"{here.profile.warehouse.uri}: the warehouse holds no table yet. Nothing was done; 'run_all.py run' "
+                "publishes the first, and scratch = True asks a copy made for this notebook."
+            )
+    return connect(here.profile.warehouse)
 
 
 def repair_command(here: Stage) -> str:
