@@ -7,6 +7,8 @@ import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import bson
@@ -14,6 +16,17 @@ import bson
 OP_MSG = 2013
 # What the driver says for itself, to know who is there and whether it lives.
 GREETINGS = {"hello", "ismaster", "isMaster", "ping", "endSessions", "saslStart", "saslContinue", "buildInfo"}
+
+
+@dataclass
+class _Link:
+    """A client's connection and the one to the server, with what is known of the requests by their numbers."""
+
+    client: socket.socket
+    server: socket.socket
+    names: dict[int, str] = field(default_factory=dict)
+    going_on: dict[int, int] = field(default_factory=dict)
+    watched: set[int] = field(default_factory=set)
 
 
 class Proxy:
@@ -26,6 +39,7 @@ class Proxy:
         cursors: the ids of the cursors that the server holds open.
         cut_after: bytes of an answer to `cut_command` after which the connection is reset; None: never.
         hold: answers to queries wait until this is set; None: they do not wait.
+        watch: which commands `hold` and `asked` are about; by default all queries.
     """
 
     def __init__(self, port: int) -> None:
@@ -41,6 +55,7 @@ class Proxy:
         self.cut_command = "find"
         self.cuts = 0
         self.hold: threading.Event | None = None
+        self.watch: Callable[[dict[str, Any]], bool] = lambda command: True
         self.asked = threading.Event()
         """Set once a query was sent."""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -74,45 +89,44 @@ class Proxy:
                 _close(client)
                 continue
             self._sockets.append(server)
-            names: dict[int, str] = {}
-            going_on: dict[int, int] = {}
+            link = _Link(client, server)
             for target in (self._requests, self._answers):
-                threading.Thread(target=target, args=(client, server, names, going_on), daemon=True).start()
+                threading.Thread(target=target, args=(link,), daemon=True).start()
 
-    def _requests(
-        self, client: socket.socket, server: socket.socket, names: dict[int, str], going_on: dict[int, int]
-    ) -> None:
+    def _requests(self, link: _Link) -> None:
+        client, server = link.client, link.server
         for message, number, _ in _messages(client):
             command = _command(message)
             name = next(iter(command), "")
-            names[number] = name
+            link.names[number] = name
             if name == "getMore":
-                going_on[number] = command["getMore"]
+                link.going_on[number] = command["getMore"]
             if name and name not in GREETINGS:
                 with self._lock:
-                    self._open.add((id(names), number))
+                    self._open.add((id(link), number))
                     self.most_open = max(self.most_open, len(self._open))
                     self.commands[name] += 1
                     self.comments.add(str(command.get("comment")))
                     self.cursors -= set(command.get("cursors", ()))
-                self.asked.set()
+                if self.watch(command):
+                    link.watched.add(number)
+                    self.asked.set()
             with contextlib.suppress(OSError):
                 server.sendall(message)
         _close(server)
 
-    def _answers(
-        self, client: socket.socket, server: socket.socket, names: dict[int, str], going_on: dict[int, int]
-    ) -> None:
+    def _answers(self, link: _Link) -> None:
+        client, server = link.client, link.server
         for message, _, number in _messages(server):
-            name = names.get(number, "")
+            name = link.names.get(number, "")
             with self._lock:
-                self._open.discard((id(names), number))
+                self._open.discard((id(link), number))
                 cursor = _command(message).get("cursor")
                 if isinstance(cursor, dict) and cursor["id"]:
                     self.cursors.add(cursor["id"])
                 elif isinstance(cursor, dict):
-                    self.cursors.discard(going_on.get(number, 0))
-            if self.hold is not None and name not in GREETINGS:
+                    self.cursors.discard(link.going_on.get(number, 0))
+            if self.hold is not None and number in link.watched:
                 self.hold.wait()
             if self.cut_after is not None and name == self.cut_command and len(message) > self.cut_after:
                 self.cuts += 1
@@ -125,7 +139,7 @@ class Proxy:
                 client.sendall(message)
         _close(client)
         with self._lock:
-            self._open = {one for one in self._open if one[0] != id(names)}
+            self._open = {one for one in self._open if one[0] != id(link)}
 
 
 class Swallowing:

@@ -224,6 +224,8 @@ def test_a_server_killed_in_the_middle_of_a_read(tmp_path, caplog, capfd):
         fill(dying)
         with Proxy(dying.port) as proxy:
             proxy.hold = threading.Event()
+            proxy.watch = lambda command: command.get("batchSize") == mongo_look.REPLY and "find" in command
+            proxy.cut_after = 20_000
 
             def kill():
                 proxy.asked.wait()
@@ -422,9 +424,10 @@ ask(profile.read(sys.argv[1]), date(2024, 5, 1))
 
 
 def test_a_killed_run_leaves_no_cursor_behind(tmp_path, server):
-    """SIGKILL while an answer is on its way: the server holds no cursor for the dead."""
+    """SIGKILL while the orders are on their way: the server holds no cursor for the dead, as there never was one."""
     with Proxy(server.port) as proxy:
         proxy.hold = threading.Event()
+        proxy.watch = lambda command: command.get("batchSize") == mongo_look.REPLY and "find" in command
         profile = live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM})
         run = subprocess.Popen(
             [sys.executable, "-c", KILLED, profile.path], env={**os.environ, "PYTHONPATH": str(ROOT)}
@@ -433,8 +436,9 @@ def test_a_killed_run_leaves_no_cursor_behind(tmp_path, server):
         run.send_signal(signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL
         proxy.hold.set()
+        assert proxy.commands["find"] > 1
         assert proxy.cursors == set()
-        assert listens(server.port)
+    assert listens(server.port)
 
 
 def test_no_password_is_in_any_error_text(server):
