@@ -147,7 +147,7 @@ class _Build:
         rows = live_events.of_lives(log, posts or [""], rejects=survey.rejected > 0)
         traits = engine.keep(live_events.traits(rows), "traits")
         traits_table = engine.arrow(traits.order_by("traits"))
-        packing = Packing.of(self.day_start_us, traits_table.num_rows, near=survey.near)
+        packing = Packing.of(survey.first_us, survey.last_us, traits_table.num_rows)
         lives = self._lives(tables[LIVE.name], rows, packing)
         lives_table = engine.arrow(lives.order_by("live_no"))
         inspection.require_short(self.part_date, lives_table, options)

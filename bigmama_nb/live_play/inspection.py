@@ -17,7 +17,7 @@ from bigmama_nb.errors import TaskError
 from bigmama_nb.live_play.outcome import Options, SourceCount
 from bigmama_nb.tables import live_events
 from bigmama_nb.tables.live_sources import JOIN_URL, LIVE, SERVER_LOG, SOURCES, USER, rejected, usable
-from bigmama_nb.tables.live_time import kst
+from bigmama_nb.tables.live_time import DAY, kst
 from bigmama_nb.tables.wv_live_play_rejects import as_json
 
 KEPT = "Nothing was published and the published partition stays"
@@ -29,7 +29,8 @@ class LogSurvey:
 
     delivered: Mapping[str, int]
     rejected: int
-    near: bool
+    first_us: int
+    last_us: int
     unmatched_joins: int
     unmatched_leaves: int
 
@@ -80,9 +81,9 @@ def small_source_counts(engine: Engine, tables: Mapping[str, ir.Table]) -> dict[
 
 def survey_log(engine: Engine, log: ir.Table, wv_live: ir.Table, posts: list[str], day_start_us: int) -> LogSurvey:
     """Return what the joins and leaves of the log belong to, in one pass over it."""
-    first_us, end_us = live_events.window_us(day_start_us)
-    near = tuple(kst(us).isoformat(sep=" ", timespec="seconds") for us in (first_us, end_us))
-    found = engine.keep(live_events.survey(log, (near[0], near[1])), "log_survey")
+    first_us, last_us = live_events.near_us(day_start_us)
+    near = (kst(first_us).isoformat(sep=" "), kst(last_us).isoformat(sep=" "))
+    found = engine.keep(live_events.survey(log, near), "log_survey")
     known = wv_live.filter(usable(LIVE, wv_live)).select("post_id")
     counted = set(posts)
     nobody = engine.arrow(
@@ -98,7 +99,13 @@ def survey_log(engine: Engine, log: ir.Table, wv_live: ir.Table, posts: list[str
             far += int(row["far"])
     engine.forget("log_survey")
     joins = unmatched.pop(JOIN_URL, 0)
-    return LogSurvey(delivered, refused, far == 0, joins, sum(unmatched.values()))
+    if far:
+        rows = live_events.of_lives(log, posts, rejects=refused > 0)
+        times = engine.arrow(live_events.far_times(rows, near)).to_pylist()[0]
+        # A midnight, so that minutes stay whole.
+        first_us -= max(-(-(first_us - times["first_us"]) // DAY), 0) * DAY
+        last_us = max(last_us, times["last_us"])
+    return LogSurvey(delivered, refused, first_us, last_us, joins, sum(unmatched.values()))
 
 
 def require_shares(part_date: str, counts: Mapping[str, SourceCount], options: Options) -> None:

@@ -17,10 +17,11 @@ from ibis import _
 from bigmama_nb.tables.live_sources import JOIN_URL, LEAVE_URL, LIVE, SERVER_LOG, usable
 from bigmama_nb.tables.live_time import DAY, DAY_ONE, MINUTE, instant_us, kst_text_us, whole
 
-TIME_BITS = 46
-"""A packed event's room for time: 814 days around the day that is built."""
+PACKED_BITS = 62
+"""What an instant and the traits may take of a packed event, beside its sign and whether it is a join."""
 
-MAX_TRAITS_BITS = 62 - TIME_BITS
+NEAR_DAYS = 400
+"""Times that far from the day, before or after, are looked for in the log by their text alone."""
 
 SLICES = 256
 """Viewers stand in the tables by slice and then by id, so buckets of slices may be built one after another."""
@@ -35,8 +36,8 @@ def flag(condition: ir.BooleanValue) -> ir.IntegerValue:
 class Packing:
     """How one event is held in a device's list, so that sorting the list puts the events in order.
 
-    An event orders by instant, leaves before joins, then traits. Packed, it is one int64: half the memory and a sixth
-    of the sort. Where a time lies too far from the day, or traits are too many, it is a struct.
+    An event orders by instant, leaves before joins, then traits. Packed, it is one int64: less memory, and it sorts
+    as a number. Where a time lies too far from the day, or traits are too many, it is a struct.
     """
 
     base_us: int
@@ -44,11 +45,11 @@ class Packing:
     packed: bool
 
     @classmethod
-    def of(cls, day_start_us: int, traits: int, *, near: bool) -> Packing:
-        """Return the packing for a day: `near` says that every event lies in `window_us(day_start_us)`."""
+    def of(cls, first_us: int, last_us: int, traits: int) -> Packing:
+        """Return the packing for events from `first_us`, a midnight, through `last_us`, of so many traits."""
         bits = max(traits - 1, 1).bit_length()
-        if near and bits <= MAX_TRAITS_BITS:
-            return cls(window_us(day_start_us)[0], bits, True)
+        if (last_us - first_us).bit_length() + bits <= PACKED_BITS:
+            return cls(first_us, bits, True)
         return cls(DAY_ONE, bits, False)
 
     def event(self, us: ir.IntegerValue, joins: ir.BooleanValue, traits: ir.IntegerValue) -> Any:
@@ -97,10 +98,9 @@ class Packing:
         return value >> self.traits_bits if self.packed else value["us"]
 
 
-def window_us(day_start_us: int) -> tuple[int, int]:
-    """Return the first instant that packs and the first that no longer does, microseconds since 1970."""
-    first = day_start_us - 400 * DAY
-    return first, first + (1 << TIME_BITS)
+def near_us(day_start_us: int) -> tuple[int, int]:
+    """Return the first midnight and the last instant that are near to a day, microseconds since 1970."""
+    return day_start_us - NEAR_DAYS * DAY, day_start_us + NEAR_DAYS * DAY - 1
 
 
 def counted_lives(wv_live: ir.Table, day_start_us: int, base_us: int) -> ir.Table:
@@ -169,14 +169,26 @@ def survey(log: ir.Table, near: tuple[str, str]) -> ir.Table:
 
     Returns:
         post_id, url; delivered int64 rows; rejected int64 of them that cannot be used;
-        far int64 of them whose datetime lies outside `near`, two texts.
+        far int64 of the others whose datetime lies outside `near`, two texts.
     """
     rows = joins_and_leaves(log)
-    return rows.group_by("post_id", "url").agg(
+    judged = rows.mutate(good=usable(SERVER_LOG, rows))
+    return judged.group_by("post_id", "url").agg(
         delivered=_.count(),
-        rejected=(~usable(SERVER_LOG, rows)).cast("int64").sum(),
-        far=((_.datetime < near[0]) | (_.datetime >= near[1])).fill_null(True).cast("int64").sum(),
+        rejected=(~_.good).cast("int64").sum(),
+        far=(_.good & outside(judged, near)).cast("int64").sum(),
     )
+
+
+def outside(rows: ir.Table, near: tuple[str, str]) -> ir.BooleanValue:
+    """Return whether a row's datetime lies outside two texts; a text orders as its time."""
+    return ((rows.datetime < near[0]) | (rows.datetime > near[1])).fill_null(False)
+
+
+def far_times(rows: ir.Table, near: tuple[str, str]) -> ir.Table:
+    """Return the first and the last instant of usable rows outside `near`: first_us, last_us, since 1970."""
+    far = rows.filter(outside(rows, near))
+    return far.agg(first_us=kst_text_us(far.datetime).min(), last_us=kst_text_us(far.datetime).max())
 
 
 def of_lives(log: ir.Table, posts: Sequence[str], *, rejects: bool) -> ir.Table:
