@@ -12,11 +12,28 @@ if TYPE_CHECKING:
     from bigmama_nb.reports.canvas import Chart
     from bigmama_nb.reports.grid import outcome_grid
     from bigmama_nb.reports.history import metric_history
+    from bigmama_nb.reports.live import audiences, concurrent_viewers, watch_time
 
-__all__ = ["Chart", "Html", "failures", "failures_html", "headline", "metric_history", "outcome_grid"]
+__all__ = [
+    "Chart",
+    "Html",
+    "audiences",
+    "concurrent_viewers",
+    "failures",
+    "failures_html",
+    "headline",
+    "metric_history",
+    "outcome_grid",
+    "watch_time",
+]
 
 # matplotlib takes a quarter of a second to import, and most stages draw nothing.
-_DRAWN = {"Chart": "canvas", "metric_history": "history", "outcome_grid": "grid"}
+_DRAWN = {
+    "Chart": "canvas",
+    "metric_history": "history",
+    "outcome_grid": "grid",
+    **dict.fromkeys(("audiences", "concurrent_viewers", "watch_time"), "live"),
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -146,7 +146,7 @@ def _panel(
     for level in MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(low_edge, high_edge):
         if 0.05 < (level - low_edge) / (high_edge - low_edge) < 0.93:
             axes.axhline(level, color=FAINT, linewidth=0.6)
-            write(axes, -0.02, level, _compact(level), size=6.5, color=QUIET, transform=beside, ha="right", va="center")
+            write(axes, -0.02, level, compact(level), size=6.5, color=QUIET, transform=beside, ha="right", va="center")
     fresh = day_of(since) if since else days[0]
     gap = _step(days) * 1.5
     for line, colour in _lines(figures, gap, fresh):
@@ -201,7 +201,8 @@ def _lines(figures: dict[date, int], gap: timedelta, fresh: date) -> list[tuple[
     return found
 
 
-def _compact(level: float) -> str:
+def compact(level: float) -> str:
+    """Return a number as an axis says it: 1.5M, 200k."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(level) >= size:
             return f"{level / size:,g}{unit}"
