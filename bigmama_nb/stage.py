@@ -277,7 +277,8 @@ def publish(here: Stage, table: str = "game_metric") -> pd.DataFrame:
         # Imported where it is used: a stage of games' metrics needs no engine.
         from bigmama_nb import live_stage
 
-        if not here.under_way and not handover.exists(here.run_dir, handover.BUILT):
+        if not here.under_way:
+            # The files of an archived attempt are gone: they were published. So what it built is built again.
             live_stage.build_dates(here)
         return _partitions(here, live_stage.publish(here))
     if table != game_metric.CONTRACT.name:
@@ -379,10 +380,9 @@ def outcomes(here: Stage) -> pd.DataFrame:
     if not here.handed:
         for table in [_TABLES[name] for name in here.profile.pipelines]:
             publish(here, table)
-            # The report is about every table; what a stage before it showed is not.
-            here.handed = [name for name in here.handed if name.startswith("published.")]
-        return _frame(*(handover.read(here.run_dir, name) for name in here.handed))
-    return _frame(handover.read(here.run_dir, here.handed[-1]))
+    # Of a stage that made itself what it needs, the last hand-over counts; the report is about every table.
+    shown = [name for name in here.handed if name.startswith("published.")] or here.handed[-1:]
+    return _frame(*(handover.read(here.run_dir, name) for name in shown))
 
 
 def _frame(*tables: pa.Table) -> pd.DataFrame:
