@@ -15,6 +15,8 @@ from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.storage import Stored
 
 PIECE = 4 << 20
+# Half a minute bridges the failover of a NameNode; Hadoop's own default is silent for three.
+PATIENCE = {"dfs.client.failover.max.attempts": "8", "dfs.client.failover.sleep.max.millis": "5000"}
 OPTIONS = ("config_dir", "kerberos_principal", "kerberos_keytab", "kerberos_cache")
 
 
@@ -35,7 +37,7 @@ class HdfsStorage:
                 f"Hadoop's own.{did_you_mean(unknown[0], OPTIONS)} Nothing was run."
             )
         self._authority = f"hdfs://{urlsplit(uri).netloc}"
-        hadoop = {name: str(value) for name, value in options.items() if "." in name}
+        hadoop = PATIENCE | {name: str(value) for name, value in options.items() if "." in name}
         ours = {name: str(value) for name, value in options.items() if "." not in name}
         with _named(uri, "reach"):
             self._client = Client(self._authority, hadoop, ours.pop("config_dir", None), **ours)

@@ -112,7 +112,7 @@ class S3:
 
 
 class Proxy:
-    """A server before the S3 server that answers 503 as long as `fails` says so of a request."""
+    """A server before the S3 server that answers 503 while `fails`, and to the next `spell` requests."""
 
     def __init__(self, target: int) -> None:
         proxy = self
@@ -123,7 +123,8 @@ class Proxy:
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.asked += 1
-                if proxy.fails:
+                if proxy.fails or proxy.spell:
+                    proxy.spell = max(0, proxy.spell - 1)
                     proxy.refused += 1
                     self.send_response(503, "Slow Down")
                     self.send_header("Content-Length", "0")
@@ -149,6 +150,7 @@ class Proxy:
                 """Say nothing."""
 
         self.fails = False
+        self.spell = 0
         self.asked = 0
         self.refused = 0
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
