@@ -216,7 +216,7 @@ def plain(profile: str) -> None:
     import os
 
     from bigmama_nb.runs.archive import new_run_id
-    from bigmama_nb.stage import ATTEMPT, attempt_name
+    from bigmama_nb.workplace import ATTEMPT, attempt_name
 
     run_dir = Path(profile).parent / "archive" / "runs" / new_run_id() / "1"
     (run_dir / "data").mkdir(parents=True)

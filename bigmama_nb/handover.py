@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import StorageError
+from bigmama_nb.errors import StorageError, TaskError
 from bigmama_nb.outcomes import Outcome
 from bigmama_nb.periods import Ask
 
@@ -136,6 +136,17 @@ class Task:
         """Return the task as it is asked for, with nothing known of it."""
         named = ("id", "pipeline", "game_cd", "type", "dt", "table", "part_date", "through", "final")
         return type(self)(**{name: getattr(self, name) for name in named})
+
+    def failed(self, error: TaskError) -> Self:
+        """Return the task as `error` leaves it; after a lost answer it is not known whether it was published."""
+        return replace(
+            self,
+            outcome="failed",
+            reason=error.reason,
+            message=error.message,
+            place=error.place,
+            published="unknown" if error.reason == "publish_unknown" else "no",
+        )
 
     @property
     def ask(self) -> Ask:

@@ -19,10 +19,10 @@ from bigmama_nb.handover import Task
 from bigmama_nb.live_stage import live_folder
 from bigmama_nb.reading import views
 from bigmama_nb.reports import Html
-from bigmama_nb.stage import Stage
 from bigmama_nb.tables import DAILY, KPI
 from bigmama_nb.tables.registry import live_contracts
 from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.workplace import Stage
 
 EDGES_S = (0, 60, 300, 600, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 43200)
 """Where the bins of the watch time begin, in seconds; the last has no end."""

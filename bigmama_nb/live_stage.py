@@ -28,11 +28,11 @@ from bigmama_nb.live_play.rollups import build_kpi, build_month
 from bigmama_nb.live_play.sources import Sources
 from bigmama_nb.profile import Profile
 from bigmama_nb.publish import Part, Published, publish_derived, publish_whole
-from bigmama_nb.stage import ALLOW_EMPTY, Stage, outcomes
 from bigmama_nb.storage import name_of
 from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY
 from bigmama_nb.tables.registry import live_contracts
 from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.workplace import ALLOW_EMPTY, Stage
 
 NOTEBOOK = "40_write_parquet.wv_live_play.ipynb"
 
@@ -55,7 +55,7 @@ def build_dates(here: Stage) -> pd.DataFrame:
             found += _built(here, engine, sources, date.fromisoformat(day), those)
     settled = {task.id: task for task in found}
     here.hand_over(handover.BUILT, [settled.get(task.id, task) for task in tasks])
-    return outcomes(here)
+    return here.handed_over()
 
 
 def publish(here: Stage) -> list[Published]:
@@ -85,7 +85,7 @@ def publish(here: Stage) -> list[Published]:
                     done += moved
                     ended[task.id] = settled_task
     except TaskError as error:
-        ended |= {task.id: _failed(task, error) for task in tasks if task.id not in ended and _open(task)}
+        ended |= {task.id: task.failed(error) for task in tasks if task.id not in ended and _open(task)}
     here.hand_over(handover.published("wv_live_play"), [ended.get(task.id, task) for task in tasks])
     return done
 
@@ -172,7 +172,7 @@ def _publish_day(
     except TaskError as error:
         moved = {name_of(one.table.replace(".", "/")): one for one in error.published}
         return list(moved.values()), [
-            replace(task, published="yes") if task.table in moved else _failed(task, error) for task in tasks
+            replace(task, published="yes") if task.table in moved else task.failed(error) for task in tasks
         ]
     by_table = {one.table.partition(".")[2]: one for one in done}
     settled = [_landed(here, task, by_table[str(task.table)], done) for task in tasks]
@@ -245,7 +245,7 @@ def _publish_period(
     try:
         done = publish_derived(warehouse, [table], parts, author)
     except TaskError as error:
-        return [], _failed(task, error)
+        return [], task.failed(error)
     finally:
         shutil.rmtree(out, ignore_errors=True)
     rows = sum(file.rows for file in done[0].files)
@@ -281,18 +281,6 @@ def _local(warehouse: Warehouse, location: str, folder: Path) -> Path:
     with warehouse.storage.open(location) as source, copy.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
     return copy
-
-
-def _failed(task: Task, error: TaskError) -> Task:
-    unknown = error.reason == "publish_unknown"
-    return replace(
-        task,
-        outcome="failed",
-        reason=error.reason,
-        message=error.message,
-        place=error.place,
-        published="unknown" if unknown else "no",
-    )
 
 
 def _open(task: Task) -> bool:

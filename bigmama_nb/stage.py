@@ -1,20 +1,10 @@
-"""What a notebook holds: one call for each thing that a stage does, and what it shows of it.
-
-A stage belongs to a run while that run is under way, which the run says by the variable `BIGMAMA_ATTEMPT`. Anywhere
-else (Run All in JupyterLab, papermill by hand, an archived notebook opened again) it works in a scratch folder with a
-scratch warehouse, so nobody overwrites production by pressing Run All.
-"""
+"""What a notebook holds: one call for each thing that a stage does, and what it shows of it."""
 
 from __future__ import annotations
 
 import contextlib
-import html
-import os
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -27,147 +17,32 @@ from bigmama_nb.extract import extract as extract_all
 from bigmama_nb.handover import Task
 from bigmama_nb.lineage import Author, Group
 from bigmama_nb.plausible import implausible
-from bigmama_nb.profile import ROOT, Profile, load
-from bigmama_nb.profile import Warehouse as Settings
 from bigmama_nb.publish import Brought, Published, publish_keyed
 from bigmama_nb.reading import connect, views
-from bigmama_nb.runs.archive import RUN_ID, new_run_id
-from bigmama_nb.runs.grid import Wish, plan
-from bigmama_nb.sample import prepare
 from bigmama_nb.scraps import glue
 from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouses import Warehouse
 
 if TYPE_CHECKING:
     import duckdb
+from bigmama_nb.workplace import Stage, begin, frame, shown
 
-ATTEMPT = "BIGMAMA_ATTEMPT"
-"""The variable by which a run says to a notebook that its attempt is under way."""
-ALLOW_EMPTY = "BIGMAMA_ALLOW_EMPTY"
-"""The variable by which a run says that an empty result may replace rows."""
-RELEASE = "BIGMAMA_RELEASE"
-"""The variable by which a run says that what was held is to be published."""
-
-
-@dataclass(repr=False)
-class Stage:
-    """Where a notebook works: its profile, its folder, the warehouse it publishes to; `said` is for its receipt."""
-
-    name: str
-    profile: Profile
-    wish: Wish
-    run_dir: Path
-    run_id: str
-    attempt: int
-    run_timestamp: datetime
-    warehouse: Settings
-    under_way: bool
-    said: dict[str, Any] = field(default_factory=dict)
-    handed: list[str] = field(default_factory=list)
-
-    @property
-    def releasing(self) -> bool:
-        """Whether what was held is published now."""
-        return self.under_way and bool(os.environ.get(RELEASE))
-
-    def planned(self, pipeline: str) -> list[Task]:
-        """Return the tasks of a pipeline, planned first where no run did that."""
-        if not handover.exists(self.run_dir, handover.PLANNED):
-            grid = plan(self.profile, self.wish, warehouse=self.warehouse)
-            handover.write_tasks(self.run_dir, handover.PLANNED, grid.tasks)
-        return [task for task in handover.read_tasks(self.run_dir, handover.PLANNED) if task.pipeline == pipeline]
-
-    def hand_over(self, name: str, tasks: Sequence[Task]) -> None:
-        """Write the tasks of a stage; `outcomes` shows them."""
-        handover.write_tasks(self.run_dir, name, tasks)
-        self.handed.append(name)
-
-    def __repr__(self) -> str:
-        return "\n".join(f"{name}: {value}" for name, value in self._facts().items())
-
-    def _repr_html_(self) -> str:
-        rows = self._facts()
-        cells = "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
-        return f"<table>{cells}</table>"
-
-    def _facts(self) -> dict[str, str]:
-        return {
-            "profile": self.profile.path.name,
-            "run": f"{self.run_id}, attempt {self.attempt}" if self.under_way else "none: this is a scratch copy",
-            "days": " … ".join(filter(None, (self.wish.date_from, self.wish.date_to))) or "as the profile says",
-            "games": ", ".join(self.wish.games) or "all",
-            "metrics": ", ".join(self.wish.metrics) or "all",
-            "publishes to": _shown(self.warehouse.uri),
-        }
-
-
-def begin(
-    name: str,
-    *,
-    profile: str = "",
-    games: Sequence[str] = (),
-    metrics: Sequence[str] = (),
-    date_from: str = "",
-    date_to: str = "",
-    run_dir: str = "",
-    run_timestamp: str = "",
-    scratch: bool = True,
-) -> Stage:
-    """Return the stage that a notebook's parameters describe; its folders are made.
-
-    Args:
-        profile: a profile's path; empty: `BIGMAMA_PROFILE`, else the sample.
-        games, metrics: names; empty: all.
-        date_from, date_to: `YYYY-MM-DD` or `YYYYMMDD`; empty: the profile's `dates`, else yesterday.
-        run_dir: the attempt's folder; empty: a scratch folder in which the stage makes what it needs.
-        run_timestamp: ISO 8601 instant; empty: now.
-        scratch: publish to a scratch warehouse also within a run.
-
-    Raises:
-        ProfileError, UsageError: the profile or a parameter is wrong.
-    """
-    read_profile = load(profile or None)
-    prepare(read_profile)
-    wish = Wish(date_from or None, date_to or None, tuple(games), tuple(metrics))
-    timestamp = datetime.fromisoformat(run_timestamp).astimezone(UTC) if run_timestamp else datetime.now(UTC)
-    given = Path(run_dir) if run_dir else None
-    if given is not None and os.environ.get(ATTEMPT) == attempt_name(given):
-        run_id, attempt = given.parent.name, int(given.name)
-        settings = scratch_warehouse(read_profile, run_id) if scratch else read_profile.warehouse
-        return Stage(name, read_profile, wish, given, run_id, attempt, timestamp, settings, True)
-    run_id = new_run_id()
-    folder = scratch_folder(read_profile, run_id) / "1"
-    (folder / "data").mkdir(parents=True)
-    if given is not None:
-        if not (given / "data").is_dir():
-            raise UsageError(f"run_dir is {run_dir!r}, which holds no folder data. Nothing was run.")
-        for handed in (given / "data").glob("*.parquet"):
-            shutil.copy2(handed, folder / "data" / handed.name)
-    return Stage(name, read_profile, wish, folder, run_id, 1, timestamp, scratch_warehouse(read_profile, run_id), False)
-
-
-def attempt_name(run_dir: Path) -> str | None:
-    """Return what `BIGMAMA_ATTEMPT` says while the attempt in `run_dir` is under way; None for another folder."""
-    if RUN_ID.fullmatch(run_dir.parent.name) and run_dir.name.isdigit():
-        return f"{run_dir.parent.name}-{run_dir.name}"
-    return None
-
-
-def _shown(path: str) -> str:
-    """Return a path as outputs and records name it: from the project's folder, where it lies in it."""
-    return path.removeprefix(f"{ROOT}{os.sep}")
-
-
-def scratch_folder(profile: Profile, run_id: str) -> Path:
-    """Return the folder of a run's scratch work."""
-    return Path(profile.archive.uri) / "scratch" / run_id
-
-
-def scratch_warehouse(profile: Profile, run_id: str) -> Settings:
-    """Return the settings of a run's scratch warehouse: a folder with the SQLite catalog, whatever the profile's is."""
-    folder = scratch_folder(profile, run_id) / "warehouse"
-    elsewhere: dict[str, Any] = {"uri": str(folder), "metastore": None, "metastore_options": {}, "storage_options": {}}
-    return profile.warehouse.model_copy(update=elsewhere)
+__all__ = [
+    "Stage",
+    "begin",
+    "extract",
+    "figures",
+    "game_names",
+    "latest",
+    "load_by_cluster",
+    "normalize",
+    "outcomes",
+    "publish",
+    "reader",
+    "receipt",
+    "repair_command",
+    "suspects",
+]
 
 
 # 10_extract
@@ -187,7 +62,7 @@ def extract(here: Stage) -> pd.DataFrame:
     tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
     here.hand_over(handover.EXTRACTED, tasks)
     here.said["load"] = [asdict(one) for one in extraction.load]
-    here.said["inputs"] = [{**asdict(one), "path": _shown(one.path)} for one in extraction.inputs]
+    here.said["inputs"] = [{**asdict(one), "path": shown(one.path)} for one in extraction.inputs]
     return outcomes(here)
 
 
@@ -222,7 +97,7 @@ def normalize(here: Stage) -> pd.DataFrame:
     rows = handover.figures([task for task in tasks if task.outcome in ("ok", "suspect")])
     game_metric.require(rows)
     handover.write(here.run_dir, game_metric.CONTRACT.name, rows)
-    return _frame(rows)
+    return frame(rows)
 
 
 def _history(here: Stage) -> dict[tuple[str | None, str | None], dict[str, int]]:
@@ -329,19 +204,8 @@ def _published(here: Stage, tasks: Sequence[Task]) -> tuple[list[Published], lis
             done = publish_keyed(warehouse, table, _brought(tasks, table), author)
     except TaskError as error:
         moved = {one.partition: one for one in error.published}
-        unknown = error.reason == "publish_unknown"
         return list(moved.values()), [
-            _landed(task, moved[f"dt={task.dt}"])
-            if f"dt={task.dt}" in moved
-            else replace(
-                task,
-                outcome="failed",
-                reason=error.reason,
-                message=error.message,
-                place=error.place,
-                published="unknown" if unknown else "no",
-            )
-            for task in tasks
+            _landed(task, moved[f"dt={task.dt}"]) if f"dt={task.dt}" in moved else task.failed(error) for task in tasks
         ]
     return list(done.values()), [_landed(task, done[f"dt={task.dt}"]) for task in tasks]
 
@@ -376,18 +240,13 @@ def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Brought]:
 def outcomes(here: Stage) -> pd.DataFrame:
     """Return what became of every task so far: one row a task, the columns of `handover.TASKS`."""
     if handover.exists(here.run_dir, handover.OUTCOMES):
-        return _frame(handover.read(here.run_dir, handover.OUTCOMES))
+        return frame(handover.read(here.run_dir, handover.OUTCOMES))
     if not here.handed:
         for table in [_TABLES[name] for name in here.profile.pipelines]:
             publish(here, table)
     # Of a stage that made itself what it needs, the last hand-over counts; the report is about every table.
     shown = [name for name in here.handed if name.startswith("published.")] or here.handed[-1:]
-    return _frame(*(handover.read(here.run_dir, name) for name in shown))
-
-
-def _frame(*tables: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    return frame
+    return frame(*(handover.read(here.run_dir, name) for name in shown))
 
 
 _TABLES = {"game_metric": "game_metric", "live_play": "wv_live_play"}

@@ -22,8 +22,8 @@ from bigmama_nb.runs.reconcile import landed
 from bigmama_nb.runs.record import Json, Record, added, now
 from bigmama_nb.runs.secrets import Redactor
 from bigmama_nb.runs.stopping import Stop
-from bigmama_nb.stage import ATTEMPT, attempt_name, scratch_warehouse
 from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.workplace import ATTEMPT, attempt_name, scratch_warehouse
 
 NOTEBOOKS = ROOT / "notebooks"
 REPORT = "50_report"
@@ -268,8 +268,12 @@ class Attempt:
 
     def _log(self, event: dict[str, Any]) -> None:
         line = json.dumps({"at": now(), **event}, ensure_ascii=False)
-        with (self.run_dir / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+        path = self.run_dir / "log.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as log:
+                log.write(line + "\n")
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written ({error.strerror}).", place=str(path)) from None
 
 
 def _archived(notebook: Path, output: Path, parameters: Mapping[str, Any], *, about: About, **how: Any) -> Executed:

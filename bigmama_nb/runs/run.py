@@ -22,15 +22,15 @@ from bigmama_nb.publish import retract as retract_rows
 from bigmama_nb.runs import archive, outcome
 from bigmama_nb.runs.attempt import Attempt, Order, Say
 from bigmama_nb.runs.environment import describe
-from bigmama_nb.runs.grid import Grid, Wish, named, published_throughs
+from bigmama_nb.runs.grid import Grid, Wish, made_of, named, published_throughs
 from bigmama_nb.runs.reconcile import landed
 from bigmama_nb.runs.record import Json, Record, RunLock, make_folder, now
 from bigmama_nb.runs.secrets import Redactor
 from bigmama_nb.runs.stopping import Stop
 from bigmama_nb.runs.wait import publish_as_it_comes
-from bigmama_nb.stage import ALLOW_EMPTY, RELEASE, scratch_warehouse
 from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.workplace import ALLOW_EMPTY, RELEASE, scratch_warehouse
 
 FORMAT = 1
 
@@ -90,7 +90,7 @@ def run(profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, st
         StorageError: the archive cannot be written.
     """
     redactor = Redactor.of(profile)
-    with _recorded(begin(profile, grid, wish, options, redactor)) as record:
+    with _recorded(begin(profile, grid, wish, options, redactor), profile) as record:
 
         def attempt(tasks: Sequence[Task]) -> None:
             _attempt(record, profile, options, redactor, say, stop, tasks)
@@ -114,7 +114,7 @@ def publish_figures(
         StorageError: the archive cannot be written.
     """
     redactor = Redactor.of(profile)
-    with _recorded(begin(profile, grid, wish, options, redactor, verb)) as record:
+    with _recorded(begin(profile, grid, wish, options, redactor, verb), profile) as record:
         record.change(lambda data: data.update(note))
         tasks = [task.fresh() for task in grid.tasks]
         _attempt(record, profile, options, redactor, say, stop, tasks, normalized=grid.tasks)
@@ -132,8 +132,12 @@ class Repair:
 
 def plan_repair(profile: Profile, data: Json) -> Repair:
     """Return what is no success in a run and so is to be redone, with warnings where profile or code changed since."""
-    redo = [Task.of_record(entry) for entry in data["tasks"] if not outcome.succeeded(entry)]
-    keep = [Task.of_record(entry) for entry in data["tasks"] if outcome.succeeded(entry)]
+    tasks = recorded(data)
+    ill = {entry["id"] for entry in data["tasks"] if not outcome.succeeded(entry)}
+    # A month that was built without a failed date is built again with it.
+    ill |= {task.id for task in made_of(tasks, [task for task in tasks if task.id in ill])}
+    redo = [task for task in tasks if task.id in ill]
+    keep = [task for task in tasks if task.id not in ill]
     warnings = []
     if data["profile"]["sha256"] != profile.sha256:
         warnings.append(f"{profile.path.name} changed since {data['run_id']}; the repair goes by what it says now.")
@@ -157,7 +161,7 @@ def repair(profile: Profile, run_id: str, options: Options, say: Say, stop: Stop
         UsageError: the run is under way.
         StorageError: the archive cannot be written.
     """
-    with _recorded(_reopened(profile, run_id, "repair")) as record:
+    with _recorded(_reopened(profile, run_id, "repair"), profile) as record:
         planned = plan_repair(profile, record.data)
         for warning in planned.warnings:
             say(warning)
@@ -176,7 +180,7 @@ def release(profile: Profile, run_id: str, task_id: str, say: Say, stop: Stop) -
         UsageError: there is no such task, it is not held, or the run is under way.
         StorageError: the archive cannot be written, or the figures are no longer there.
     """
-    with _recorded(_reopened(profile, run_id, "release")) as record:
+    with _recorded(_reopened(profile, run_id, "release"), profile) as record:
         data = record.data
         task = named(recorded(data), task_id)
         if task.outcome != "suspect" or task.published != "no":
@@ -243,7 +247,7 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, sa
         message=f"retracted: {reason}",
     )  # fmt: skip
     grid = Grid(day, day, ("game_metric",), (task,))
-    with _recorded(begin(profile, grid, wish, Options(), Redactor.of(profile), "retract")) as record:
+    with _recorded(begin(profile, grid, wish, Options(), Redactor.of(profile), "retract"), profile) as record:
         started = now()
         author = Author(record.run_id, 1, "")
         try:
@@ -299,7 +303,7 @@ def _attempt(
 
 
 @contextmanager
-def _recorded(record: Record) -> Iterator[Record]:
+def _recorded(record: Record, profile: Profile) -> Iterator[Record]:
     """Hold a record open; where the archive cannot be written in between, say what is published all the same.
 
     Raises:
@@ -310,8 +314,11 @@ def _recorded(record: Record) -> Iterator[Record]:
             yield record
     except (StorageError, OSError) as error:
         what = error.message if isinstance(error, StorageError) else f"{error.filename}: {error.strerror}."
-        tasks = record.data["tasks"]
-        done = sum(task["published"] == "yes" for task in tasks)
+        data = record.data
+        tasks = data["tasks"]
+        # What the last stage published is not in a record that could not be written: the catalog knows.
+        landed = _landed(profile, data)[0] if data["attempts"] else set()
+        done = sum(task["published"] == "yes" or task["id"] in landed for task in tasks)
         raise UnrecordedError(
             f"{what}\n{record.run_id} stopped there: a run is not continued without its record. "
             f"{done:,} of {len(tasks):,} figures are published and stay; the record does not tell the end of it. "
