@@ -16,7 +16,7 @@ from typing import Any
 
 from bigmama_nb.catalogs import Pointer
 from bigmama_nb.errors import StorageError
-from bigmama_nb.storage import Storage, join
+from bigmama_nb.locations import Storage, join
 from bigmama_nb.warehouses import Warehouse
 
 NAME = "_lineage.json"

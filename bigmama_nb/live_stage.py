@@ -26,9 +26,9 @@ from bigmama_nb.live_play.build import build
 from bigmama_nb.live_play.outcome import Built, Options
 from bigmama_nb.live_play.rollups import build_kpi, build_month
 from bigmama_nb.live_play.sources import Sources
+from bigmama_nb.locations import name_of
 from bigmama_nb.profile import Profile
 from bigmama_nb.publish import Part, Published, publish_derived, publish_whole
-from bigmama_nb.storage import name_of
 from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY
 from bigmama_nb.tables.registry import live_contracts
 from bigmama_nb.warehouses import Warehouse

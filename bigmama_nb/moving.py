@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bigmama_nb.catalogs import Lock, Move, Pointer
 from bigmama_nb.errors import MovedMeanwhileError, PublishUnknownError, TaskError
 from bigmama_nb.lineage import Author, DataFile, Key
-from bigmama_nb.storage import join
+from bigmama_nb.locations import join
 from bigmama_nb.versions import Version, discard
 from bigmama_nb.warehouses import Warehouse
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.lineage import NAME, Author, Record, in_context, read_record, records
+from bigmama_nb.locations import join
 from bigmama_nb.moving import Published, holder, move, published, standing
-from bigmama_nb.storage import join
 from bigmama_nb.versions import RUNS, Version, checksum, require_whole
 from bigmama_nb.warehouses import Warehouse
 

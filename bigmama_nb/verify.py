@@ -24,8 +24,8 @@ import pyarrow as pa
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import CatalogError, TaskError
 from bigmama_nb.lineage import read_record
+from bigmama_nb.locations import Storage
 from bigmama_nb.publish import Author, Brought, Group, publish_keyed
-from bigmama_nb.storage import Storage
 from bigmama_nb.tables import game_metric
 from bigmama_nb.versions import rows_of
 from bigmama_nb.warehouses import Settings, Warehouse

@@ -21,7 +21,7 @@ from bigmama_nb.catalogs import Entry, Pointer, data_files
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import ContractError, StorageError
 from bigmama_nb.lineage import NAME, Author, DataFile, Key, Origin, Record, in_context
-from bigmama_nb.storage import Storage, join, name_of
+from bigmama_nb.locations import Storage, join, name_of
 from bigmama_nb.warehouses import Warehouse
 
 ROW_GROUP_ROWS = 122_880

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol, TypeVar
 from bigmama_nb.catalogs import Catalog, Entry, Observer, open_catalog, unobserved
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import UsageError, did_you_mean
-from bigmama_nb.storage import Storage, join, open_storage
+from bigmama_nb.locations import Storage, join
+from bigmama_nb.storage import open_storage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

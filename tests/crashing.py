@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 
 from bigmama_nb.contract import Table
+from bigmama_nb.locations import Storage
 from bigmama_nb.publish import Part, publish_keyed, publish_whole
-from bigmama_nb.storage import Storage
 from bigmama_nb.warehouses import Warehouse
 from tests.publishing import METRIC, PLAY, REPO, Settings, author, brought, plays
 

@@ -15,6 +15,7 @@ PACKAGE = ROOT / "bigmama_nb"
 
 CORE = {
     "errors",
+    "locations",
     "contract",
     "tables",
     "values",

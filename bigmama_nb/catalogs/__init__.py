@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from bigmama_nb.contract import Column, Table
 from bigmama_nb.errors import CatalogError, UsageError
-from bigmama_nb.storage import Storage, join, name_of
+from bigmama_nb.locations import Storage, join, name_of
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from bigmama_nb.catalogs.hive_lock import HeldLock
 from bigmama_nb.catalogs.thrift import Connection, LostAnswerError, said, ttypes
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import CatalogError, MovedMeanwhileError, PublishUnknownError
-from bigmama_nb.storage import name_of
+from bigmama_nb.locations import name_of
 
 MARK = "bigmama_nb"
 """The table parameter by which our tables are found among all others of a metastore."""

@@ -29,7 +29,7 @@ from bigmama_nb.catalogs import (
 )
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import CatalogError, LockedError, MovedMeanwhileError, PublishUnknownError
-from bigmama_nb.storage.local import local_path
+from bigmama_nb.locations import local_path
 
 BUSY_TIMEOUT_S = 60.0
 FORMAT = 1

@@ -87,7 +87,7 @@ def rollback(profile: str | None, table: str, partition: str, version: str | Non
 @click.argument("table")
 def ddl(profile: str | None, table: str) -> Done:
     """Print a table's Hive DDL, comments included."""
-    from bigmama_nb.storage import join
+    from bigmama_nb.locations import join
     from bigmama_nb.tables.registry import contracts
 
     read = load(profile)

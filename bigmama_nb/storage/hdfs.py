@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from hdfs_native import Client, WriteOptions
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
-from bigmama_nb.storage import Stored
+from bigmama_nb.locations import Stored
 
 PIECE = 4 << 20
 # Half a minute bridges the failover of a NameNode; Hadoop's own default is silent for three.

@@ -9,21 +9,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
 from bigmama_nb.errors import StorageError
-from bigmama_nb.storage import Stored
-
-
-def local_path(location: str) -> str:
-    """Return the path of `/x`, `file:/x` or `file:///x`."""
-    if location.startswith("/"):
-        return location
-    if location.startswith("file:"):
-        return unquote(urlsplit(location).path)
-    raise StorageError(f"{location} is no place in a folder of this machine", place=location)
+from bigmama_nb.locations import Stored, local_path
 
 
 class LocalStorage:

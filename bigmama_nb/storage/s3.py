@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
-from bigmama_nb.storage import Stored
+from bigmama_nb.locations import Stored
 
 ONE_REQUEST = 64 << 20
 """A larger file goes in parts, which S3 cannot refuse where the name is taken: that is asked before."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bigmama_nb.storage import Storage, open_storage
+from bigmama_nb.locations import Storage
+from bigmama_nb.storage import open_storage
 
 OPENED: dict[str, Storage] = {}
 

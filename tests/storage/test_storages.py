@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bigmama_nb.errors import StorageError
-from bigmama_nb.storage import Storage, join
+from bigmama_nb.locations import Storage, join
 
 Place = tuple[Storage, str]
 
