@@ -119,6 +119,14 @@ def _live_task(table: str, partition: str, through: date, final: bool) -> Task:
     )
 
 
+def made_of(tasks: Collection[Task], redone: Collection[Task]) -> list[Task]:
+    """Return the tasks among `tasks` of the KPI dates and months that are made of what `redone` publishes."""
+    days = {str(task.part_date) for task in redone if task.table in DAILY}
+    return [
+        task for task in tasks if task.table in (KPI, MONTH) if any(day.startswith(str(task.part_date)) for day in days)
+    ]
+
+
 def published_throughs(settings: Settings) -> dict[tuple[str, str, str], date]:
     """Return for each (game_cd, type, dt) that has a row the day it is counted through.
 
@@ -152,8 +160,8 @@ def _pipelines(profile: Profile, wish: Wish) -> tuple[str, ...]:
     wanted = wish.pipelines or configured
     if "live_play" in wanted and profile.engine.kind != "duckdb":
         raise UsageError(
-            f"{profile.path.name}: engine.kind is {profile.engine.kind!r}; this version builds live viewing with duckdb "
-            "only. Nothing was run."
+            f"{profile.path.name}: engine.kind is {profile.engine.kind!r}; this version builds live viewing with "
+            "duckdb only. Nothing was run."
         )
     return wanted
 
