@@ -5,8 +5,7 @@ Source of the rules here: runs.md, "The grid".
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from bigmama_nb.errors import Reason, TaskError
@@ -54,8 +53,3 @@ def failed(ask: Ask, error: TaskError, *, source: str = "", undated: int = 0) ->
     return Outcome(
         ask, "failed", reason=error.reason, message=error.message, place=error.place, source=source, undated=undated
     )
-
-
-def through(outcome: Outcome, day: dt.date) -> Outcome:
-    """Return the outcome with its figure counted through another day."""
-    return replace(outcome, ask=replace(outcome.ask, through=day))

@@ -94,9 +94,3 @@ def test_failed_carries_the_errors_reason_message_and_place(
     found = outcomes.failed(ASK, error, source="dump", undated=2)
     expected = Outcome(ASK, "failed", reason=reason, message=str(error), place=place, source="dump", undated=2)
     assert expected == found
-
-
-def test_through_changes_the_day_and_nothing_else() -> None:
-    """The figure is the same one, counted through another day."""
-    found = outcomes.through(outcomes.ok(ASK, 7, source="dump"), date(2024, 5, 3))
-    assert (date(2024, 5, 3), 7, "lw/wau/20240501") == (found.ask.through, found.value, found.task)

@@ -198,6 +198,17 @@ def list_runs(profile: str | None) -> Done:
     return Done(listed, show.table(rows, heads) if rows else f"{folder}: no run is recorded here.")
 
 
+@verb("prune", runs, example="runs prune --plan")
+@click.option("--plan", "only_plan", is_flag=True, help="Only list what would be dropped.")
+def prune_runs(profile: str | None, only_plan: bool) -> Done:
+    """Drop runs older than keep_days, and superseded files past their grace; never what a current row came from."""
+    from bigmama_nb.runs.prune import prune
+
+    dropped = [f"{one.kind} {one.name}" for one in prune(load(profile), datetime.now(UTC), only_plan=only_plan)]
+    text = "\n".join([*dropped, f"{len(dropped):,} {'to drop' if only_plan else 'dropped'}."])
+    return Done([{"task": name, "action": "drop"} for name in dropped] if only_plan else {"text": text}, text)
+
+
 @verb("show", runs, example="runs show latest")
 @click.argument("run_name", metavar="RUN")
 def show_run(profile: str | None, run_name: str) -> Done:

@@ -1,0 +1,78 @@
+"""Dropping what nobody needs any more: old runs, their scratch work, and versions that readers have left behind.
+
+Source of the rules: runs.md, "The command"; publishing.md, the protocol's step 4.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bigmama_nb.errors import StorageError
+from bigmama_nb.lineage import Author, runs_behind
+from bigmama_nb.profile import Profile
+from bigmama_nb.runs import archive
+from bigmama_nb.upkeep import prune as prune_versions
+from bigmama_nb.upkeep import superseded
+from bigmama_nb.warehouses import Warehouse
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """One thing that is dropped: a `run`, a `scratch` folder or a `version`, and how it is named."""
+
+    kind: str
+    name: str
+
+
+def prune(profile: Profile, now: datetime, *, only_plan: bool) -> list[Dropped]:
+    """Drop runs and scratch work older than `keep_days`, and superseded versions past `grace_hours`; return them.
+
+    Never dropped: a run that rows of a current partition came from, and one that has not ended.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot say what is needed; nothing was dropped.
+        LockedError: a publish is under way; what was dropped before stays dropped.
+    """
+    root = Path(profile.archive.uri)
+    with Warehouse.open(profile.warehouse) as warehouse:
+        needed = {run_id for run_id, _ in runs_behind(warehouse)}
+        old = [run_id for run_id in archive.run_ids(root) if _is_old(run_id, profile, now) and run_id not in needed]
+        runs = [run_id for run_id in old if archive.read(root, run_id)["status"] != "running"]
+        scratch = sorted(
+            folder.name
+            for folder in (root / "scratch").glob("*")
+            if archive.RUN_ID.fullmatch(folder.name) and _is_old(folder.name, profile, now)
+        )
+        if only_plan:
+            versions = superseded(warehouse, now)
+        else:
+            versions = prune_versions(warehouse, now, Author(archive.new_run_id(), 1, ""))
+            for folder in (*(root / "runs" / run_id for run_id in runs), *(root / "scratch" / one for one in scratch)):
+                _delete(folder)
+    return [
+        *(Dropped("run", run_id) for run_id in runs),
+        *(Dropped("scratch", name) for name in scratch),
+        *(Dropped("version", f"{one.table}/{one.partition}/{one.version}") for one in versions),
+    ]
+
+
+def _is_old(run_id: str, profile: Profile, now: datetime) -> bool:
+    began = datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return now - began > timedelta(days=profile.archive.keep_days)
+
+
+def _delete(folder: Path) -> None:
+    # Renamed first: a reader of the archive sees the run or none.
+    gone = folder.with_name(f".{folder.name}.pruned")
+    try:
+        folder.rename(gone)
+        shutil.rmtree(gone)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: cannot be deleted ({error.strerror}). What was dropped before stays dropped; mend the folder's "
+            "rights and run 'runs prune' again.",
+            place=str(folder),
+        ) from None

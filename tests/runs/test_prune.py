@@ -1,0 +1,56 @@
+"""`runs prune` drops what is old, and nothing that a current row came from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from bigmama_nb.profile import load
+from bigmama_nb.runs.prune import Dropped, prune
+from tests.runs.world import CLUSTERS, World, expected
+
+GAMES = tuple(CLUSTERS)
+YEARS_LATER = datetime.now(UTC) + timedelta(days=800)
+
+
+def test_only_runs_that_no_current_row_came_from_are_dropped(world: World) -> None:
+    """Of three runs the first is superseded and goes, with its versions; the table and the others stay."""
+    first = world.command("run")["data"]["run_id"]
+    second = world.command("run", "--games", "aa,bb")["data"]["run_id"]
+    third = world.command("run", "--games", "cc")["data"]["run_id"]
+    files = world.files()
+
+    planned = prune(load(world.profile), YEARS_LATER, only_plan=True)
+    assert {one.kind for one in planned} == {"run", "version"}
+    assert [one for one in planned if one.kind == "run"] == [Dropped("run", first)]
+    assert prune(load(world.profile), YEARS_LATER, only_plan=False) == planned
+
+    assert [run["run_id"] for run in world.command("runs", "list")["data"]] == [third, second]
+    assert world.rows() == expected(*GAMES)
+    assert world.files() == files
+    assert prune(load(world.profile), YEARS_LATER, only_plan=False) == []
+
+
+def test_nothing_young_is_dropped(world: World) -> None:
+    """On the day itself neither run, scratch nor version goes."""
+    world.command("run")
+    world.command("run")
+    world.command("run", "--scratch")
+
+    assert world.command("runs", "prune", "--plan")["data"] == []
+
+
+def test_the_plan_names_what_the_command_drops(world: World) -> None:
+    """With no days and hours to keep, the plan lists run, scratch and versions; the command drops just these."""
+    world.write_profile(
+        ("lock_wait_s: 0", "lock_wait_s: 0, grace_hours: 0"), ("{uri: archive}", "{uri: archive, keep_days: 0}")
+    )
+    world.command("run")
+    world.command("run")
+    world.command("run", "--scratch")
+    plan = world.command("runs", "prune", "--plan")["data"]
+    done = world.command("runs", "prune")
+
+    assert {one["action"] for one in plan} == {"drop"}
+    assert {one["task"].split(" ")[0] for one in plan} == {"run", "scratch", "version"}
+    assert done["data"]["text"].splitlines()[:-1] == [one["task"] for one in plan]
+    assert world.rows() == expected(*GAMES)
