@@ -5,6 +5,7 @@ The readers speak to SQLite, the metastore, HDFS and S3 by themselves; nothing o
 
 from __future__ import annotations
 
+import functools
 import io
 import uuid
 from collections.abc import Callable
@@ -115,13 +116,18 @@ def local_files(location: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted(Path(location.removeprefix("file:")).glob("*.parquet"))]
 
 
-def hdfs_files(location: str) -> list[bytes]:
-    """Return the data files of a folder in HDFS."""
+@functools.cache
+def _hdfs_client(authority: str) -> Any:
     from hdfs_native import Client
 
+    return Client(f"hdfs://{authority}")
+
+
+def hdfs_files(location: str) -> list[bytes]:
+    """Return the data files of a folder in HDFS."""
     _, _, rest = location.partition("hdfs://")
     authority, _, path = rest.partition("/")
-    client = Client(f"hdfs://{authority}")
+    client = _hdfs_client(authority)
     names = sorted(status.path for status in client.list_status(f"/{path}") if status.path.endswith(".parquet"))
     return [bytes(client.read(name).read()) for name in names]
 

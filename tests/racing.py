@@ -33,6 +33,7 @@ from tests.places import Place, hdfs_files, local_files
 from tests.publishing import METRIC, REPO, Settings
 
 DAYS = ("dt=20240501", "dt=20240502", "dt=20240503")
+PAUSE_S = 0.1
 ROWS = 40
 """How many rows a game has a day: all hold the number of the publish that brought them, so a mix of two shows."""
 
@@ -57,13 +58,16 @@ class Tally:
 
 def run(place: Place, *, reads: int, kills: int, writers: int = 16, readers: int = 8) -> Tally:
     """Race until there were as many reads and kills, and return what they came to."""
+    settings = asdict(place.settings) | {"lock_wait_s": 600}
+    if place.settings.metastore:
+        settings["metastore_options"] = {"heartbeat_s": 0.5, "stale_lock_s": 2}
     orders = {"reads": reads, "kills": kills, "writers": writers, "readers": readers, "database": place.database}
     ended = subprocess.run(
         [
             sys.executable,
             "-m",
             "tests.racing",
-            json.dumps({"settings": {**asdict(place.settings), "lock_wait_s": 600}, **orders}),
+            json.dumps({"settings": settings, **orders}),
         ],
         cwd=REPO,
         capture_output=True,
@@ -185,6 +189,8 @@ def _read(settings: Settings, database: str, out: Path) -> None:
             problems += [f"{day} {game} is gone" for there, game in last if there == day and game not in seen]
         with out.open("a") as told:
             told.write(json.dumps(problems) + "\n")
+        # The readers leave the writers their share of a small machine.
+        time.sleep(PAUSE_S)
 
 
 def _of_sqlite(settings: Settings, database: str) -> Callable[[], dict[str, str]]:
