@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bigmama_nb.errors import TaskError
-from bigmama_nb.extract import check_sources
+from bigmama_nb.connections import check_sources
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.attempt import NOTEBOOKS, parameters_of_run
 from bigmama_nb.runs.execute import check_parameters
