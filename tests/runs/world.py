@@ -23,6 +23,7 @@ import bigmama_nb.stage
 from bigmama_nb.command import main
 from bigmama_nb.runs import attempt
 from bigmama_nb.runs.execute import Executed
+from bigmama_nb.runs.record import write_atomically
 
 REPO = Path(__file__).resolve().parents[2]
 DAYS = [date(2024, 4, 28) + timedelta(days=n) for n in range(5)]
@@ -183,7 +184,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[World]
         if fate != "ok":
             scraps.clear()
             error = error or "the kernel died by SIGKILL"
-        output.write_text("{}", encoding="utf-8")
+        write_atomically(output, "{}")
         outcome: Any = "killed" if fate == "never ran" else fate
         return Executed(about.stage, output, "0" * 64, outcome, 0.0, "work" if error else None, error, None, 0, scraps)
 
