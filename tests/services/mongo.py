@@ -38,7 +38,9 @@ def ferretdb(folder: Path, *, port: int | None = None, certificate: tuple[Path, 
     return server
 
 
-def mongo_java_server(folder: Path, *, port: int | None = None, replica_set: str | None = None) -> MongoServer:
+def mongo_java_server(
+    folder: Path, *, port: int | None = None, replica_set: str | None = None, heap: str = "512m"
+) -> MongoServer:
     """Start mongo-java-server; with a replica set's name as its primary and only member."""
     java = require_program("java")
     jars = _fetched_jars()
@@ -47,7 +49,7 @@ def mongo_java_server(folder: Path, *, port: int | None = None, replica_set: str
     source = HERE / "mongo_java_server" / "Serve.java"
     more = [replica_set] if replica_set else []
     server = MongoServer(
-        [java, "-Xmx512m", "-XX:+UseSerialGC", "-cp", f"{jars}/*", source, str(port), *more],
+        [java, f"-Xmx{heap}", "-XX:+UseSerialGC", "-cp", f"{jars}/*", source, str(port), *more],
         log=folder / "mongo_java_server.log",
     )
     server.port = port
