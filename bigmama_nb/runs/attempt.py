@@ -183,7 +183,8 @@ class Attempt:
             env={ATTEMPT: attempt_name(self.run_dir) or "", **self._order.env},
         )
         self._log({"event": "stage", "stage": step.name, "outcome": executed.outcome, "seconds": executed.seconds})
-        self._say.ends(step.name, f"{executed.outcome}, {executed.seconds:.1f} s")
+        why = f": {executed.error}" if executed.error else ""
+        self._say.ends(step.name, f"{executed.outcome}, {executed.seconds:.1f} s{why}")
         return executed
 
     def _note(self, step: Step, executed: Executed | None) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigmama_nb.errors import TaskError
 from bigmama_nb.connections import check_sources
+from bigmama_nb.errors import TaskError
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.attempt import NOTEBOOKS, parameters_of_run
 from bigmama_nb.runs.execute import check_parameters
@@ -45,6 +45,8 @@ def findings(profile: Profile) -> list[Finding]:
 
 def _archive(folder: Path) -> Finding:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not there.is_dir():
+        return Finding("archive", False, f"{folder} cannot be made: {there} is a file; expected a folder")
     writable = os.access(there, os.W_OK)
     return Finding("archive", writable, f"{folder} can{'' if writable else 'not'} be written")
 

@@ -53,7 +53,7 @@ def write_atomically(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}). The file is as it was; make room or mend the folder's "
-            "rights, then run again.",
+            "rights.",
             place=str(path),
         ) from None
 

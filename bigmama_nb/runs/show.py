@@ -28,7 +28,8 @@ def summary(data: Json, archive: str) -> str:
     if unsettled:
         lines.append(f"{unsettled:,} of {len(tasks):,} tasks have no outcome yet.")
     frame = pd.DataFrame([asdict(task) for task in recorded(data) if task.outcome], columns=TASKS.names)
-    lines.append(headline(frame) + ".")
+    if not frame.empty:
+        lines.append(headline(frame) + ".")
     for cause in failures(frame).head(SHOWN).to_dict("records"):
         head = " ".join(filter(None, (str(cause["outcome"]), str(cause["reason"]))))
         count = f"{cause['tasks']:,} task{'' if cause['tasks'] == 1 else 's'}"
@@ -38,7 +39,8 @@ def summary(data: Json, archive: str) -> str:
         lines.append(f"  and {len(failures(frame)) - SHOWN} further causes: run_all.py runs show {run_id}")
     if not all(succeeded(task) for task in tasks):
         lines.append(f"Repair just that: python run_all.py repair {run_id} --profile {data['profile']['path']}")
-    if data["attempts"]:
+    reported = [book for book in data["attempts"][-1]["notebooks"] if book["path"]] if data["attempts"] else []
+    if reported and reported[-1]["stage"] == "50_report":
         lines.append(f"Report: {archive}/runs/{run_id}/{data['attempts'][-1]['n']}/50_report.ipynb")
     return "\n".join(lines)
 

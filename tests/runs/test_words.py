@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import resource
@@ -156,6 +157,52 @@ def test_an_archive_that_cannot_be_made_stops_the_run_before_it_begins(world: Wo
         answer["error"]["message"],
     )
     assert not (world.folder / "warehouse").exists() or world.rows() == {}
+
+
+def test_check_finds_an_archive_that_cannot_be_made(world: World) -> None:
+    """Exit 1, before any run is lost to it; the message names the file that stands in the way."""
+    (world.folder / "archive").write_text("a file stands where the folder belongs", encoding="utf-8")
+    answer = world.command("check")
+    (found,) = [one for one in answer["data"] if one["name"] == "archive"]
+
+    archive = world.folder / "archive"
+    assert answer["exit_status"] == 1
+    assert found == {
+        "name": "archive",
+        "ok": False,
+        "message": f"{archive} cannot be made: {archive} is a file; expected a folder",
+    }
+
+
+def test_a_stage_that_does_not_end_well_says_why_at_once(world: World) -> None:
+    """The line that ends the stage holds its error: who watches does not wait for the summary."""
+    world.outcomes["20_normalize"] = "killed"
+    answer = world.command("run")
+    assert answer["exit_status"] == 1
+    assert re.search(r"Z 20_normalize killed, 0\.0 s: the kernel died by SIGKILL$", world.said, flags=re.MULTILINE)
+
+
+def test_a_run_that_died_before_its_first_outcome_claims_nothing(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`runs show` counts what is open, offers the repair, and points at no report that was never written."""
+    run_id = world.command("run")["data"]["run_id"]
+    path = world.folder / "archive" / "runs" / run_id / "run.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data.update(status="running", exit_status=None, published=[])
+    data["attempts"][0].update(ended_at=None, notebooks=[])
+    for task in data["tasks"]:
+        task.update(outcome=None, published="no")
+    path.write_text(json.dumps(data), encoding="utf-8")
+    status, out, _ = spoken(capsys, "runs", "show", "latest", "--profile", str(world.profile))
+
+    assert status == 0
+    assert out.splitlines()[:3] == [
+        f"{run_id}  running",
+        "21 of 21 tasks have no outcome yet.",
+        f"Repair just that: python run_all.py repair {run_id} --profile {world.profile}",
+    ]
+    assert "Report:" not in out
 
 
 def make_room(folder: Path) -> None:
