@@ -87,3 +87,12 @@ def test_a_profile_without_live_viewing_is_told_in_a_sentence(world: LiveWorld, 
     profile.write_text(world.text[: world.text.index("live_play:")], encoding="utf-8")
     here = stage.begin("50_report", profile=str(profile))
     assert repr(live_figures.kpis(here)) == "games.yaml configures no live viewing."
+
+
+def test_the_report_counts_every_table(world: LiveWorld) -> None:
+    """Outside a run it makes the games' figures and the lives' tables; its receipt counts both."""
+    here = stage.begin("50_report", profile=str(world.profile))
+    shown = stage.outcomes(here)["pipeline"].value_counts().to_dict()
+
+    assert shown == {"game_metric": 21, "live_play": 7}
+    assert stage.receipt(here)["tasks"] == {"ok": 28}
