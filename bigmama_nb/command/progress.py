@@ -47,5 +47,5 @@ def speaking(console: Console | None = None) -> Iterator[Voice]:
         yield Voice(console, None)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
         yield Voice(console, progress)
