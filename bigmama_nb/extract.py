@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from bigmama_nb.connections import check_sources as check_sources
+from bigmama_nb.connections import open_source
 from bigmama_nb.errors import SourceError
 from bigmama_nb.outcomes import Outcome
 from bigmama_nb.periods import Ask
 from bigmama_nb.profile import Profile
 from bigmama_nb.sources import Input, Load, Source, filters, verdict
-from bigmama_nb.sources.dump import Dump
 from bigmama_nb.sources.evidence import Question, throughs
 
 
@@ -81,8 +82,15 @@ def extract(
     jobs = _jobs(profile, asks)
     done: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
     sources: dict[str, Source] = {}
+
+    def check() -> None:
+        if stopped.is_set():
+            raise _StoppedError
+
     for cluster, some in jobs.items():
-        sources[cluster] = _open(profile, cluster, f"{run_id}-{attempt}", stopped, deadline)
+        sources[cluster] = open_source(
+            profile, cluster, comment=f"{run_id}-{attempt}", check=check, stopped=stopped, deadline=deadline
+        )
         _start(cluster, sources[cluster], some, done, _threads(profile, cluster, len(some)), stopped)
 
     found: dict[Ask, Outcome] = {}
@@ -123,20 +131,6 @@ def _jobs(profile: Profile, asks: Iterable[Ask]) -> dict[str, list[_Job]]:
         game = profile.games[game_cd]
         jobs.setdefault(game.cluster, []).append(_Job(game.cluster, game.database, collection, tuple(questions)))
     return jobs
-
-
-def _open(profile: Profile, cluster: str, run: str, stopped: threading.Event, deadline: float) -> Source:
-    def check() -> None:
-        if stopped.is_set():
-            raise _StoppedError
-
-    settings = profile.clusters[cluster]
-    if settings.dump is not None:
-        return Dump(cluster, settings.dump, profile.zone, check=check)
-    # Imported here: a run over dumps alone does without the driver.
-    from bigmama_nb.sources.mongo import Mongo
-
-    return Mongo(cluster, settings, profile.zone, comment=run, check=check, stopped=stopped, deadline=deadline)
 
 
 def _threads(profile: Profile, cluster: str, jobs: int) -> int:
