@@ -70,7 +70,7 @@ class Table:
         return f"{self.database}.{self.name}"
 
     def partition_name(self, value: str) -> str:
-        """Return `dt=20240501`, as records and folders name the partition `value`; raises ContractError for odd ones."""
+        """Return `dt=20240501`, as records and folders name the partition; raises ContractError for an odd value."""
         if not _PARTITION_VALUE.fullmatch(value):
             raise ContractError(
                 f"{self.full_name}: {self.partition} = {value!r} cannot name a partition: letters, digits, '-', '_' "

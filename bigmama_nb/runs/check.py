@@ -62,5 +62,3 @@ def _tried(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, True, look())
     except TaskError as error:
         return Finding(name, False, str(error))
-
-
