@@ -215,7 +215,7 @@ def lineage(
 def runs_behind(warehouse: Warehouse) -> set[tuple[str, int]]:
     """Return (run, attempt) of all that current partitions came from, over all tables: these runs are never pruned."""
     behind: set[tuple[str, int]] = set()
-    for entry in warehouse.catalog.tables():
+    for entry in warehouse.tables():
         pointers = warehouse.catalog.current(entry.full_name)
         behind |= {(pointer.run, pointer.attempt or 0) for pointer in pointers.values() if pointer.run is not None}
         for groups in lineage(warehouse, entry.full_name).values():

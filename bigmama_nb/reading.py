@@ -53,7 +53,7 @@ def views(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     warehouse.storage.connect(connection)
     connection.execute(f"CREATE SCHEMA {READER}")
     connection.execute(f"CREATE TABLE {READER}.files (file VARCHAR, of_table VARCHAR, of_partition VARCHAR)")
-    entries = warehouse.catalog.tables()
+    entries = warehouse.tables()
     for entry in entries:
         with _reading(warehouse):
             _create_view(connection, warehouse, entry)
@@ -79,7 +79,7 @@ def sql(warehouse: Warehouse, query: str) -> tuple[list[str], list[list[Any]]]:
                 answer = connection.execute(query)
                 return [column[0] for column in answer.description or []], [list(row) for row in answer.fetchall()]
         except duckdb.Error as error:
-            names = ", ".join(entry.full_name for entry in warehouse.catalog.tables())
+            names = ", ".join(entry.full_name for entry in warehouse.tables())
             names = names or "none yet; 'run_all.py run' publishes the first"
             raise UsageError(f"the query failed: {error}\nTables of {warehouse.settings.uri}: {names}.") from error
 

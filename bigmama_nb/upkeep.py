@@ -128,7 +128,7 @@ def superseded(warehouse: Warehouse, now: datetime, *, held: Sequence[tuple[str,
     grace = timedelta(hours=warehouse.settings.grace_hours)
     keep = set(held)
     found = []
-    for entry in warehouse.catalog.tables():
+    for entry in warehouse.tables():
         # Files before pointers: a version that is staged and moved in between is then seen as current.
         folder = join(entry.location, RUNS)
         versions: dict[tuple[str, str], list[tuple[int, datetime]]] = {}

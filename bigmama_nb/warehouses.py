@@ -75,6 +75,18 @@ class Warehouse:
         """Return the table as the catalog has it, made at `<uri>/<database>.db/<table>` where it is missing."""
         return self.catalog.ensure(table, join(self.settings.uri, f"{table.database}.db", table.name))
 
+    def tables(self) -> list[Entry]:
+        """Return the tables of this warehouse, sorted by name: those below its folder, and those of its database.
+
+        A metastore holds the tables of other warehouses too, whose files may be out of reach from here.
+        """
+        folder = self.settings.uri.removeprefix("file://").rstrip("/") + "/"
+        return [
+            entry
+            for entry in self.catalog.tables()
+            if entry.location.startswith(folder) or entry.database == self.settings.database
+        ]
+
     def entry(self, name: str) -> Entry:
         """Return the table called `name`, with or without its database.
 
@@ -83,7 +95,7 @@ class Warehouse:
         """
         if "." in name and (one := self.catalog.entry(name)) is not None:
             return one
-        tables = self.catalog.tables()
+        tables = self.tables()
         found = [entry for entry in tables if name in (entry.full_name, entry.name)]
         if len(found) == 1:
             return found[0]

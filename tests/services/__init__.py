@@ -115,7 +115,7 @@ class Server:
                 self.process.wait(0.1)
                 break
         self.kill()
-        raise RuntimeError(f"{self.process.args!r} did not get ready; its log ends:\n{self.tail()}")
+        raise RuntimeError(f"the server that logs to {self.log.name} did not get ready; its log ends:\n{self.tail()}")
 
     def tail(self, lines: int = 30) -> str:
         """Return the last lines of the log."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib.util
 import os
@@ -175,17 +176,25 @@ class ThriftServer:
             env={"SPARK_HOME": str(spark_home()), "SPARK_LOCAL_IP": "127.0.0.1"},
         ).until(lambda: listens(self.port))
 
+    def run(self, sql: str) -> None:
+        """Run a statement that answers nothing: the client breaks on an answer without columns."""
+        self._asked(sql, fetch=False)
+
     def query(self, sql: str) -> list[tuple[object, ...]]:
         """Return the rows of `sql`."""
+        return self._asked(sql, fetch=True)
+
+    def _asked(self, sql: str, *, fetch: bool) -> list[tuple[object, ...]]:
         from impala.dbapi import connect
 
         connection = connect(
             host="127.0.0.1", port=self.port, auth_mechanism="PLAIN", user=os.environ.get("USER", "me")
         )
         try:
-            cursor = connection.cursor()
-            cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+            # A cursor that is left to the garbage collector opens the connection again.
+            with contextlib.closing(connection.cursor()) as cursor:
+                cursor.execute(sql)
+                return [tuple(row) for row in cursor.fetchall()] if fetch else []
         finally:
             connection.close()
 

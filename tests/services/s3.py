@@ -63,8 +63,9 @@ def hadoop_jars() -> list[Path]:
                 check=False,
             )
             require("S3 for Hadoop", fetched.returncode == 0, f"jars could not be fetched: {fetched.stdout[-300:]}")
-    # Spark brings its own logging.
-    return sorted(jar for jar in (folder / "jars").iterdir() if not jar.name.startswith("slf4j"))
+    jars = sorted((folder / "jars").iterdir())
+    # Spark brings its own logging, and a later netty: two kinds of it in one process do not start.
+    return [jar for jar in jars if jar.name.startswith("netty-nio") or not jar.name.startswith(("slf4j", "netty"))]
 
 
 def hadoop_configuration() -> dict[str, str]:
