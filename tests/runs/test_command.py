@@ -16,7 +16,7 @@ import pytest
 
 from bigmama_nb.profile import load
 from bigmama_nb.warehouses import Warehouse
-from tests.runs.world import CLUSTERS, REPO, World, expected
+from tests.runs.world import CLUSTERS, REPO, World, expected, in_process
 
 GAMES = tuple(CLUSTERS)
 
@@ -82,7 +82,9 @@ def stuck(world: World) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_with_a_true_record(number: signal.Signals, real_world: World) -> None:
+def test_a_signal_ends_the_run_with_a_true_record(
+    number: signal.Signals, real_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ended before the move: exit 128+n, every task `skipped`, and the repair publishes them all."""
     with stuck(real_world) as process:
         process.send_signal(number)
@@ -96,7 +98,8 @@ def test_a_signal_ends_the_run_with_a_true_record(number: signal.Signals, real_w
     assert {(task["outcome"], task["published"]) for task in data["tasks"]} == {("skipped", "no")}
     assert data["tasks"][0]["message"].startswith(f"the run was ended by {number.name} during 40_write_parquet")
 
-    assert real_world.real("repair", "latest")["exit_status"] == 0
+    with in_process(monkeypatch, real_world) as ended:
+        assert ended.command("repair", "latest")["exit_status"] == 0
     assert real_world.rows() == expected(*GAMES)
 
 
