@@ -26,7 +26,7 @@ from bigmama_nb.tables.live_sources import COMM_USER_UPDATE, FC_USER_HISTORY, US
 ROW_BYTES = 400
 """What a row of the log takes in memory while its bucket is built, measured at ten million rows."""
 
-STRETCH = 300_000
+STRETCH = 100_000
 """Devices whose rows are joined at once: up to a million DuckDB's joins keep the order of the left side."""
 
 ORDER = ("device_no", "row_key", "participant_no")

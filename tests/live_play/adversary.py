@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from tests.live_play.oracle import JOIN, LEAVE, Row
+from tests.live_play.oracle import JOIN, LEAVE, Row, answer
 
 DAY = dt.date(2024, 5, 1)
 UTC = dt.UTC
@@ -76,6 +76,9 @@ def world(seed: int) -> World:
     systems = [None, "17", "IOS", "a"][: r.randint(1, 4)]
     countries = [None, "KR", "US", "", "kr"][: r.randint(1, 5)]
 
+    if r.random() < 0.5:
+        # Alike enough that events of one minute fall into one row, and others between them.
+        platforms, systems, countries = platforms[:2], systems[:1], countries[:1]
     lives = []
     for post in posts:
         start = midnight + r.choice([0, 1, 12 * 3600, 20 * 3600, 86_399]) * dt.timedelta(seconds=1)
@@ -103,8 +106,11 @@ def world(seed: int) -> World:
     edges += [midnight, midnight + dt.timedelta(days=1)]
     edges += [live["start_dt"] + dt.timedelta(hours=1) for live in lives[:2]]
 
+    # A few instants that everybody meets at, beside those that only lie near an edge.
+    pool = [near(r.choice(edges)) for _ in range(r.randint(2, 8))]
+
     def moment() -> dt.datetime:
-        return near(r.choice(edges))
+        return r.choice(pool) if r.random() < 0.6 else near(r.choice(edges))
 
     def written(at: dt.datetime) -> str:
         wall = at.astimezone(UTC).replace(tzinfo=None) + dt.timedelta(hours=9)
@@ -224,3 +230,45 @@ def _spoil(r: random.Random, sources: dict[str, list[Row]]) -> None:
                 row[r.choice(list(row))] = None
             if name == "wv_comm_user_update" and r.random() < 0.15:
                 row["action"] = r.choice(["join", "", "KICK\"'\\", "가입"])
+
+
+def together(seeds: list[int]) -> World:
+    """Return many data sets as one, apart from each other by their ids, built with the options of the first.
+
+    A build costs the same whether it holds one or ten. Worlds that a build would refuse are for `world` alone.
+    """
+    r = random.Random(seeds[0])
+    options: dict[str, Any] = {
+        "before": r.choice([1, 1, 1, 0, 2]),
+        "after": r.choice([1, 1, 1, 0, 2]),
+        "share": 1.0,
+        "max_days": 30,
+    }
+    log_end = DAY + dt.timedelta(days=r.choice([0, 1, 1, 2]))
+    every: dict[str, list[Row]] = {}
+    for seed in seeds:
+        own = world(seed)
+        for source, key in (("wv_live", "post_id"), ("user_user", "wv_user_id")):
+            seen: set[str] = set()
+            rows = own.sources[source]
+            kept = [row for row in rows if row[key] is None or not (row[key] in seen or seen.add(row[key]))]  # type: ignore[func-returns-value]
+            own.sources[source] = kept
+        told = answer(own.sources, DAY, log_end, dt.datetime(2024, 5, 3, tzinfo=UTC), **options)
+        if told.failed:
+            continue
+        for source, rows in own.sources.items():
+            every.setdefault(source, []).extend(_apart(seed, row) for row in rows)
+    r.shuffle(every["wv_server_log_base"])
+    return World(every, DAY, log_end, options)
+
+
+def _apart(seed: int, row: Row) -> Row:
+    """Return a row with ids of its data set's own; an empty user stays empty."""
+    apart = dict(row)
+    for name in ("post_id", "user_id_fill", "wv_user_id", "device_id"):
+        if apart.get(name) or (name == "device_id" and apart.get(name) == ""):
+            apart[name] = f"{seed}:{apart[name]}"
+    for name, distance in (("we_art_id", 10), ("comm_id", 100), ("we_member_id", 100)):
+        if apart.get(name) is not None:
+            apart[name] += seed % 100_000 * distance
+    return apart

@@ -8,7 +8,7 @@ from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.live_play import build, build_kpi, build_month
 from bigmama_nb.live_play.buckets import ROW_BYTES
 from tests.live_play import oracle
-from tests.live_play.adversary import world
+from tests.live_play.adversary import World
 from tests.live_play.warehouse import RUN_TIMESTAMP, in_order, options, read_rows, write_world
 
 TABLES = {
@@ -30,9 +30,8 @@ class Cramped(DuckDBEngine):
         return self.rows * ROW_BYTES if self.rows else super().memory_limit
 
 
-def assert_equal_to_oracle(engine: Cramped, seed: int, folder: Path, *, buckets: int = 1) -> str:
+def assert_equal_to_oracle(engine: Cramped, data: World, folder: Path, *, buckets: int = 1) -> str:
     """Build a data set in about so many buckets and compare every table; return what became of it."""
-    data = world(seed)
     engine.rows = max(len(data.sources["wv_server_log_base"]) // buckets, 2) if buckets > 1 else 0
     sources = write_world(folder / "sources", data)
     expected = oracle.answer(data.sources, data.part_date, data.log_end, RUN_TIMESTAMP, **data.options)
