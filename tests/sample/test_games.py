@@ -90,7 +90,7 @@ def test_foreign_folder_is_refused_and_left(tmp_path: Path) -> None:
         games.generate(folder)
     expected = (
         f"{folder}: holds files that are not the sample's; nothing was written. "
-        "Name another folder in the profile's clusters, or move these files."
+        "Name another folder in the profile, or move these files."
     )
     assert expected == str(caught.value)
     assert contents(folder) == {"precious.bson": b"x"}
