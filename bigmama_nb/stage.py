@@ -304,7 +304,7 @@ def reader(here: Stage, *, scratch: bool = True) -> duckdb.DuckDBPyConnection:
         outcomes(here)
         return connect(here.warehouse)
     with Warehouse.open(here.profile.warehouse) as warehouse:
-        if not warehouse.catalog.tables():
+        if not warehouse.tables():
             raise UsageError(
                 f"{here.profile.warehouse.uri}: the warehouse holds no table yet. Nothing was done; 'run_all.py run' "
                 "publishes the first, and scratch = True asks a copy made for this notebook."

@@ -53,7 +53,7 @@ def _archive(folder: Path) -> Finding:
 
 def _warehouse(profile: Profile) -> str:
     with Warehouse.open(profile.warehouse) as warehouse:
-        tables = warehouse.catalog.tables()
+        tables = warehouse.tables()
     return f"{profile.warehouse.uri}: {', '.join(table.full_name for table in tables) or 'no table yet'}"
 
 
