@@ -44,23 +44,23 @@ def test_a_partition_is_published_and_carried_over(where: Place) -> None:
 def test_a_writer_killed_at_any_step_leaves_the_old_rows_or_the_new(where: Place) -> None:
     """At every step, of existing and new partitions, a reader sees one or the other, and the next run heals."""
     steps = STEPS[where.name.split("+")[1]]
-    warehouse = Warehouse.open(where.settings)
-    publish_keyed(warehouse, where.metric(), {DAY: brought(STOOD)}, author(1))
-    for n, step in enumerate(steps):
-        fresh = f"dt=202406{n + 1:02d}"
-        before = where.rows(DAY)
-        brings = {f"game{n}/wau": n}
-        died = write(where.settings, 2 * n + 2, {DAY: brings, fresh: brings}, database=where.database, kill_at=n)
-        assert died.was_killed, (step, died)
-        assert died.steps == steps[:n]
-        assert where.rows(DAY) in (before, (before or {}) | brings), step
-        assert where.rows(fresh) in (None, brings), step
-        if n <= steps.index("moving"):
-            assert where.rows(DAY) == before, step
-            assert where.rows(fresh) is None, step
-        publish_keyed(warehouse, where.metric(), {DAY: brought(brings), fresh: brought(brings)}, author(2 * n + 3))
-        assert where.rows(DAY) == (before or {}) | brings, step
-        assert where.rows(fresh) == brings, step
+    with Warehouse.open(where.settings) as warehouse:
+        publish_keyed(warehouse, where.metric(), {DAY: brought(STOOD)}, author(1))
+        for n, step in enumerate(steps):
+            fresh = f"dt=202406{n + 1:02d}"
+            before = where.rows(DAY)
+            brings = {f"game{n}/wau": n}
+            died = write(where.settings, 2 * n + 2, {DAY: brings, fresh: brings}, database=where.database, kill_at=n)
+            assert died.was_killed, (step, died)
+            assert died.steps == steps[:n]
+            assert where.rows(DAY) in (before, (before or {}) | brings), step
+            assert where.rows(fresh) in (None, brings), step
+            if n <= steps.index("moving"):
+                assert where.rows(DAY) == before, step
+                assert where.rows(fresh) is None, step
+            publish_keyed(warehouse, where.metric(), {DAY: brought(brings), fresh: brought(brings)}, author(2 * n + 3))
+            assert where.rows(DAY) == (before or {}) | brings, step
+            assert where.rows(fresh) == brings, step
 
 
 def test_the_verifier_finds_nothing_wrong(where: Place) -> None:

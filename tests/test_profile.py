@@ -671,6 +671,7 @@ def test_cluster_and_live_defaults(tmp_path: Path) -> None:
     assert {
         "sources": {"uri": str(tmp_path.resolve() / "in"), "catalog": None},
         "database": "we_mart",
+        "dates": None,
         "log_days_before": 1,
         "log_days_after": 1,
         "max_rejected_share": 0.001,
