@@ -189,12 +189,12 @@ def world(seed: int) -> World:
         {
             "we_member_id": r.choice([1, 1, 2, 2, 3, 9_007_199_254_740_993]),
             "we_art_id": r.choice([*arts, *arts, 9]),
-            "start_dt": moment(),
-            "end_dt": r.choice([None, moment(), moment()]),
+            "start_dt": r.choice([moment(), r.choice(edges)]),
+            "end_dt": r.choice([None, moment(), r.choice(lives)["start_dt"]]),
             "ord_status": r.choice(["PAID", "PAID", "PAID", "", "PAYMENT_FAILED"]),
             "is_cx_by_restore": r.choice([0, 0, 0, 1, 2]),
         }
-        for _ in range(r.choice([0, 4, 12]))
+        for _ in range(r.choice([0, 8, 24]))
     ]
     sources: dict[str, list[Row]] = {
         "wv_server_log_base": log,
