@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,8 @@ from bigmama_nb.workplace import ATTEMPT, attempt_name, scratch_warehouse
 
 NOTEBOOKS = ROOT / "notebooks"
 REPORT = "50_report"
+LOOK_S = 0.2
+"""How often the main thread, the only one that signals' handlers run in, looks up while stages are under way."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,9 @@ class Attempt:
                 for name, steps in BRANCHES.items()
                 if name in branches
             ]
+            # In short looks: a signal may meet another thread, and its handler runs once this one, the main, wakes up.
+            while wait(running, timeout=LOOK_S).not_done:
+                pass
             for branch in running:
                 branch.result()
         self._report(tasks, stop)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -101,6 +104,26 @@ def test_a_signal_ends_the_run_with_a_true_record(
     with in_process(monkeypatch, real_world) as ended:
         assert ended.command("repair", "latest")["exit_status"] == 0
     assert real_world.rows() == expected(*GAMES)
+
+
+def test_a_signal_that_meets_another_thread_ends_the_run_too(real_world: World) -> None:
+    """The system may hand a signal to any thread; Python's handler waits for the main one, which must look up."""
+    tgkill = {"x86_64": 234, "aarch64": 131}[platform.machine()]
+    with stuck(real_world) as process:
+        threads = sorted(int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir())
+        others = [thread for thread in threads if thread != process.pid and takes(process.pid, thread, signal.SIGTERM)]
+        assert ctypes.CDLL(None).syscall(tgkill, process.pid, others[-1], signal.SIGTERM) == 0
+        out, err = process.communicate()
+
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert json.loads(out)["data"]["attempts"][0]["signal"] == "SIGTERM"
+
+
+def takes(pid: int, thread: int, number: signal.Signals) -> bool:
+    """Whether a thread does not block a signal."""
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text(encoding="ascii")
+    (blocked,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk"))
+    return not blocked >> (number - 1) & 1
 
 
 def test_a_run_killed_outright_is_taken_over_by_its_repair(real_world: World) -> None:
