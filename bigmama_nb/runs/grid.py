@@ -88,16 +88,29 @@ def _live_tasks(profile: Profile, days: Sequence[date], settings: Settings, *, m
 
     assert profile.live_play is not None
     database, after = profile.live_play.database, profile.live_play.log_days_after
+    wanted = {name: f"{database}.{name}" for name in (*DAILY, KPI, MONTH)}
     with Warehouse.open(settings) as warehouse:
         stands = {
-            date.fromisoformat(partition.partition("=")[2]): origin
-            for partition, groups in lineage(warehouse, f"{database}.{WV_LIVE_PLAY}").items()
-            for origin in groups.values()
+            name: {
+                partition.partition("=")[2]: origin
+                for partition, groups in lineage(warehouse, full_name).items()
+                for origin in groups.values()
+            }
+            for name, full_name in wanted.items()
+            if missing or name == WV_LIVE_PLAY
         }
-    published = {day: Published(final=origin.final) for day, origin in stands.items()}
+    published = {date.fromisoformat(day): Published(final=one.final) for day, one in stands[WV_LIVE_PLAY].items()}
     due = due_dates(days, published.get, after)
     if missing:
-        due = [one for one in due if one.part_date not in stands or stands[one.part_date].through < one.log_end]
+        due = [
+            one
+            for one in due
+            if f"{one.part_date:%Y-%m}" not in stands[MONTH]
+            or any(
+                str(one.part_date) not in stands[name] or stands[name][str(one.part_date)].through < one.log_end
+                for name in (*DAILY, KPI)
+            )
+        ]
     tasks = [
         _live_task(table, one.part_date.isoformat(), one.log_end, is_final(one.part_date, one.log_end, after))
         for one in due

@@ -264,6 +264,13 @@ def test_missing_asks_only_for_dates_that_lack_something(later: LiveWorld) -> No
     assert {one["task"] for one in plan} == tasks("2024-05-02", "2024-05-03")
 
 
+def test_missing_looks_at_every_table_of_a_date(later: LiveWorld) -> None:
+    """One roll-up of one date that is counted through an earlier day makes that date due again, and no other."""
+    assert later.command("rollback", "stats_wv_h_live_play", f"part_date={DAY}")["exit_status"] == 0
+    plan = later.live("--missing", "--from", DAY, "--to", "2024-05-02", "--plan")["data"]
+    assert {one["task"] for one in plan} == tasks(DAY)
+
+
 def test_a_rollback_moves_the_pointer_to_the_version_before(later: LiveWorld) -> None:
     """The rows of the first run stand again, those of the other date as they were."""
     count = "select part_date, count(*) from we_mart.wv_live_play group by 1 order by 1"
