@@ -154,14 +154,14 @@ def require_source(source: Table, schema: pa.Schema, *, place: str) -> None:
     wrong = []
     for column in source.file_columns:
         if column.name not in schema.names:
-            wrong.append(f"column {column.name!r} is missing.{did_you_mean(column.name, schema.names)}".rstrip("."))
+            wrong.append(f"column {column.name!r} is missing.{did_you_mean(column.name, schema.names)}")
             continue
         found = schema.field(column.name).type
         if not _fits(found, column.type):
-            wrong.append(f"column {column.name!r} is {found}, expected {_READS_AS[column.type]}")
+            wrong.append(f"column {column.name!r} is {found}, expected {_READS_AS[column.type]}.")
     if wrong:
         raise ContractError(
-            f"{source.full_name}: {'; '.join(wrong)}. Nothing was read and the published partition stays; "
+            f"{source.full_name}: {' '.join(wrong)} Nothing was read and the published partition stays; "
             f"put the column right, or change the contract in tables/live_sources.py.",
             place=place,
         )
