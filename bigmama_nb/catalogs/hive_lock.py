@@ -23,6 +23,10 @@ from bigmama_nb.errors import CatalogError, LockedError
 OURS = "bigmama-nb "
 TRIES = 5
 PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.5)
+TURN_S = 0.1
+"""How long one waits for each that stands before it until it looks again."""
+
+LONGEST_TURN_S = 1.0
 
 
 class HeldLock:
@@ -46,23 +50,25 @@ class HeldLock:
 
     def __enter__(self) -> HeldLock:
         deadline = time.monotonic() + self._wait_s
-        pauses = iter(PAUSES_S)
         try:
             state = self._requested()
             # While it waits too: one that has waited for long must not look dead to the others.
             self._beating = threading.Thread(target=self._beat, name=f"heartbeat {self._full_name}", daemon=True)
             self._beating.start()
+            pauses = iter(PAUSES_S)
             while state != ttypes.LockState.ACQUIRED:
-                if state == ttypes.LockState.WAITING:
-                    self._take_over()
+                ahead = self._take_over() if state == ttypes.LockState.WAITING else 0
                 if time.monotonic() >= deadline:
                     raise LockedError(
                         f"{self._full_name}: {self._holders()} held its lock for longer than lock_wait_s "
                         f"({self._wait_s:g} s). Nothing was published. Run again when it is done.",
                         place=self._full_name,
                     )
-                time.sleep(next(pauses, PAUSES_S[-1]))
-                state = self._state()
+                # First come, first served: asking for the lock costs a metastore more than looking at the queue, and
+                # who stands far behind need not look often.
+                time.sleep(min(ahead * TURN_S, LONGEST_TURN_S) or next(pauses, PAUSES_S[-1]))
+                if ahead <= 1:
+                    state = self._state()
         except BaseException:
             self._end()
             raise
@@ -128,19 +134,25 @@ class HeldLock:
         # Metastores before 3.0 return the locks of all.
         return [one for one in found if (one.dbname, one.tablename) == (self._database, self._name)]
 
-    def _take_over(self) -> None:
-        """Unlock ours whose holders have not been heard of: a metastore may never do it by itself."""
+    def _take_over(self) -> int:
+        """Unlock ours whose holders have not been heard of: a metastore may never do it by itself.
+
+        Returns:
+            How many stand before us; 0 too where our own is gone.
+        """
         locks = self._locks()
-        # By the metastore's clock, which wrote our own heartbeat just now; ours may go wrong by more than minutes.
+        # By the metastore's clock, which wrote our own heartbeat lately; ours may go wrong by more than minutes.
         own = next((one for one in locks if one.lockid == self._id), None)
         if own is None:
-            return
-        for one in locks:
+            return 0
+        before = [one for one in locks if one.lockid < own.lockid]
+        for one in before:
             silent_s = (own.lastheartbeat - one.lastheartbeat) / 1000
-            if one.lockid < own.lockid and str(one.agentInfo).startswith(OURS) and silent_s > self._stale_s:
+            if str(one.agentInfo).startswith(OURS) and silent_s > self._stale_s:
                 with contextlib.suppress(ttypes.NoSuchLockException):
                     self._told(lambda client, lock=one.lockid: client.unlock(ttypes.UnlockRequest(lockid=lock)))
                     self.takeovers += 1
+        return len(before)
 
     def _holders(self) -> str:
         held = [one for one in self._locks() if one.state == ttypes.LockState.ACQUIRED]
