@@ -30,6 +30,8 @@ from bigmama_nb.sources.mongo_look import Look, tasks
 SELECTION_MS: Final = 10_000
 SOCKET_GRACE_MS: Final = 10_000
 TLS_LOOK_S: Final = 2.0
+STREAMING_WIRE: Final = 13
+"""The wire version of MongoDB 5.0, the oldest that is asked to stream."""
 
 T = TypeVar("T")
 Filter = Mapping[str, Any]
@@ -59,11 +61,14 @@ class Mongo:
         self._deadline = deadline
         self._lock = threading.Lock()
         self._client: MongoClient[dict[str, Any]] | None = None
+        self._closed = False
         self._down: SourceError | None = None
         self._secrets: list[str] = []
         self._asks_tls = False
         self.knows_types = True
         """Whether the server knows the names of all BSON types, as far as is known."""
+        self.lost_a_stream = False
+        """Whether a connection broke off that was to stream; what speaks MongoDB's protocol may not know how to."""
         self._counter = _Counter()
         self._documents = self._bytes = 0
 
@@ -114,11 +119,32 @@ class Mongo:
 
     def advice(self, database: str, collection: str, path: str) -> str | None:
         """Return which index answers for the path, or how to make one; raises SourceError."""
-        for index in self.listed(database, "listIndexes", collection):
-            if next(iter(index["key"]), None) == path:
-                return f"the index {index['name']} answers"
+        name = self.index_on(database, collection, path)
+        if name is not None:
+            return f"the index {name} answers"
         make = f"db.{collection}.createIndex({{{path!r}: 1}})"
         return f"no index begins with {path}: each query reads the whole collection; make one by {make}"
+
+    def index_on(self, database: str, collection: str, path: str) -> str | None:
+        """Return the name of an index that finds any range of the path, None where there is none; raises SourceError.
+
+        One that is hidden, hashed, or of a part of the documents only, does not.
+        """
+        for index in self.listed(database, "listIndexes", collection):
+            first, kind = next(iter(index["key"].items()), (None, None))
+            whole = "partialFilterExpression" not in index and not index.get("hidden")
+            if first == path and isinstance(kind, int | float) and whole:
+                return str(index["name"])
+        return None
+
+    def streams(self) -> bool:
+        """Return whether to ask for a cursor's replies to be sent one after the other, without being asked for each.
+
+        MongoDB does since 4.2, a mongos since 7.1; the driver does not ask an earlier one.
+        """
+        servers = self.client().topology_description.server_descriptions().values()
+        able = all(one.server_type_name != "Mongos" and one.max_wire_version >= STREAMING_WIRE for one in servers)
+        return able and not self.lost_a_stream
 
     def load(self) -> Load:
         """Return how many queries were sent, and how many documents and bytes came back."""
@@ -130,15 +156,21 @@ class Mongo:
         return []
 
     def close(self) -> None:
-        """End every connection, cursor and session."""
+        """End every connection, cursor and session, and begin no other."""
         with self._lock:
+            self._closed = True
             client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def client(self) -> MongoClient[dict[str, Any]]:
-        """Return the client of the cluster; raises SourceError (`unreachable`) where the URI cannot be had or used."""
+        """Return the client of the cluster; raises SourceError (`unreachable`) where the URI cannot be had or used.
+
+        Once closed it is `deadline`: a thread that was waiting for an answer then may still want to ask.
+        """
         with self._lock:
+            if self._closed:
+                raise SourceError("deadline", f"{self.cluster} is not asked any longer, as the time for it is over")
             if self._client is None:
                 self._client = self._connect()
             return self._client

@@ -5,9 +5,10 @@ document, and one query a date field that brings what all metrics need. The serv
 that is exact leaves nothing to look at. It does not sum, compare or group: $sum makes doubles of great integers and
 skips strings, and $group takes 2^53 + 1 and the double beside it for one.
 
-A query's answer comes in one reply wherever it can: where it does not fit, the query is asked again in shorter spans
-of time. So a run that is killed leaves no cursor behind, but where the documents of one day share their date and do
-not fit into a reply.
+A query's answer comes in one reply wherever it can. Where it does not fit and an index answers for the date, it is
+asked again in shorter spans of time, each of which can be repeated by itself. Without an index every one of them would
+read the whole collection: then, and where documents share one date, a cursor is read to its end in one pass. The server
+sends its replies without being asked for each, so that the cursor ends with the connection, be it that we are killed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from zoneinfo import ZoneInfo
 import bson
 from pymongo.collation import Collation
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.cursor import CursorType
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.sources import queries
@@ -82,40 +84,43 @@ class Look:
         for (path, _), some in by_date_field(questions).items():
             sheet = Sheet(some, zone)
             dating = sheet.evidence[0].dating
-            self._odd_dates(sheet.evidence, dating, path)
+            indexed = self._indexed(path)
+            self._odd_dates(sheet.evidence, dating, path, indexed=indexed)
             if any(one.question.metric.value.computed for one in sheet.evidence):
                 self._see_newest(sheet.evidence[0].newest, dating, path, {})
             wanted = [asked for one in sheet.evidence if (asked := _loaded(one)) is not None]
             if wanted:
-                self._tally(sheet, wanted, zone, path)
+                self._tally(sheet, wanted, zone, path, indexed=indexed)
             self._newest_of_fields(sheet.evidence, dating, path)
             found += sheet.evidence
         return found
 
-    def _odd_dates(self, evidence: Sequence[Evidence], dating: Dating, path: str) -> None:
+    def _odd_dates(self, evidence: Sequence[Evidence], dating: Dating, path: str, *, indexed: bool) -> None:
         known: dict[str, list[tuple[Unplaced, int]]] = {}
         for one in evidence:
             match = one.question.metric.match
             if repr(match) not in known:
-                known[repr(match)] = self._unplaced(dating, path, match)
+                known[repr(match)] = self._unplaced(dating, path, match, indexed=indexed)
             for unplaced, documents in known[repr(match)]:
                 one.add_odd(unplaced, documents)
 
-    def _unplaced(self, dating: Dating, path: str, match: Filter) -> list[tuple[Unplaced, int]]:
+    def _unplaced(self, dating: Dating, path: str, match: Filter, *, indexed: bool) -> list[tuple[Unplaced, int]]:
         """Return what makes dates unreadable, and in how many documents."""
         found: list[tuple[Unplaced, int]] = []
-        undated = self.count(queries.both(match, queries.undated(path)))
-        if undated:
-            found.append((Unplaced("undated", "null"), undated))
         if dating.as_ in ("yyyymmdd", "yyyymm"):
             by_number = self.grouped(queries.both(match, queries.whole_numbers(path)), path)
             for number, documents in by_number:
                 placed = dating.place(number)
                 if isinstance(placed, Unplaced):
                     found.append((placed, documents))
-        if not self._any_odd(dating, path, match):
+        if not self._any_without_date(dating, path, match, indexed=indexed):
             return found
         # Only now that there is one: which, and how many.
+        undated = self.count(queries.both(match, queries.undated(path)))
+        if undated:
+            found.append((Unplaced("undated", "null"), undated))
+            if not self._any_odd(dating, path, match):
+                return found
         for prefix in queries.prefixes(path):
             if self.first(queries.both(match, {prefix: {"$type": "array"}}), {"_id": 1}) is not None:
                 found.append((Unplaced("array_path", prefix), 1))
@@ -129,9 +134,17 @@ class Look:
                 found.append((Unplaced("bad_date", getattr(example, "found", "")), documents))
         return found
 
-    def _any_odd(self, dating: Dating, path: str, match: Filter) -> bool:
+    def _any_without_date(self, dating: Dating, path: str, match: Filter, *, indexed: bool) -> bool:
+        """Return whether a document is undated, or its date cannot be read (but for whole numbers that are no date)."""
+        if not indexed:
+            # Each document is looked at in any case: say it in the fewest comparisons.
+            return self.first(queries.both(match, queries.unreadable(dating, path)), {path: 1}) is not None
+        return self._any_odd(dating, path, match, queries.undated(path))
+
+    def _any_odd(self, dating: Dating, path: str, match: Filter, *others: Filter) -> bool:
         def first(by_name: bool) -> Any:
-            return self.first(queries.both(match, queries.odd(dating, path, by_name=by_name)), {path: 1})
+            odd = queries.either([queries.odd(dating, path, by_name=by_name), *others])
+            return self.first(queries.both(match, odd), {path: 1})
 
         return self._by_name_or_not(first) is not None
 
@@ -197,7 +210,7 @@ class Look:
             if any(one.tally(asked).documents == 0 for asked in one.question.asks):
                 self._see_newest(newest, dating, path, metric.match)
 
-    def _tally(self, sheet: Sheet, wanted: Sequence[Question], zone: ZoneInfo, path: str) -> None:
+    def _tally(self, sheet: Sheet, wanted: Sequence[Question], zone: ZoneInfo, path: str, *, indexed: bool) -> None:
         """Add up the windows of the wanted questions into the sheet, from as few documents as can be."""
         # Windows of what is not yet loaded are not asked for: the wanted questions have bounds of their own.
         part = Sheet(wanted, zone)
@@ -207,7 +220,7 @@ class Look:
             match = queries.either(question.metric.match for question in wanted)
             fields = queries.projection(wanted)
             for begin, end in queries.spans(part.evidence):
-                self._read_span(part, wanted, zone, path, match, fields, begin, end)
+                self._read_span(part, wanted, zone, path, match, fields, begin, end, ranged=indexed)
         by_question = {(one.question.game_cd, one.question.type): one for one in part.evidence}
         for one in sheet.evidence:
             theirs = by_question.get((one.question.game_cd, one.question.type))
@@ -240,16 +253,21 @@ class Look:
         fields: Mapping[str, int],
         begin: Any,
         end: Any,
+        *,
+        ranged: bool,
     ) -> None:
-        """Read the documents of a span of positions into the sheet: at once, or in pieces where that is too much."""
+        """Read the documents of a span of positions into the sheet: at once, or in pieces where that is too much.
+
+        Where they are more than a reply, `ranged` asks for them in shorter spans instead of going on with the cursor.
+        """
         dating = sheet.evidence[0].dating
         dated = queries.both(match, queries.between(dating, path, begin, end))
-        splittable = len(queries.split(dating, begin, end, 2)) == 2 and dating.as_ != "yyyymm"
+        whole = ranged and len(queries.split(dating, begin, end, 2)) == 2 and dating.as_ != "yyyymm"
 
         def read() -> Sheet:
             # A new sheet for each try: what came before a connection broke off does not count.
             piece = Sheet(wanted, zone, span=(begin, end))
-            for documents in self._documents(dated, fields, whole=splittable):
+            for documents in self._documents(dated, fields, whole=whole):
                 piece.take(documents)
             return piece
 
@@ -267,7 +285,16 @@ class Look:
                 return
             pieces = min(4, queries.whole_days(dating, begin, end))
         for one_begin, one_end in queries.split(dating, begin, end, pieces):
-            self._read_span(sheet, wanted, zone, path, match, fields, one_begin, one_end)
+            self._read_span(sheet, wanted, zone, path, match, fields, one_begin, one_end, ranged=ranged)
+
+    def _indexed(self, path: str) -> bool:
+        """Return whether a range of the path is found by an index; False where that cannot be told, as of a view."""
+        try:
+            return self._mongo.index_on(self._collection.database.name, self._collection.name, path) is not None
+        except SourceError as error:
+            if error.reason not in ("query_refused", "auth"):
+                raise
+            return False
 
     def _once(self, read: Callable[[], Sheet]) -> Sheet | None:
         """Return what `read` returns; None where it took the server too long, and a shorter span may not."""
@@ -284,11 +311,18 @@ class Look:
 
     def _documents(self, filter_: Filter, fields: Mapping[str, int], *, whole: bool) -> Iterator[list[dict[str, Any]]]:
         """Yield the documents, some at a time; raises Overflowing where they are to come whole and do not."""
-        with self._collection.find_raw_batches(filter_, fields, batch_size=REPLY, **self._options) as cursor:
-            for reply in cursor:
-                if whole and cursor.alive:
-                    raise Overflowing
-                yield from self._decoded(reply)
+        streams = self._mongo.streams()
+        kind = CursorType.EXHAUST if streams else CursorType.NON_TAILABLE
+        find = self._collection.find_raw_batches
+        try:
+            with find(filter_, fields, batch_size=REPLY, cursor_type=kind, **self._options) as cursor:
+                for reply in cursor:
+                    if whole and cursor.alive:
+                        raise Overflowing
+                    yield from self._decoded(reply)
+        except ConnectionFailure:
+            self._mongo.lost_a_stream = streams
+            raise
 
     def _decoded(self, reply: bytes) -> Iterator[list[dict[str, Any]]]:
         begin = end = documents = 0

@@ -135,6 +135,15 @@ def odd(dating: Dating, path: str, *, by_name: bool) -> Filter:
     return either(parts)
 
 
+def unreadable(dating: Dating, path: str) -> Filter:
+    """Return the filter of documents that are undated or whose date cannot be read, but for numbers that are no date.
+
+    No index answers it: it is for where there is none.
+    """
+    others: Filter = {"$nor": [of_expected_types(dating, path)]}
+    return others if dating.as_ == "date" else either([others, bad_texts(dating, path)])
+
+
 def undated(path: str) -> Filter:
     """Return the filter of documents whose date is null or absent."""
     return both({path: None}, without_arrays(path))

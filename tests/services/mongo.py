@@ -39,17 +39,27 @@ def ferretdb(folder: Path, *, port: int | None = None, certificate: tuple[Path, 
 
 
 def mongo_java_server(
-    folder: Path, *, port: int | None = None, replica_set: str | None = None, heap: str = "512m"
+    folder: Path,
+    *,
+    port: int | None = None,
+    replica_set: str | None = None,
+    mongos: bool = False,
+    wire_version: int = 9,
+    heap: str = "512m",
 ) -> MongoServer:
-    """Start mongo-java-server; with a replica set's name as its primary and only member."""
+    """Start mongo-java-server; with a replica set's name as its primary and only member, or as a mongos.
+
+    The wire version is what it says it speaks; it does not speak all of the later ones.
+    """
     java = require_program("java")
     jars = _fetched_jars()
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     source = HERE / "mongo_java_server" / "Serve.java"
     more = [replica_set] if replica_set else []
+    says = [f"-Dwire={wire_version}", f"-Dmongos={str(mongos).lower()}"]
     server = MongoServer(
-        [java, f"-Xmx{heap}", "-XX:+UseSerialGC", "-cp", f"{jars}/*", source, str(port), *more],
+        [java, f"-Xmx{heap}", "-XX:+UseSerialGC", *says, "-cp", f"{jars}/*", source, str(port), *more],
         log=folder / "mongo_java_server.log",
     )
     server.port = port

@@ -14,6 +14,8 @@ from typing import Any
 import bson
 
 OP_MSG = 2013
+EXHAUST_ALLOWED = 1 << 16
+MORE_TO_COME = 1 << 1
 # What the driver says for itself, to know who is there and whether it lives.
 GREETINGS = {"hello", "ismaster", "isMaster", "ping", "endSessions", "saslStart", "saslContinue", "buildInfo"}
 
@@ -26,6 +28,7 @@ class _Link:
     server: socket.socket
     names: dict[int, str] = field(default_factory=dict)
     going_on: dict[int, int] = field(default_factory=dict)
+    streamed: dict[int, bytes] = field(default_factory=dict)
     watched: set[int] = field(default_factory=set)
 
 
@@ -40,6 +43,8 @@ class Proxy:
         cut_after: bytes of an answer to `cut_command` after which the connection is reset; None: never.
         hold: answers to queries wait until this is set; None: they do not wait.
         watch: which commands `hold` and `asked` are about; by default all queries.
+        streams: whether a client that allows it is sent all replies of a cursor for asking once, as MongoDB does.
+        replies: how many replies to `getMore` were sent.
     """
 
     def __init__(self, port: int) -> None:
@@ -56,6 +61,8 @@ class Proxy:
         self.cuts = 0
         self.hold: threading.Event | None = None
         self.watch: Callable[[dict[str, Any]], bool] = lambda command: True
+        self.streams = False
+        self.replies = 0
         self.asked = threading.Event()
         """Set once a query was sent."""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -101,6 +108,8 @@ class Proxy:
             link.names[number] = name
             if name == "getMore":
                 link.going_on[number] = command["getMore"]
+                if self.streams and _flags(message) & EXHAUST_ALLOWED:
+                    link.streamed[number] = message
             if name and name not in GREETINGS:
                 with self._lock:
                     self._open.add((id(link), number))
@@ -135,8 +144,12 @@ class Proxy:
                     # A reset rather than an end.
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 break
+            more = link.streamed.get(number) if isinstance(cursor, dict) and cursor["id"] else None
             with contextlib.suppress(OSError):
-                client.sendall(message)
+                self.replies += name == "getMore"
+                client.sendall(message if more is None else _with_flags(message, MORE_TO_COME))
+                if more is not None:
+                    server.sendall(more)
         _close(client)
         with self._lock:
             self._open = {one for one in self._open if one[0] != id(link)}
@@ -191,6 +204,14 @@ def _exactly(one: socket.socket, size: int) -> bytes:
         pieces.append(piece)
         size -= len(piece)
     return b"".join(pieces)
+
+
+def _flags(message: bytes) -> int:
+    return int(struct.unpack_from("<I", message, 16)[0])
+
+
+def _with_flags(message: bytes, flags: int) -> bytes:
+    return message[:16] + struct.pack("<I", _flags(message) | flags) + message[20:]
 
 
 def _command(message: bytes) -> dict[str, Any]:

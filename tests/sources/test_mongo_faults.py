@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import OperationFailure
 
+from bigmama_nb.connections import open_source
+from bigmama_nb.errors import SourceError
 from bigmama_nb.extract import check_sources
 from bigmama_nb.sources import mongo, mongo_look
 from tests.services import free_port, listens
@@ -169,7 +172,7 @@ def test_a_query_that_the_server_refuses(tmp_path, server, caplog, capfd):
     with Proxy(server.port) as proxy:
         profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 5})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mongo_look.Look, "count", lambda look, _: look.first({"$what": 1}, {}))
+            patch.setattr(mongo_look.Look, "grouped", lambda look, *_: look.first({"$what": 1}, {}))
             failed = outcome(profile, caplog, capfd, reason="query_refused")
         assert proxy.commands["find"] == 1
     assert "the server refused the query" in failed.message
@@ -193,6 +196,19 @@ def test_answers_slower_than_the_deadline(tmp_path, server, caplog, capfd):
         profile = live(tmp_path, f"{proxy.uri}?{QUICK}", extract_deadline_s=1)
         failed = outcome(profile, caplog, capfd, reason="deadline")
     assert "not done within extract_deadline_s = 1 s" in failed.message
+
+
+def test_what_is_closed_does_not_connect_again(tmp_path, server):
+    """A thread that was left behind at the deadline, and wakes up later, makes no connection that nobody closes."""
+    profile = live(tmp_path, server.uri)
+    source = open_source(
+        profile, "ncmc3", comment="", check=lambda: None, stopped=threading.Event(), deadline=float("inf")
+    )
+    assert source.collections("lw") == ["orders", "stats"]
+    source.close()
+    with pytest.raises(SourceError, match=r"^ncmc3 is not asked any longer, as the time for it is over$") as raised:
+        source.collections("lw")
+    assert raised.value.reason == "deadline"
 
 
 def test_a_connection_reset_within_an_answer(tmp_path, server, caplog, capfd):
@@ -389,15 +405,64 @@ def test_the_server_counts_and_sends_no_documents(tmp_path, server):
 
 
 @pytest.mark.parametrize("reply", [500, 1000])
-def test_an_answer_larger_than_a_reply_is_asked_for_in_shorter_spans(tmp_path, server, monkeypatch, reply):
+def test_with_an_index_an_answer_larger_than_a_reply_is_asked_for_in_shorter_spans(
+    tmp_path, server, monkeypatch, reply
+):
     """Documents that do not fit into one reply are read in shorter spans of time, each once, and no cursor stays."""
     monkeypatch.setattr(mongo_look, "REPLY", reply)
+    with MongoClient(server.uri) as client:
+        client.lw.orders.create_index("at")
     with Proxy(server.port) as proxy:
         found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
         assert said(found[f"lw/sum/{DT}"]) == ORDERS
         assert proxy.commands["find"] > ORDERS / reply
         assert proxy.commands["getMore"] == 0
         assert proxy.cursors == set()
+    with MongoClient(server.uri) as client:
+        client.lw.orders.drop_index("at_1")
+
+
+@pytest.mark.parametrize("index", [None, {"keys": [("v", 1), ("at", 1)]}, {"keys": [("at", "hashed")]}], ids=str)
+def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path, server, monkeypatch, index):
+    """Shorter spans would each read all of it: one query for the documents goes on to its end, and no cursor stays.
+
+    An index that does not begin with the date, or is hashed, finds no range of dates.
+    """
+    monkeypatch.setattr(mongo_look, "REPLY", 500)
+    listed = mongo.Mongo.listed
+
+    def with_index(source, database, command, *arguments, **options):
+        # FerretDB has neither kind of index to tell of.
+        found = listed(source, database, command, *arguments, **options)
+        if command != "listIndexes" or index is None:
+            return found
+        return [*found, {"name": "other", "key": dict(index["keys"])}]
+
+    monkeypatch.setattr(mongo.Mongo, "listed", with_index)
+    asked: list[dict] = []
+    with Proxy(server.port) as proxy:
+        proxy.watch = lambda command: asked.append(command) is not None
+        found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
+        assert said(found[f"lw/sum/{DT}"]) == ORDERS
+        # Is a date unreadable; the newest date; the documents.
+        assert [command["find"] for command in asked if "find" in command].count("orders") == 3
+        assert ORDERS / 500 - 1 <= proxy.commands["getMore"] <= ORDERS / 500
+        assert proxy.cursors == set()
+
+
+def test_a_view_is_read_though_it_has_no_indexes(tmp_path, server, monkeypatch):
+    """A server that does not list the indexes of a view answers the questions about it all the same."""
+    listed = mongo.Mongo.listed
+
+    def refusing(source, database, command, *arguments, **options):
+        if command == "listIndexes":
+            # As MongoDB answers for a view.
+            command = "listNoIndexes"
+        return listed(source, database, command, *arguments, **options)
+
+    monkeypatch.setattr(mongo.Mongo, "listed", refusing)
+    found = by_task(ask(live(tmp_path, server.uri, metrics={"sum": SUM, "wau": WAU}), MAY_1))
+    assert said(found[f"lw/sum/{DT}"]) == ORDERS
 
 
 def test_a_day_that_cannot_be_split_is_read_reply_by_reply(tmp_path, server, monkeypatch):
@@ -414,30 +479,78 @@ def test_a_day_that_cannot_be_split_is_read_reply_by_reply(tmp_path, server, mon
         assert proxy.cursors == set()
 
 
+def test_replies_that_stream_are_all_counted(tmp_path, server, monkeypatch):
+    """A server that sends a cursor's replies without being asked for each is asked once, and gives the same figure."""
+    monkeypatch.setattr(mongo_look, "REPLY", 500)
+    with Proxy(server.port) as proxy:
+        proxy.streams = True
+        found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
+        assert said(found[f"lw/sum/{DT}"]) == ORDERS
+        # FerretDB tells with an empty reply that there are no more.
+        assert (proxy.commands["getMore"], proxy.replies) == (1, ORDERS // 500)
+
+
+def test_a_server_that_cannot_stream_is_asked_again_without(tmp_path):
+    """mongo-java-server hangs up on a request to stream: the next try goes without, and the figure is whole."""
+    with mongo_java_server(tmp_path / "java", wire_version=17) as java, pytest.MonkeyPatch.context() as patch:
+        fill(java)
+        patch.setattr(mongo_look, "REPLY", 500)
+        patch.setattr(mongo.Mongo, "_sleep", lambda *_: None)
+        profile = live(tmp_path, java.uri, metrics={"wau": WAU, "sum": SUM}, settings={"retries": 1})
+        found = by_task(ask(profile, MAY_1))
+        assert said(found[f"lw/sum/{DT}"]) == ORDERS
+
+
+def test_an_old_mongos_is_not_asked_to_stream(tmp_path):
+    """The driver refuses to ask a mongos before 7.1: the cursor goes on reply by reply there."""
+    server = mongo_java_server(tmp_path / "java", mongos=True, wire_version=13)
+    with server as java, pytest.MonkeyPatch.context() as patch:
+        fill(java)
+        patch.setattr(mongo_look, "REPLY", 500)
+        profile = live(tmp_path, java.uri, metrics={"wau": WAU, "sum": SUM})
+        assert said(by_task(ask(profile, MAY_1))[f"lw/sum/{DT}"]) == ORDERS
+
+
 KILLED = """
 import sys
 from datetime import date
 from bigmama_nb import profile
+from bigmama_nb.sources import mongo_look
 from tests.sources.asking import ask
+mongo_look.REPLY = int(sys.argv[2])
 ask(profile.read(sys.argv[1]), date(2024, 5, 1))
 """
 
 
-def test_a_killed_run_leaves_no_cursor_behind(tmp_path, server):
-    """SIGKILL while the orders are on their way: the server holds no cursor for the dead, as there never was one."""
+@pytest.mark.parametrize(
+    ("reply", "last", "streams"),
+    [(mongo_look.REPLY, "find", False), (100, "getMore", False), (100, "getMore", True)],
+    ids=["within the one reply", "between two replies", "while replies stream"],
+)
+def test_a_killed_run_leaves_no_cursor_behind(tmp_path, server, reply, last, streams):
+    """SIGKILL while the orders are on their way: where they come in one reply there never was a cursor, and where
+    they are more, the server has forgotten it with the connection, long before the query's limit of 30 s.
+    """
     with Proxy(server.port) as proxy:
         proxy.hold = threading.Event()
-        proxy.watch = lambda command: command.get("batchSize") == mongo_look.REPLY and "find" in command
+        proxy.streams = streams
+        proxy.watch = lambda command: last in command and command.get("batchSize") == reply
         profile = live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM})
         run = subprocess.Popen(
-            [sys.executable, "-c", KILLED, profile.path], env={**os.environ, "PYTHONPATH": str(ROOT)}
+            [sys.executable, "-c", KILLED, profile.path, str(reply)], env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
         assert proxy.asked.wait(60)
         run.send_signal(signal.SIGKILL)
         assert run.wait() == -signal.SIGKILL
         proxy.hold.set()
-        assert proxy.commands["find"] > 1
-        assert proxy.cursors == set()
+        cursors = set(proxy.cursors)
+        assert len(cursors) == (0 if last == "find" else 1)
+        with MongoClient(server.uri) as client:
+            for cursor in cursors:
+                # One document at a time, so that it cannot have come to its end by our asking.
+                with pytest.raises(OperationFailure, match=r"cursor id .* not found"):  # noqa: PT012 - asked until then
+                    for _ in range(ORDERS // 2):
+                        client.lw.command("getMore", cursor, collection="orders", batchSize=1)
     assert listens(server.port)
 
 

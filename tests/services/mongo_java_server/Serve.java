@@ -1,6 +1,7 @@
 // Serves MongoDB's protocol from memory on 127.0.0.1: java -cp 'jars/*' Serve.java PORT [REPLICA_SET]
 //
-// With a replica set's name it says that it is that set's primary, and its only member.
+// With a replica set's name it says that it is that set's primary, and its only member; with -Dmongos=true that it is a
+// mongos. -Dwire=N is the wire version that it says.
 
 import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
@@ -19,7 +20,7 @@ public class Serve {
 
     @Override
     public int getWireVersion() {
-      return 9;
+      return Integer.getInteger("wire", 9);
     }
   }
 
@@ -41,6 +42,9 @@ public class Serve {
         answer.put("me", member);
         answer.put("primary", member);
         answer.put("hosts", List.of(member));
+      }
+      if (Boolean.getBoolean("mongos") && command.equalsIgnoreCase("ismaster")) {
+        answer.put("msg", "isdbgrid");
       }
       return answer;
     }
