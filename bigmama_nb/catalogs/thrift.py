@@ -155,12 +155,16 @@ class Connection:
             context.check_hostname = bool(options.get("tls_verify_host", True))
             if options.get("tls_cert"):
                 context.load_cert_chain(options["tls_cert"], options.get("tls_key"))
-            socket = TSSLSocket.TSSLSocket(host, port, ssl_context=context, server_hostname=host)
+            # The context checks the name where it is asked to; thrift would check it once more, asked or not.
+            socket = TSSLSocket.TSSLSocket(
+                host, port, ssl_context=context, server_hostname=host, validate_callback=lambda certificate, name: None
+            )
         else:
             socket = TSocket.TSocket(host, port)
         socket.setTimeout(float(options.get("timeout_s", 120)) * 1000)
         auth = options.get("auth", "none")
         if auth == "kerberos":
+            _require_kerberos()
             return TTransport.TSaslClientTransport(
                 socket,
                 host=options.get("kerberos_host", host),
@@ -192,12 +196,25 @@ class Connection:
         )
 
 
+def _require_kerberos() -> None:
+    # The binding is asked for by name alone: on Windows it is another package.
+    from puresasl.mechanisms import mechanisms
+
+    if "GSSAPI" not in mechanisms:
+        raise UsageError(
+            "warehouse.metastore_options.auth is 'kerberos', and the package 'kerberos' is not installed. Nothing was "
+            "run. Run 'pip install kerberos' (it needs the headers of MIT Kerberos)."
+        )
+
+
 def said(error: BaseException) -> str:
-    """Return the first line of what a metastore or its socket says, without Java's stack."""
+    """Return the first line of what a metastore or its socket says, without Java's stack, and of why."""
     text = getattr(error, "message", None) or str(error) or type(error).__name__
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
-    return f"{type(error).__name__}: {str(text).splitlines()[0]}"
+    inner = getattr(error, "inner", None)
+    why = f" ({said(inner)})" if isinstance(inner, BaseException) else ""
+    return f"{type(error).__name__}: {str(text).splitlines()[0]}{why}"
 
 
 __all__ = ["LOST", "Connection", "LostAnswerError", "said", "ttypes"]
