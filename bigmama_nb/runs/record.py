@@ -5,7 +5,6 @@ Source of names and rules: runs.md, "The archive".
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.runs.durable import replace_file
 
 Json = dict[str, Any]
 
@@ -35,22 +35,10 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         StorageError: the disk is full or the folder cannot be written; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         # A lone surrogate, as in a file's name that is no UTF-8, has no bytes; as a JSON escape it is kept.
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}). The file is as it was; make room or mend the folder's "
             "rights.",

@@ -6,12 +6,9 @@ Source: runs.md, "Sealed truth".
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import hashlib
-import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +18,7 @@ from typing import Any, Literal
 import nbformat
 
 from bigmama_nb.errors import StorageError
+from bigmama_nb.runs.durable import replace_file
 from bigmama_nb.runs.secrets import ANSI, Redactor
 
 Outcome = Literal["ok", "failed", "timeout", "killed", "not started"]
@@ -120,21 +118,9 @@ def write(notebook: Any, path: Path) -> str:
     """
     # A lone surrogate, which a cell may print, has no UTF-8; as a JSON escape it is kept.
     content = (nbformat.writes(notebook, version=4) + "\n").encode("utf-8", "backslashreplace")
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(draft, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_file(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise StorageError(
             f"{path}: the executed notebook could not be written ({error.strerror}). What stood there is as before. "
             "Make room or give access, then run 'run_all.py repair latest'.",
