@@ -1,13 +1,14 @@
-"""Whole runs over live clusters: the same table as from a dump, byte for byte, and the truth where clusters fail."""
+"""Whole runs over live clusters: the same table as from a dump, byte for byte, and each game as it comes.
+
+Every trouble of a cluster: test_live_trouble.py.
+"""
 
 from __future__ import annotations
 
 import gzip
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,15 @@ from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
+from bigmama_nb.runs import wait
 from bigmama_nb.sample.games import generate
-from tests.services import free_port
-from tests.services.certificates import self_signed
+from tests.runs.world import World, in_process
 from tests.services.mongo import MongoServer, ferretdb, mongo_java_server
-from tests.services.proxy import Proxy, Swallowing
-from tests.sources.asking import write_dump
+from tests.services.proxy import Proxy
 from tests.sources.holders import can_hold
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "mongodump"
-QUICK = "serverSelectionTimeoutMS=1000&connectTimeoutMS=1000"
 AS_IT_IS = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 
@@ -40,20 +39,15 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Mong
         yield {"ferretdb": ferret, "mongo_java_server": java}
 
 
-def run(profile: dict[str, Any], folder: Path, *options: str, env: dict[str, str] | None = None) -> tuple[dict, str]:
-    """Run this profile as a user would; the answer of --json, and everything that was put out or archived."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "profile.yaml"
-    with path.open("w") as file:
-        YAML().dump({**profile, "warehouse": {"uri": "warehouse"}, "archive": {"uri": "archive"}}, file)
-    command = [sys.executable, "run_all.py", "run", "--json", "--profile", str(path), *options]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **(env or {})})
-    answer = json.loads(ran.stdout)
-    assert answer["exit_status"] == ran.returncode, ran.stderr
-    archived = (
-        file.read_text() for file in (folder / "archive").rglob("*") if file.suffix in (".json", ".jsonl", ".ipynb")
-    )
-    return answer, "\n".join((ran.stdout, ran.stderr, *archived))
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, profile: str | dict[str, Any], *options: str) -> dict[str, Any]:
+    """Run a profile that stands in a folder; return the answer of --json."""
+    if isinstance(profile, dict):
+        folder.mkdir(parents=True)
+        with (folder / "dumped.yaml").open("w") as file:
+            YAML().dump({**profile, "warehouse": {"uri": "warehouse"}, "archive": {"uri": "archive"}}, file)
+        profile = (folder / "dumped.yaml").read_text(encoding="utf-8")
+    with in_process(monkeypatch, World(folder, profile)) as world:
+        return world.command("run", *options)
 
 
 def tables(answer: dict[str, Any]) -> dict[str, list[tuple[int, str]]]:
@@ -83,41 +77,39 @@ def loaded(dump: Path, servers: dict[str, MongoServer]) -> str:
     return name
 
 
-def live_clusters(servers: dict[str, MongoServer]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The servers as clusters of a profile, and the variables that hold their URIs."""
-    env = {f"BIGMAMA_{name.upper()}_URI": f"{server.uri}?{QUICK}" for name, server in servers.items()}
-    return {name: {"uri_env": f"BIGMAMA_{name.upper()}_URI"} for name in servers}, env
+def parameters(name: str) -> str:
+    """A profile that comes with the project."""
+    return (ROOT / "parameters" / name).read_text(encoding="utf-8")
 
 
-def sample(name: str) -> dict[str, Any]:
-    plain = YAML(typ="safe").load(ROOT / "parameters" / name)
-    return {key: plain[key] for key in ("timezone", "games", "metrics")}
+def test_the_sample_gives_the_same_table_from_live_clusters(tmp_path, servers, monkeypatch):
+    """parameters/live.yaml over the sample's documents: every published file equals the dump's, byte for byte.
 
-
-def test_the_sample_gives_the_same_table_from_live_clusters(tmp_path, servers):
-    """The sample's documents on real servers: every published file equals the dump's, byte for byte."""
-    generate(tmp_path / "dumps")
-    plain = sample("sample.yaml")
-    dumps = {cluster: {"dump": str(tmp_path / "dumps" / cluster)} for cluster in ("ncmc2", "ncmc3")}
-    days = ("--from", "2024-04-29", "--to", "2024-05-01")
-    from_dump, _ = run({**plain, "clusters": dumps}, tmp_path / "from_dump", *days)
-    clusters, env = live_clusters(servers)
-    held: dict[str, list[str]] = {}
-    games = {}
-    for game_cd, game in plain["games"].items():
-        cluster = loaded(tmp_path / "dumps" / game["cluster"] / game["database"], servers)
-        games[game_cd] = {**game, "cluster": cluster}
-        held.setdefault(cluster, []).append(game_cd)
-    assert len(held["ferretdb"]) > len(held.get("mongo_java_server", ()))
-    from_live, _ = run({**plain, "games": games, "clusters": clusters}, tmp_path / "from_live", *days, env=env)
+    One game has values that FerretDB cannot hold: it stands on a third cluster.
+    """
+    dumps = tmp_path / "out" / "sample" / "mongodump"
+    generate(dumps)
+    held = {path.name: loaded(path, servers) for path in sorted(dumps.glob("*/*"))}
+    assert [game for game, server in held.items() if server != "ferretdb"] == ["bns2"]
+    plain, clusters = parameters("live.yaml"), "\nclusters:\n"
+    java = "  java: {uri_env: BIGMAMA_JAVA_URI}\n"
+    moved = plain.replace("cluster: ncmc3, database: bns2", "cluster: java, database: bns2").replace(
+        clusters, clusters + java
+    )
+    for name, server in {"ncmc2": "ferretdb", "ncmc3": "ferretdb", "java": "mongo_java_server"}.items():
+        monkeypatch.setenv(f"BIGMAMA_{name.upper()}_URI", servers[server].uri)
+    from_live = run(tmp_path / "live", monkeypatch, moved)
+    days = ("--from", "2024-04-29", "--to", "2024-05-01", "--pipelines", "game_metric")
+    from_dump = run(tmp_path / "parameters", monkeypatch, parameters("sample.yaml"), *days)
     assert (from_dump["exit_status"], from_live["exit_status"]) == (0, 0)
     assert tables(from_dump) == tables(from_live)
     assert len(tables(from_live)) >= 4
     load = {one["cluster"]: one for one in from_live["data"]["load"]}
-    assert all(load[cluster]["queries"] > 0 and load[cluster]["bytes"] > 0 for cluster in held)
+    assert load.keys() == {"ncmc2", "ncmc3", "java"}
+    assert all(one["queries"] > 0 and one["bytes"] > 0 for one in load.values())
 
 
-def test_real_dumps_give_the_same_table_from_ferretdb(tmp_path, servers):
+def test_real_dumps_give_the_same_table_from_ferretdb(tmp_path, servers, monkeypatch):
     """Orders and Northwind, made by others: the same files from FerretDB as from the dump."""
     if not REAL.is_dir():
         if os.environ.get("CI") == "true":
@@ -147,93 +139,127 @@ def test_real_dumps_give_the_same_table_from_ferretdb(tmp_path, servers):
         }
 
     assert {loaded(REAL / database, servers) for database in games.values()} == {"ferretdb"}
-    clusters, env = live_clusters({"ferretdb": servers["ferretdb"]})
-    answers = []
-    for name, profile, more in [
-        ("dump", {"clusters": {"c": {"dump": str(REAL)}}, "games": of("c")}, {}),
-        ("live", {"clusters": clusters, "games": of("ferretdb")}, env),
-    ]:
-        answers.append(
-            run({**plain, **profile}, tmp_path / name, "--from", "2017-05-01", "--to", "2017-05-14", env=more)[0]
-        )
-    dump, live = answers
+    monkeypatch.setenv("BIGMAMA_FERRETDB_URI", servers["ferretdb"].uri)
+    days = ("--from", "2017-05-01", "--to", "2017-05-14")
+    dump, live = (
+        run(tmp_path / name, monkeypatch, {**plain, "clusters": {"c": cluster}, "games": of("c")}, *days)
+        for name, cluster in [("dump", {"dump": str(REAL)}), ("live", {"uri_env": "BIGMAMA_FERRETDB_URI"})]
+    )
     assert tables(dump) == tables(live)
     assert len(tables(live)) == 14
     said = [
         {task["id"]: (task["outcome"], task["value"], task["reason"]) for task in one["data"]["tasks"]}
-        for one in answers
+        for one in (dump, live)
     ]
     assert said[0] == said[1]
 
 
-def test_the_trouble_of_live_clusters_is_told_and_the_rest_is_published(tmp_path, servers):
-    """A cluster of each kind of trouble, a game each, and one that is well: record, exit status, messages and table.
+WAITING = """
+timezone: Asia/Seoul
+warehouse: {uri: warehouse}
+archive: {uri: archive}
+clusters: {live: {uri_env: BIGMAMA_WAITING_URI}}
+games:
+  early: {cluster: live, database: early}
+  late: {cluster: live, database: late}
+  later: {cluster: live, database: later}
+  never: {cluster: live, database: never}
+metrics:
+  wau:
+    collection: stats
+    date: {field: dt, as: yyyymmdd}
+    value: {field: value}
+    period: day
+  buyers:
+    collection: orders
+    date: {field: at, as: date}
+    value: {count_distinct: customer}
+    period: day
+    ready: {collection: batch_log, match: {job: orders, dt: $dt}}
+"""
 
-    Down, silent, refusing the login, TLS only, without the database, too slow, cut within each answer, with a string
-    for a number, without a document yet: each costs its own game; no output and no archived file tells a password.
+
+def test_waiting_publishes_each_game_of_a_live_cluster_as_it_comes(tmp_path, servers, monkeypatch):
+    """`--wait-until` asks a real server again: what arrives between two polls is published by an attempt of its own.
+
+    Of `buyers` the documents alone do not count: the marker that says they are loaded comes a poll later. What has not
+    come by then stays not_ready, a poll costs few queries, and no document while the marker is missing.
     """
-    stats = {"collection": "stats", "date": {"field": "dt", "as": "yyyymmdd"}, "value": {"field": "v"}, "period": "day"}
-    good, text, late = (
-        [{"_id": 1, "dt": "20240501", "v": 5}],
-        [{"_id": 1, "dt": "20240501", "v": "5"}],
-        [{"dt": "20240430", "v": 5}],
-    )
-    ferret = servers["ferretdb"]
-    with MongoClient(ferret.uri) as client:
-        for database, documents in [("well", good), ("text", text), ("late", late), ("cut", good), ("slow", good)]:
-            client[database].stats.insert_many([dict(one) for one in documents])
-    write_dump(tmp_path / "dump", "dumped", {"stats": good})
-    certificate = self_signed(tmp_path, "server")
-    with (
-        Swallowing() as silent,
-        Proxy(ferret.port) as cut,
-        Swallowing() as slow,
-        ferretdb(tmp_path / "tls", certificate=certificate) as secured,
-    ):
-        cut.cut_after = 20
-        login = "reader:s3cr3t%2Fp%40ss@"
-        uris = {
-            "well": ferret.uri,
-            "down": f"mongodb://{login}127.0.0.1:{free_port()}/",
-            "silent": f"mongodb://127.0.0.1:{silent.port}/",
-            "login": f"mongodb://{login}127.0.0.1:{ferret.port}/",
-            "tls": secured.uri,
-            "cut": cut.uri,
-            "slow": f"mongodb://127.0.0.1:{slow.port}/?serverSelectionTimeoutMS=60000",
-        }
-        env = {f"BIGMAMA_T_{name.upper()}": uri if "?" in uri else f"{uri}?{QUICK}" for name, uri in uris.items()}
-        of_game = {"text": "well", "late": "well", "missing": "well"}
-        games = {name: {"cluster": of_game.get(name, name), "database": name} for name in [*uris, *of_game]}
-        profile = {
-            "clusters": {
-                "d": {"dump": str(tmp_path / "dump")},
-                **{name: {"uri_env": f"BIGMAMA_T_{name.upper()}", "retries": 1} for name in uris},
-            },
-            "games": {**games, "dumped": {"cluster": "d", "database": "dumped"}},
-            "metrics": {"wau": stats},
-            "extract_deadline_s": 12,
-        }
-        answer, output = run(profile, tmp_path / "run", "--date", "2024-05-01", env=env)
+    noon = datetime(2024, 5, 1, 3, tzinfo=UTC)
+    with MongoClient(servers["ferretdb"].uri) as client, Proxy(servers["ferretdb"].port) as proxy:
+
+        def stats(game: str) -> None:
+            client[game].stats.insert_one({"dt": "20240501", "value": 5})
+
+        def orders(game: str) -> None:
+            client[game].orders.insert_many([{"at": noon, "customer": n % 7} for n in range(20)])
+
+        def marker(game: str) -> None:
+            client[game].batch_log.insert_one({"job": "orders", "dt": "20240501"})
+
+        for game in ("early", "late", "later", "never"):
+            for collection in ("stats", "orders", "batch_log"):
+                client[game].create_collection(collection)
+        for come in (stats, orders, marker):
+            come("early")
+        # What happens before each poll; after the last one the time is over.
+        arrivals = iter(
+            [
+                [(stats, "late"), (orders, "late"), (orders, "later")],
+                [(marker, "late")],
+                [],
+                [(stats, "later"), (marker, "later")],
+            ]
+        )
+        polls: list[tuple[int, int]] = []
+        over = False
+        ask = wait.extract
+
+        def extract(profile: Any, asks: Any, **names: Any) -> Any:
+            nonlocal over
+            for come, game in next(arrivals):
+                come(game)
+            before = sum(proxy.commands.values())
+            found = ask(profile, asks, **names)
+            polls.append((len(asks), sum(proxy.commands.values()) - before))
+            over = len(polls) == 4
+            return found
+
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> Any:
+                return datetime(2098 if over else 2024, 5, 2, tzinfo=UTC)
+
+        monkeypatch.setattr(wait, "POLL_S", 0.0)
+        monkeypatch.setattr(wait, "until", lambda *_: datetime(2050, 1, 1, tzinfo=UTC))
+        monkeypatch.setattr(wait, "extract", extract)
+        monkeypatch.setattr(wait, "datetime", Clock)
+        monkeypatch.setenv("BIGMAMA_WAITING_URI", proxy.uri)
+        with in_process(monkeypatch, World(tmp_path / "world", WAITING)) as world:
+            answer = world.command("run", "--date", "2024-05-01", "--wait-until", "23:59")
+            rows = world.rows()
     assert answer["exit_status"] == 3
-    assert answer["data"]["status"] == "partial"
-    tasks = {task["id"].split("/")[0]: task for task in answer["data"]["tasks"]}
-    assert {name: task["value"] or task["reason"] or task["outcome"] for name, task in tasks.items()} == {
-        "well": 5,
-        "dumped": 5,
-        "down": "unreachable",
-        "silent": "unreachable",
-        "login": "auth",
-        "tls": "tls",
-        "cut": "unreachable",
-        "slow": "deadline",
-        "text": "wrong_type",
-        "late": "not_ready",
-        "missing": "source_missing",
+    found = {
+        task["id"].removesuffix("/20240501"): (task["outcome"], task["attempt"]) for task in answer["data"]["tasks"]
     }
-    for name, task in tasks.items():
-        if task["outcome"] != "ok":
-            assert task["message"].startswith(f"{name} wau 20240501: ")
-            assert "Other games are not affected; run 'run_all.py repair latest'" in task["message"]
-            assert task["published"] == "no"
-    assert sum(rows for files in tables(answer).values() for rows, _ in files) == 2
-    assert "s3cr3t" not in output
+    assert found == {
+        "early/wau": ("ok", 1),
+        "early/buyers": ("ok", 1),
+        "late/wau": ("ok", 2),
+        "late/buyers": ("ok", 3),
+        "later/wau": ("ok", 4),
+        "later/buyers": ("ok", 4),
+        "never/wau": ("not_ready", 1),
+        "never/buyers": ("not_ready", 1),
+    }
+    assert len(answer["data"]["attempts"]) == 4
+    figures = {"wau": 5, "buyers": 7}
+    assert rows == {
+        (game, type_, "20240501"): value for game in ("early", "late", "later") for type_, value in figures.items()
+    }
+    assert [asked for asked, _ in polls] == [6, 5, 4, 4]
+    # In the third poll nothing had come.
+    idle = polls[2][1]
+    assert 4 <= idle <= 4 * 8
+    comments = {comment.split()[1] for comment in proxy.comments if comment.startswith("bigmama-nb ")}
+    assert len(comments) == 4, comments

@@ -840,7 +840,7 @@ def test_profile_is_found_by_argument_then_variable_then_the_sample(monkeypatch:
     assert Path("other.yaml") == profile.find("other.yaml")
 
 
-@pytest.mark.parametrize("name", ["sample.yaml", "sample-trouble.yaml", "production.example.yaml"])
+@pytest.mark.parametrize("name", sorted(path.name for path in PARAMETERS.glob("*.yaml")))
 def test_profiles_that_come_with_the_project_are_valid(name: str) -> None:
     """Nobody starts from a file that is refused."""
     assert profile.read(PARAMETERS / name).pairs

@@ -170,7 +170,8 @@ class Mongo:
         """
         with self._lock:
             if self._closed:
-                raise SourceError("deadline", f"{self.cluster} is not asked any longer, as the time for it is over")
+                found = f"{self.cluster} is not asked any longer, as the time for it is over"
+                raise SourceError("deadline", found, place=self.cluster)
             if self._client is None:
                 self._client = self._connect()
             return self._client
@@ -180,9 +181,8 @@ class Mongo:
         assert variable is not None
         uri = os.environ.get(variable)
         if not uri:
-            raise SourceError(
-                "unreachable", f"the variable {variable} that should hold the URI of {self.cluster} is not set"
-            )
+            found = f"the variable {variable} that should hold the URI of {self.cluster} is not set"
+            raise SourceError("unreachable", found, place=self.cluster)
         try:
             parsed = parse_uri(uri, validate=True, warn=False)
             self._secrets = [secret for secret in (parsed["password"],) if secret]
@@ -214,6 +214,7 @@ class Mongo:
                 "unreachable",
                 f"the URI of {self.cluster} in the variable {variable} cannot be used ({type(error).__name__}); "
                 "expected mongodb://user:password@host:port/?options",
+                place=self.cluster,
             ) from None
 
     def asked(self, work: Callable[[], T], what: str) -> T:
