@@ -24,6 +24,7 @@ EXTRACTED = "extracted"
 NORMALIZED = "normalized"
 BUILT = "built"
 OUTCOMES = "outcomes"
+LOAD = "load"
 
 
 def published(table: str) -> str:

@@ -62,14 +62,21 @@ def extract(here: Stage) -> pd.DataFrame:
     tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
     here.hand_over(handover.EXTRACTED, tasks)
     here.said["load"] = [asdict(one) for one in extraction.load]
+    handover.write(here.run_dir, handover.LOAD, pa.Table.from_pylist(here.said["load"], schema=_LOAD))
     here.said["inputs"] = [{**asdict(one), "path": shown(one.path)} for one in extraction.inputs]
     return outcomes(here)
 
 
+_LOAD = pa.schema([("cluster", pa.string()), *((name, pa.int64()) for name in ("queries", "documents", "bytes"))])
+
+
 def load_by_cluster(here: Stage) -> pd.DataFrame:
-    """Return what 10_extract asked of each cluster: cluster string, queries, documents and bytes int64."""
-    columns = {"cluster": "str", **dict.fromkeys(("queries", "documents", "bytes"), "int64")}
-    return pd.DataFrame(here.said.get("load", []), columns=list(columns)).astype(columns)
+    """Return what 10_extract asked of each cluster: cluster string, queries, documents and bytes int64.
+
+    Where it was not run, or did not get there, there are no rows.
+    """
+    there = handover.exists(here.run_dir, handover.LOAD)
+    return frame(handover.read(here.run_dir, handover.LOAD) if there else _LOAD.empty_table())
 
 
 # 20_normalize

@@ -98,6 +98,7 @@ class Night:
     rows: list[dict[tuple[str, str, str], int]] = field(default_factory=list)
     checks: list[dict[str, tuple[bool, str]]] = field(default_factory=list)
     output: str = ""
+    report: dict[str, Any] = field(default_factory=dict)
 
     def note(self, world: World, answer: dict[str, Any]) -> None:
         """Keep what a run told, and what a reader finds after it."""
@@ -241,6 +242,8 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             for path in (folder / "out" / "archive-live-trouble").rglob("*")
             if path.suffix in (".ipynb", ".json", ".jsonl", ".html", ".log")
         )
+        (report,) = (folder / "out").rglob(f"{found.records[1]['run_id']}/1/50_report.ipynb")
+        found.report = json.loads(report.read_text(encoding="utf-8"))
         world.write_profile(("extract_deadline_s: 15", "extract_deadline_s: 8"))
         check()
 
@@ -316,6 +319,16 @@ def test_the_load_says_what_each_cluster_was_asked(night: Night) -> None:
     assert load["well"]["bytes"] > load["well"]["documents"] * 20
     for name in ("unset", "unknown", "down", "silent", "alone", "plain", "stranger"):
         assert (load[name]["queries"], load[name]["documents"]) == (0, 0), name
+
+
+def test_the_report_says_the_load(night: Night) -> None:
+    """The executed 50_report shows a line for each cluster, with the numbers of the record."""
+    (cell,) = (one for one in night.report["cells"] if one["id"] == "load")
+    (shown,) = (output["data"]["text/plain"] for output in cell["outputs"])
+    lines = {words[1]: [int(word) for word in words[2:]] for words in map(str.split, "".join(shown).splitlines()[1:])}
+    assert lines == {
+        one["cluster"]: [one["queries"], one["documents"], one["bytes"]] for one in night.records[1]["load"]
+    }
 
 
 def test_no_password_is_told(night: Night) -> None:
