@@ -38,6 +38,7 @@ class Proxy:
     Attributes:
         most_open: how many queries were open at once, at the most.
         commands: how often each command was sent.
+        logins: how often a client began to log in.
         comments: what the commands said of themselves.
         cursors: the ids of the cursors that the server holds open.
         cut_after: bytes of an answer to `cut_command` after which the connection is reset; None: never.
@@ -54,6 +55,7 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self.most_open = 0
         self.commands: Counter[str] = Counter()
+        self.logins = 0
         self.comments: set[str] = set()
         self.cursors: set[int] = set()
         self.cut_after: int | None = None
@@ -106,6 +108,7 @@ class Proxy:
             command = _command(message)
             name = next(iter(command), "")
             link.names[number] = name
+            self.logins += name == "saslStart"
             if name == "getMore":
                 link.going_on[number] = command["getMore"]
                 if self.streams and _flags(message) & EXHAUST_ALLOWED:

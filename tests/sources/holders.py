@@ -17,7 +17,8 @@ from pymongo import MongoClient
 from tests.services.mongo import MongoServer
 from tests.sources.asking import Documents, write_dump
 
-SOURCES = ("dump", "dump.gz", "ferretdb", "mongo_java_server")
+SERVERS = ("ferretdb", "mongo_java_server")
+SOURCES = ("dump", "dump.gz", *SERVERS)
 
 
 class Holder(Protocol):

@@ -157,7 +157,21 @@ def test_a_login_that_is_refused(tmp_path, server, caplog, capfd):
             settings={"retries": 5, "max_concurrency": 1},
         )
         failed = outcome(profile, caplog, capfd, reason="auth")
+        assert proxy.logins == 1
     assert "ncmc3, lw: the login was refused" in failed.message
+
+
+def test_pauses_between_tries_grow_and_vary(tmp_path, server):
+    """Four retries of what can pass: each pause is somewhere below twice the one before's bound, and none are alike."""
+    pauses: list[float] = []
+    with Proxy(server.port) as proxy, pytest.MonkeyPatch.context() as patch:
+        proxy.cut_after = 0
+        patch.setattr(mongo.Mongo, "_sleep", lambda _, seconds: pauses.append(seconds))
+        profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 4})
+        assert said(by_task(ask(profile, MAY_1))[f"lw/wau/{DT}"]) == "unreachable"
+    assert proxy.cuts == 5
+    assert len(set(pauses)) == 4
+    assert all(0 <= pause <= 0.5 * 2**number for number, pause in enumerate(pauses))
 
 
 def test_an_unknown_database(tmp_path, server, caplog, capfd):

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.sources import oracle
-from tests.sources.asking import a_profile, ask, by_task, said
-from tests.sources.holders import SOURCES, can_hold
+from tests.sources.asking import a_profile, ask, by_task, said, write_dump
+from tests.sources.holders import SERVERS, SOURCES, can_hold
 
 MAY_1 = date(2024, 5, 1)
 
@@ -69,13 +69,8 @@ def questions(draw: st.DrawFn) -> dict:
     }
 
 
-@pytest.mark.parametrize("source", SOURCES)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(question=questions())
-def test_any_documents_give_what_the_rules_say(source, holder, tmp_path, question):
-    """For any documents and any kind of figure, the outcome is the one that the oracle finds."""
-    documents = [document for document in question["documents"] if can_hold(source, document)]
-    metric = {
+def metric_of(question: dict) -> dict:
+    return {
         "collection": "stats",
         "date": {"field": "d", "as": question["as_"]},
         "value": {question["kind"]: True if question["kind"] == "count" else question["path"]},
@@ -84,11 +79,19 @@ def test_any_documents_give_what_the_rules_say(source, holder, tmp_path, questio
         **({"trailing_days": 2} if question["trailing"] else {}),
         **({"match": {"k": 1}} if question["only"] else {}),
     }
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(question=questions())
+def test_any_documents_give_what_the_rules_say(source, holder, tmp_path, question):
+    """For any documents and any kind of figure, the outcome is the one that the oracle finds."""
+    documents = [document for document in question["documents"] if can_hold(source, document)]
     profile = a_profile(
         tmp_path,
         clusters={"c": holder.settings},
         games={"lw": {"cluster": "c", "database": holder.hold({"stats": documents})}},
-        metrics={"m": metric},
+        metrics={"m": metric_of(question)},
     )
     expected = {
         f"lw/m/{last:%Y%m%d}": oracle.answer(
@@ -106,3 +109,26 @@ def test_any_documents_give_what_the_rules_say(source, holder, tmp_path, questio
     }
     found = by_task(ask(profile, MAY_1, date(2024, 5, 2)))
     assert expected == {task: said(outcome) for task, outcome in found.items()}, [one.message for one in found.values()]
+
+
+@pytest.mark.parametrize("source", SERVERS)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(question=questions())
+def test_a_server_says_what_a_dump_of_it_says(source, holder, tmp_path, question):
+    """The same documents on a server and in a dump: the same outcome, value, reason, message and counts."""
+    collections = {"stats": [document for document in question["documents"] if can_hold(source, document)]}
+    write_dump(tmp_path / "dump", database := holder.hold(collections), collections)
+    profile = a_profile(
+        tmp_path,
+        clusters={"live": holder.settings, "dumped": {"dump": "dump"}},
+        games={cluster: {"cluster": cluster, "database": database} for cluster in ("live", "dumped")},
+        metrics={"m": metric_of(question)},
+    )
+    told: dict[str, list] = {"live": [], "dumped": []}
+    for outcome in ask(profile, MAY_1, date(2024, 5, 2)).outcomes:
+        game = outcome.ask.game_cd
+        message = outcome.message and outcome.message.removeprefix(f"{game} ")
+        told[game].append(
+            (outcome.ask.dt, outcome.outcome, outcome.value, outcome.reason, message, outcome.place, outcome.undated)
+        )
+    assert told["dumped"] == told["live"]
