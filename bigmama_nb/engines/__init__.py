@@ -1,16 +1,19 @@
 """Engines: where the tables' expressions run, and the few things that Ibis leaves to each.
 
-What an engine must give is here; `duckdb` is one, a second fits in beside it.
+What an engine must give is here; `duckdb` and `spark` are the two there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import ibis.expr.types as ir
 import pyarrow as pa
+
+Use = Literal["often", "once", "small"]
+"""What becomes of a kept expression: several others are built on it, one is, or it is as small as its answer."""
 
 
 class Engine(Protocol):
@@ -20,20 +23,28 @@ class Engine(Protocol):
     def memory_limit(self) -> int:
         """Bytes that the engine may hold; the build cuts its work to it."""
 
-    def read(self, paths: Sequence[str], name: str, *, partition: str = "") -> ir.Table:
-        """Return Parquet files as one table; `partition` names a column, a string, that stands in their folders."""
+    def read(self, paths: Sequence[str], name: str, schema: pa.Schema, *, partition: str = "") -> ir.Table:
+        """Return Parquet files as one table.
+
+        Args:
+            schema: the columns that are used, the partition's not among them; the caller has looked at the footers.
+            partition: a column, a string, that stands in the folders' names.
+        """
 
     def table(self, rows: pa.Table, name: str) -> ir.Table:
         """Return a small Arrow table as one of the engine's."""
 
-    def keep(self, expression: ir.Table, name: str) -> ir.Table:
-        """Compute an expression now and return what came out, as a table to build on."""
+    def keep(self, expression: ir.Table, name: str, use: Use = "often") -> ir.Table:
+        """Return an expression as a table to build on: computed now, but for `once`, where an engine may wait."""
 
     def keep_sorted(self, expression: ir.Table, name: str, by: Sequence[str]) -> ir.Table:
         """Keep an expression's rows in order."""
 
     def forget(self, *names: str) -> None:
-        """Drop what was kept, if it is there."""
+        """Say that nothing more is built on what was kept under these names."""
+
+    def forget_all(self) -> None:
+        """Drop all that was kept: nothing that was returned is used any more."""
 
     def pairs(self, devices: ir.Table) -> ir.Table:
         """Turn each device's sorted `events` into rows: live_no, device_no, event and next_event, null for the last."""
@@ -55,6 +66,28 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back memory, files and connection."""
+
+
+@runtime_checkable
+class Cluster(Engine, Protocol):
+    """An engine whose rows stay with its executors, which write the files: the driver holds what is small only."""
+
+    def write(self, expression: ir.Table, location: str, *, files: int, nth: str, by: Sequence[str]) -> None:
+        """Write an expression's rows into the new folder `location`, in `files` Parquet files.
+
+        Args:
+            nth: the int column that says in which file a row stands, from 0; every file has one.
+            by: the columns in whose order the rows of a file stand. Neither is written.
+        """
+
+    def catalog_table(self, full_name: str, schema: pa.Schema, name: str) -> ir.Table:
+        """Return the columns of `schema` of a table in a catalog, `catalog.database.table`."""
+
+    def catalog_schema(self, full_name: str) -> pa.Schema:
+        """Return the columns of a table in a catalog; raises SourceError (source_missing) where there is none."""
+
+    def catalog_values(self, full_name: str, partition: str, values: Collection[str]) -> set[str]:
+        """Return those of `values` that are partitions of a table in a catalog."""
 
 
 def size(text: str | int) -> int:

@@ -15,7 +15,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from bigmama_nb.engines import size
+from bigmama_nb.engines import Use, size
 from bigmama_nb.errors import SourceError, StorageError
 
 
@@ -54,14 +54,9 @@ class DuckDBEngine:
         """Bytes that DuckDB may hold."""
         return self._limit
 
-    def read(self, paths: Sequence[str], name: str, *, partition: str = "") -> ir.Table:
-        """Return Parquet files as one table; the types of a partition are not guessed."""
-        files = ", ".join(_quoted(path) for path in paths)
-        # Only the partition asked for is read from the folders: a path may hold other words with "=".
-        hive = f", hive_partitioning = true, hive_types = {{{partition}: VARCHAR}}" if partition else ""
-        hive = hive or ", hive_partitioning = false"
-        self._run(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{files}]{hive}, union_by_name = true)")
-        return self._named(name)
+    def read(self, paths: Sequence[str], name: str, schema: pa.Schema, *, partition: str = "") -> ir.Table:
+        """Return Parquet files as one table, typed as they are; the types of a partition are not guessed."""
+        return self._files(paths, name, partition)
 
     def table(self, rows: pa.Table, name: str) -> ir.Table:
         """Return a small Arrow table as one of DuckDB's, copied."""
@@ -70,7 +65,7 @@ class DuckDBEngine:
         self._duckdb.unregister("incoming")
         return self._named(name)
 
-    def keep(self, expression: ir.Table, name: str) -> ir.Table:
+    def keep(self, expression: ir.Table, name: str, use: Use = "often") -> ir.Table:
         """Compute an expression into a temporary table, which goes to disk where memory is short."""
         # Ibis's create_table(overwrite=True) depends on the sqlglot version.
         self._run(f"CREATE OR REPLACE TEMP TABLE {name} AS {self._typed(expression)}")
@@ -85,6 +80,11 @@ class DuckDBEngine:
         for name in names:
             self._duckdb.execute(f"DROP TABLE IF EXISTS {name}")
             shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def forget_all(self) -> None:
+        """Drop every temporary table and what was spilled."""
+        tables = self._duckdb.sql("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall()
+        self.forget(*(str(name) for (name,) in tables))
 
     def pairs(self, devices: ir.Table) -> ir.Table:
         """Unnest each device's events beside the same list without its first; DuckDB fills the last with null."""
@@ -105,7 +105,7 @@ class DuckDBEngine:
         for part in sorted(folder.glob(f"{by}=*")):
             files = [str(path) for path in sorted(part.glob("*.parquet"))]
             number = int(part.name.removeprefix(f"{by}="))
-            written[number] = self.read(files, f"{name}_{number}")
+            written[number] = self._files(files, f"{name}_{number}")
         return written
 
     @contextlib.contextmanager
@@ -141,6 +141,14 @@ class DuckDBEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _files(self, paths: Sequence[str], name: str, partition: str = "") -> ir.Table:
+        files = ", ".join(_quoted(path) for path in paths)
+        # Only the partition asked for is read from the folders: a path may hold other words with "=".
+        hive = f", hive_partitioning = true, hive_types = {{{partition}: VARCHAR}}" if partition else ""
+        hive = hive or ", hive_partitioning = false"
+        self._run(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{files}]{hive}, union_by_name = true)")
+        return self._named(name)
 
     def _run(self, sql: str) -> None:
         with _refusals():

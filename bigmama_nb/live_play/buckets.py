@@ -16,7 +16,7 @@ import pyarrow as pa
 from ibis import _
 
 from bigmama_nb.contract import Table
-from bigmama_nb.engines import Engine
+from bigmama_nb.engines import Cluster, Engine
 from bigmama_nb.errors import ContractError
 from bigmama_nb.live_play.spelling import Numbers
 from bigmama_nb.tables import live_events, live_viewers, wv_live_play
@@ -242,23 +242,24 @@ def _apart(work: BucketWork, events: ir.Table, buckets: Sequence[Bucket]) -> ir.
 
 def _computed(work: BucketWork, bucket: Bucket, events: ir.Table) -> BucketTables:
     engine, packing, lives = work.engine, work.packing, work.lives
+    spread = isinstance(engine, Cluster)
     with engine.as_written():
-        folded = engine.keep(live_events.devices(events), "folded")
-        devices = engine.keep(live_events.numbered(folded), "devices")
+        folded = engine.keep(live_events.devices(events), "folded", "once")
+        devices = engine.keep(live_events.numbered(folded, by_slice=spread), "devices")
         engine.forget("folded")
         spans = engine.keep(live_events.spans(engine.pairs(devices), lives, packing), "spans")
-        shared = engine.keep(live_events.shared_viewers(devices), "shared")
-        names = engine.keep(devices.drop("events"), "names")
+        shared = engine.keep(live_events.shared_viewers(devices, by_slice=spread), "shared")
+        names = engine.keep(devices.drop("events"), "names", "once")
         engine.forget("devices")
-        busy = engine.keep(live_viewers.shared_minutes(spans, packing), "busy")
+        busy = engine.keep(live_viewers.shared_minutes(spans, packing), "busy", "once")
         rows = engine.keep(live_viewers.minute_rows(spans, busy, work.traits, packing), "rows")
         engine.forget("busy")
-        sums = engine.keep(live_viewers.device_sums(rows), "sums")
+        sums = engine.keep(live_viewers.device_sums(rows), "sums", "once")
         pieces = engine.keep(live_viewers.pieces(spans, shared, lives), "pieces")
-        played = engine.keep(live_viewers.shared_sums(pieces, shared), "played")
-        firsts = engine.keep(live_viewers.shared_firsts(shared, sums, packing), "firsts")
+        played = engine.keep(live_viewers.shared_sums(pieces, shared), "played", "once")
+        firsts = engine.keep(live_viewers.shared_firsts(shared, sums, packing), "firsts", "once")
         users = engine.keep(live_viewers.users(names, _usable(work, USER), lives, packing.base_us), "users")
-        facts = engine.keep(_facts(work, names, users), "facts")
+        facts = _facts(work, names, users)
         described = engine.keep(live_viewers.described_devices(names, sums, shared, firsts, played, users), "described")
         lost = engine.arrow(spans.agg(duplicates=(1 - spans["counts"]).cast("int64").sum().coalesce(0)))
     engine.forget("names", "shared", "sums", "played", "firsts", "users")
@@ -275,11 +276,15 @@ def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:
     leading = names.filter(names.viewer_id.notnull() & ~names.after_own).select(
         "viewer_id", "live_no", viewer_no="device_no"
     )
-    keys = engine.keep(live_viewers.of_artists(leading, work.everybody, work.lives), "artist_viewers")
+    keys = engine.keep(live_viewers.of_artists(leading, work.everybody, work.lives), "artist_viewers", "once")
     members = users.filter(users.we_member_id.notnull()).select("viewer_no", "live_no", "we_member_id")
-    accounts = engine.keep(live_viewers.of_artists(members, work.everybody, work.lives), "artist_members")
-    community = engine.keep(live_viewers.community_facts(keys, _usable(work, COMM_USER_UPDATE), base_us), "community")
-    fan_club = engine.keep(live_viewers.fan_club_facts(accounts, _usable(work, FC_USER_HISTORY), base_us), "fan_club")
+    accounts = engine.keep(live_viewers.of_artists(members, work.everybody, work.lives), "artist_members", "once")
+    community = engine.keep(
+        live_viewers.community_facts(keys, _usable(work, COMM_USER_UPDATE), base_us), "community", "once"
+    )
+    fan_club = engine.keep(
+        live_viewers.fan_club_facts(accounts, _usable(work, FC_USER_HISTORY), base_us), "fan_club", "once"
+    )
     engine.forget("artist_viewers", "artist_members")
     known = engine.keep(live_viewers.facts(community, fan_club), "facts")
     engine.forget("community", "fan_club")

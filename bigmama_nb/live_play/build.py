@@ -10,30 +10,32 @@ from typing import Any
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from bigmama_nb.engines import Engine
+from bigmama_nb.engines import Cluster, Engine
 from bigmama_nb.errors import TaskError
-from bigmama_nb.live_play import buckets, checks, inspection
+from bigmama_nb.live_play import buckets, checks, inspection, spread
 from bigmama_nb.live_play.dates import is_final, log_dates
 from bigmama_nb.live_play.files import PartWriter
-from bigmama_nb.live_play.outcome import Built, Counts, Options, SourceCount, TableFiles
+from bigmama_nb.live_play.outcome import Built, Counts, Options, Place, SourceCount, TableFiles
 from bigmama_nb.live_play.rollups import DayParts
-from bigmama_nb.live_play.sources import Sources
+from bigmama_nb.live_play.sources import LogSources
 from bigmama_nb.live_play.spelling import LIVE_COLUMNS, Spelling
+from bigmama_nb.storage.local import LocalStorage
 from bigmama_nb.tables import live_events, wv_live_play, wv_live_play_rejects
 from bigmama_nb.tables.live_events import Packing
-from bigmama_nb.tables.live_sources import JOINT_HISTORY, LIVE, SERVER_LOG, SOURCES, usable
+from bigmama_nb.tables.live_sources import JOINT_HISTORY, LIVE, SERVER_LOG, usable
 from bigmama_nb.tables.live_time import kst_midnight_us
 
 
 def build(
     engine: Engine,
-    sources: Sources,
+    sources: LogSources,
     part_date: dt.date,
     *,
     log_end: dt.date,
     run_timestamp: dt.datetime,
     out: Path,
     options: Options | None = None,
+    places: Mapping[str, Place] | None = None,
 ) -> Built:
     """Build every table of one part_date into `out/<table>/part-*.parquet`.
 
@@ -45,17 +47,19 @@ def build(
         run_timestamp: an aware datetime, the same for all of a run.
         out: a folder of this build's own; what stands there after a failure is nobody's.
         options: what the profile says.
+        places: with an engine of a cluster the new folders, by table, that its executors write `wv_live_play` and its
+            rejects into; `out` then holds the roll-ups only.
 
     Returns:
         The outcome, never an exception for what sources and checks can do: `not_ready` where a wanted date of the log
         is not there (nothing was read), `failed` with its reason class, else `ok` or `suspect` with the files.
     """
     options = options or Options()
-    work = _Build(engine, sources, part_date, log_end, run_timestamp, out, options)
+    work = _Build(engine, sources, part_date, log_end, run_timestamp, out, options, places or {})
     try:
         waits = work.waits_for()
         if waits is not None:
-            return Built(part_date.isoformat(), "not_ready", message=waits, place=str(sources.folder(SERVER_LOG)))
+            return Built(part_date.isoformat(), "not_ready", message=waits, place=sources.place(SERVER_LOG))
         return work.run()
     except TaskError as error:
         return Built(
@@ -66,6 +70,8 @@ def build(
             message=error.message,
             place=error.place,
         )
+    finally:
+        engine.forget_all()
 
 
 class _Build:
@@ -74,13 +80,15 @@ class _Build:
     def __init__(
         self,
         engine: Engine,
-        sources: Sources,
+        sources: LogSources,
         part_date: dt.date,
         log_end: dt.date,
         run_timestamp: dt.datetime,
         out: Path,
         options: Options,
+        places: Mapping[str, Place],
     ) -> None:
+        self.places = places
         self.engine, self.sources, self.options, self.out = engine, sources, options, out
         self.day, self.log_end, self.run_timestamp = part_date, log_end, run_timestamp
         self.part_date = part_date.isoformat()
@@ -90,11 +98,11 @@ class _Build:
 
     def waits_for(self) -> str | None:
         """Return why the log is not ready, or None."""
-        self.sources.require_folder(SERVER_LOG)
+        self.sources.require(SERVER_LOG)
         missing = [day.isoformat() for day in self.wanted if not self.sources.has_log(day)]
         if not missing:
             return None
-        newest = self.sources.newest_log()
+        newest = self.sources.newest_log(self.wanted[-1])
         return (
             f"wv_live_play {self.part_date}: wv_server_log_base has no partition date_id={', '.join(missing)}; the "
             f"newest is {newest or 'none'}. Nothing was read and the published partition stays; run again once it is "
@@ -103,13 +111,13 @@ class _Build:
 
     def run(self) -> Built:
         """Look at the sources, then build and write."""
-        tables = self._tables()
+        tables = self.sources.tables(self.engine, [*self.earlier, *self.wanted])
         inspection.require_unique(self.engine, self.part_date, tables)
         sources = inspection.small_source_counts(self.engine, tables)
         self.counts = Counts(sources=sources)
         wv_live = tables[LIVE.name]
         # Numbers first, times after: how events are packed depends on what the log holds.
-        numbered = self.engine.keep(live_events.counted_lives(wv_live, self.day_start_us, 0), "lives_numbered")
+        numbered = self.engine.keep(live_events.counted_lives(wv_live, self.day_start_us, 0), "lives_numbered", "small")
         posts = self.engine.arrow(numbered.select("post_id").order_by("post_id"))["post_id"].to_pylist()
         log = tables[SERVER_LOG.name]
         survey = inspection.survey_log(self.engine, log, wv_live, posts, self.day_start_us)
@@ -119,21 +127,6 @@ class _Build:
         )
         inspection.require_shares(self.part_date, sources, self.options)
         return self._written(tables, posts, survey, sources)
-
-    def _tables(self) -> dict[str, ir.Table]:
-        """Return the sources, every schema checked before any is read."""
-        files = {
-            source.name: self.sources.log_files([*self.earlier, *self.wanted])
-            if source is SERVER_LOG
-            else self.sources.files(source)
-            for source in SOURCES
-        }
-        return {
-            name: self.engine.read(
-                [str(path) for path in paths], f"source_{name}", partition="date_id" if name == SERVER_LOG.name else ""
-            )
-            for name, paths in files.items()
-        }
 
     def _written(
         self,
@@ -145,7 +138,7 @@ class _Build:
         engine, options = self.engine, self.options
         log = tables[SERVER_LOG.name]
         rows = live_events.of_lives(log, posts or [""], rejects=survey.rejected > 0)
-        traits = engine.keep(live_events.traits(rows), "traits")
+        traits = engine.keep(live_events.traits(rows), "traits", "small")
         traits_table = engine.arrow(traits.order_by("traits"))
         packing = Packing.of(survey.first_us, survey.last_us, traits_table.num_rows)
         lives = self._lives(tables[LIVE.name], rows, packing)
@@ -153,31 +146,28 @@ class _Build:
         inspection.require_short(self.part_date, lives_table, options)
         everybody_table = self._everybody(lives, tables[JOINT_HISTORY.name])
         everybody = engine.table(everybody_table, "everybody")
-        spelling = Spelling(
-            self.run_timestamp, packing.base_us, _described(everybody_table, lives_table, packing), traits_table
-        )
+        described_table = _described(everybody_table, lives_table, packing)
+        spelling = Spelling(self.run_timestamp, packing.base_us, described_table, traits_table)
         plan = buckets.plan(
             [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
             engine.memory_limit,
         )
         parts = DayParts(engine, lives, everybody, options.database)
         written: dict[str, TableFiles] = {}
-        play = PartWriter(wv_live_play.contract(options.database), self.out)
-        try:
-            duplicates = 0
-            people = engine.table(_people(everybody_table), "people_of_lives")
-            step = buckets.BucketWork(engine, tables, lives, everybody, people, traits, packing)
-            for bucket in buckets.each(step, rows, plan):
+        duplicates = 0
+        people = engine.table(_people(everybody_table), "people_of_lives")
+        step = buckets.BucketWork(engine, tables, lives, everybody, people, traits, packing)
+        made = buckets.each(step, rows, plan)
+        if isinstance(engine, Cluster):
+            spread_over = list(made)
+            words = spread.Words(described_table, traits, packing, self.run_timestamp)
+            contract = wv_live_play.contract(options.database)
+            for bucket in spread_over:
                 duplicates += bucket.duplicates
                 parts.add(bucket)
-                self._write(play, spelling, bucket.coded())
-                bucket.forget()
-            rest = play.rest()
-            if rest is not None:
-                play.write(spelling.rows(wv_live_play.CONTRACT, rest))
-            written[wv_live_play.CONTRACT.name] = play.close()
-        finally:
-            play.abandon()
+            written[contract.name] = spread.play(engine, contract, spread_over, words, self._place(contract.name))
+        else:
+            written[wv_live_play.CONTRACT.name], duplicates = self._streamed(made, parts, spelling)
         written[wv_live_play_rejects.CONTRACT.name] = self._rejects(tables, log, posts, sources)
         written |= parts.write(self.out, spelling)
         joins, leaves = parts.clicks()
@@ -206,14 +196,14 @@ class _Build:
 
     def _lives(self, wv_live: ir.Table, rows: ir.Table, packing: Packing) -> ir.Table:
         lives = self.engine.keep(
-            live_events.counted_lives(wv_live, self.day_start_us, packing.base_us), "lives_numbered"
+            live_events.counted_lives(wv_live, self.day_start_us, packing.base_us), "lives_numbered", "small"
         )
         asks = lives.filter(lives.end_dt.isnull() | lives.video_id.isnull())
         unknown = self.engine.arrow(asks.select("post_id"))["post_id"].to_pylist()
         facts = None
         if unknown:
             facts = live_events.late_facts(rows.filter(rows.post_id.isin(unknown)), packing.base_us)
-        return self.engine.keep(live_events.timed_lives(lives, facts), "lives")
+        return self.engine.keep(live_events.timed_lives(lives, facts), "lives", "small")
 
     def _everybody(self, lives: ir.Table, joint: ir.Table) -> pa.Table:
         found = self.engine.arrow(
@@ -223,14 +213,38 @@ class _Build:
         )
         return found.append_column("participant_no", pa.array(range(found.num_rows), pa.int32()))
 
-    def _write(self, writer: PartWriter, spelling: Spelling, coded: Iterator[pa.Table]) -> None:
-        for group in writer.groups(coded):
-            writer.write(spelling.rows(wv_live_play.CONTRACT, group))
+    def _streamed(
+        self, made: Iterator[buckets.BucketTables], parts: DayParts, spelling: Spelling
+    ) -> tuple[TableFiles, int]:
+        """Write the table bucket by bucket as its rows come back; return the files and how many were duplicates."""
+        writer = PartWriter(wv_live_play.contract(self.options.database), self.out)
+        duplicates = 0
+        try:
+            for bucket in made:
+                duplicates += bucket.duplicates
+                parts.add(bucket)
+                for group in writer.groups(bucket.coded()):
+                    writer.write(spelling.rows(wv_live_play.CONTRACT, group))
+                bucket.forget()
+            rest = writer.rest()
+            if rest is not None:
+                writer.write(spelling.rows(wv_live_play.CONTRACT, rest))
+            return writer.close(), duplicates
+        finally:
+            writer.abandon()
+
+    def _place(self, name: str) -> Place:
+        """Return where executors write a table: in the folder of this build, where nothing else is said."""
+        return self.places.get(name) or Place(str((self.out / name).absolute()), LocalStorage())
 
     def _rejects(
         self, tables: Mapping[str, Any], log: ir.Table, posts: list[str], sources: Mapping[str, SourceCount]
     ) -> TableFiles:
         contract = wv_live_play_rejects.contract(self.options.database)
+        if isinstance(self.engine, Cluster):
+            broken = inspection.broken_rows(tables, log, posts, sources)
+            counts = {name: count.rejected for name, count in sources.items()}
+            return spread.rejects(self.engine, contract, broken, counts, self._place(contract.name))
         writer = PartWriter(contract, self.out)
         try:
             schema = contract.arrow_schema()

@@ -48,16 +48,17 @@ def run(engine: Engine, place: str, contract: Table, files: TableFiles) -> str |
     """
     found = 0
     for path in files.paths:
-        metadata = pq.read_metadata(path)
-        contract.require(pq.read_schema(path), place=str(path))
-        found += metadata.num_rows
+        footer = pq.ParquetFile(files.opened(path))
+        contract.require(footer.schema_arrow, place=str(path))
+        found += footer.metadata.num_rows
+        footer.close()
     if found != files.rows:
         raise ContractError(
             f"{place}: {found} rows stand in the files of {contract.full_name}, {files.rows} were written. {KEPT}; "
             f"look at the disk and run again.",
             place=contract.full_name,
         )
-    table = engine.read([str(path) for path in files.paths], f"written_{contract.name}")
+    table = _read_back(engine, contract, files)
     warnings = []
     for check, broken in _broken(engine, contract, table, files.rows):
         says = f"{place}: check {check.name} of {contract.full_name}: {check.says}; {broken} rows break it"
@@ -68,6 +69,10 @@ def run(engine: Engine, place: str, contract: Table, files: TableFiles) -> str |
             )
         warnings.append(says)
     return "; ".join(warnings) or None
+
+
+def _read_back(engine: Engine, contract: Table, files: TableFiles) -> ir.Table:
+    return engine.read([str(path) for path in files.paths], f"written_{contract.name}", contract.arrow_schema())
 
 
 def _broken(engine: Engine, contract: Table, table: ir.Table, rows: int) -> list[tuple[Check, int]]:
@@ -130,7 +135,7 @@ def _reconciled(
     engine: Engine, place: str, written: Mapping[str, TableFiles], marks: Mapping[str, Mapping[str, int]]
 ) -> None:
     """Refuse rows that do not add up to the roll-up and to the viewers' marks, which are computed apart."""
-    play = engine.read([str(path) for path in written[wv_live_play.CONTRACT.name].paths], "written_wv_live_play")
+    play = _read_back(engine, wv_live_play.CONTRACT, written[wv_live_play.CONTRACT.name])
     sums = ("u_join_first", "u_leave_last", "d_join_first", "d_leave_last")
     from_rows = engine.arrow(
         play.group_by("post_id", "guest_joint_seq").agg(

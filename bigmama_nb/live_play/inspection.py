@@ -151,17 +151,25 @@ def require_short(part_date: str, lives: pa.Table, options: Options) -> None:
         )
 
 
-def rejects(
-    engine: Engine, tables: Mapping[str, ir.Table], log: ir.Table, posts: list[str], counts: Mapping[str, SourceCount]
-) -> Iterator[pa.Table]:
-    """Return the rejected rows, source by source: source, reason and row, sorted within each."""
+def broken_rows(
+    tables: Mapping[str, ir.Table], log: ir.Table, posts: list[str], counts: Mapping[str, SourceCount]
+) -> Iterator[tuple[Table, ir.Table]]:
+    """Return the sources that have rejected rows, and these rows: reason and the source's columns, lazy."""
     for source in SOURCES:
         if not counts[source.name].rejected:
             continue
         rows = tables[source.name]
         if source is SERVER_LOG:
             rows = live_events.joins_and_leaves(log).filter(_.post_id.isin(posts))
-        yield _spelled(source, engine.arrow(rejected(source, rows)))
+        yield source, rejected(source, rows)
+
+
+def rejects(
+    engine: Engine, tables: Mapping[str, ir.Table], log: ir.Table, posts: list[str], counts: Mapping[str, SourceCount]
+) -> Iterator[pa.Table]:
+    """Return the rejected rows, source by source: source, reason and row, sorted within each."""
+    for source, rows in broken_rows(tables, log, posts, counts):
+        yield _spelled(source, engine.arrow(rows))
 
 
 def _spelled(source: Table, found: pa.Table) -> pa.Table:

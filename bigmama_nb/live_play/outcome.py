@@ -6,9 +6,10 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from bigmama_nb.errors import Reason
+from bigmama_nb.locations import Storage
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,27 @@ class Options:
 
 
 @dataclass(frozen=True)
-class TableFiles:
-    """A table's part files of one partition, in the order of its rows, and how many rows they hold."""
+class Place:
+    """A new folder of a storage that the executors of an engine write into."""
 
-    paths: tuple[Path, ...]
+    location: str
+    storage: Storage
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """A table's part files of one partition, in the order of its rows, and how many rows they hold.
+
+    Where executors wrote them, `place` is their folder and the paths are locations in its storage.
+    """
+
+    paths: tuple[Path | str, ...]
     rows: int
+    place: Place | None = None
+
+    def opened(self, path: Path | str) -> Any:
+        """Return a file for pyarrow to read."""
+        return path if self.place is None else self.place.storage.open(str(path))
 
 
 @dataclass(frozen=True)

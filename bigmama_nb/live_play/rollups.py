@@ -11,7 +11,7 @@ import pyarrow as pa
 from ibis import _
 
 from bigmama_nb.contract import Table
-from bigmama_nb.engines import Engine
+from bigmama_nb.engines import Cluster, Engine, Use
 from bigmama_nb.errors import TaskError
 from bigmama_nb.live_play import checks
 from bigmama_nb.live_play.buckets import ROW_BYTES, BucketTables
@@ -25,6 +25,7 @@ from bigmama_nb.tables import (
     stats_wv_d_live_play_min,
     stats_wv_h_live_play,
     stats_wv_m_video_copyright,
+    wv_live_play,
 )
 from bigmama_nb.tables.live_events import SLICES
 from bigmama_nb.tables.live_time import HOUR, MINUTE, whole
@@ -55,7 +56,7 @@ class DayParts:
             "changes": live_concurrency.changes(bucket.pieces),
         }
         for name, expression in parts.items():
-            kept = self._keep(expression, f"part_{name}_{bucket.bucket.number}")
+            kept = self._keep(expression, f"part_{name}_{bucket.bucket.number}", "once")
             self._parts.setdefault(name, []).append(kept)
 
     def clicks(self) -> tuple[int, int]:
@@ -120,22 +121,24 @@ class DayParts:
     def _segments(self) -> ir.Table:
         """Return the stretches of all lives, some minutes at a time, so that the changes fit in memory."""
         everything = self._union("changes").union(live_concurrency.marks(self._lives), distinct=False)
-        rows = int(self._engine.arrow(everything.count().as_table())[0][0].as_py())
-        turns = max(-(-rows * ROW_BYTES // self._engine.memory_limit), 1)
+        turns = 1
+        if not isinstance(self._engine, Cluster):
+            rows = int(self._engine.arrow(everything.count().as_table())[0][0].as_py())
+            turns = max(-(-rows * ROW_BYTES // self._engine.memory_limit), 1)
         done = []
         for turn in range(turns):
             some = everything
             if turns > 1:
                 some = everything.filter(whole(everything.at_us, MINUTE) % turns == turn)
-            done.append(self._keep(live_concurrency.segments(some, self._lives), f"segments_{turn}"))
+            done.append(self._keep(live_concurrency.segments(some, self._lives), f"segments_{turn}", "once"))
         return _all(done)
 
     def _union(self, name: str) -> ir.Table:
         return _all(self._parts[name])
 
-    def _keep(self, expression: ir.Table, name: str) -> ir.Table:
+    def _keep(self, expression: ir.Table, name: str, use: Use = "often") -> ir.Table:
         self._names.append(name)
-        return self._engine.keep(expression, name)
+        return self._engine.keep(expression, name, use)
 
 
 def _all(tables: Sequence[ir.Table]) -> ir.Table:
@@ -158,7 +161,7 @@ def write_table(contract: Table, out: Path, rows: pa.Table | None) -> TableFiles
 
 
 def build_month(
-    engine: Engine, part_month: str, play: Sequence[Path], *, out: Path, options: Options | None = None
+    engine: Engine, part_month: str, play: Sequence[Path | str], *, out: Path, options: Options | None = None
 ) -> Built:
     """Build `stats_wv_m_video_copyright` of one month.
 
@@ -176,7 +179,7 @@ def build_month(
     def rows() -> pa.Table | None:
         if not play:
             return None
-        table = engine.read([str(path) for path in play], "published_play")
+        table = _published(engine, wv_live_play.CONTRACT, play)
         parts = _by_slices(engine, table, module.viewer_sums, "month")
         found = engine.arrow(module.monthly(_all(parts), module.live_counts(table)))
         engine.forget(*(f"month_{turn}" for turn in range(len(parts))))
@@ -188,8 +191,8 @@ def build_month(
 def build_kpi(
     engine: Engine,
     part_date: str,
-    play: Sequence[Path],
-    daily: Sequence[Path],
+    play: Sequence[Path | str],
+    daily: Sequence[Path | str],
     *,
     out: Path,
     options: Options | None = None,
@@ -211,9 +214,9 @@ def build_kpi(
     def rows() -> pa.Table | None:
         if not daily or not play:
             return None
-        table = engine.read([str(path) for path in play], "published_play")
+        table = _published(engine, wv_live_play.CONTRACT, play)
         parts = _by_slices(engine, table, module.viewer_counts, "kpi")
-        lives = module.live_counts(engine.read([str(path) for path in daily], "published_daily"))
+        lives = module.live_counts(_published(engine, stats_wv_d_live_play.CONTRACT, daily))
         found = engine.arrow(module.kpi(lives, _all(parts)))
         engine.forget(*(f"kpi_{turn}" for turn in range(len(parts))))
         return _ordered(found, contract)
@@ -221,14 +224,20 @@ def build_kpi(
     return _period(engine, part_date, contract, out, rows)
 
 
+def _published(engine: Engine, contract: Table, files: Sequence[Path | str]) -> ir.Table:
+    return engine.read([str(file) for file in files], f"published_{contract.name}", contract.arrow_schema())
+
+
 def _by_slices(engine: Engine, play: ir.Table, part: Callable[[ir.Table], ir.Table], name: str) -> list[ir.Table]:
     """Return a part of every viewer slice, as few at a time as memory asks for."""
-    rows = int(engine.arrow(play.count().as_table())[0][0].as_py())
-    turns = min(max(-(-rows * ROW_BYTES // engine.memory_limit), 1), SLICES)
+    turns = 1
+    if not isinstance(engine, Cluster):
+        rows = int(engine.arrow(play.count().as_table())[0][0].as_py())
+        turns = min(max(-(-rows * ROW_BYTES // engine.memory_limit), 1), SLICES)
     kept = []
     for turn in range(turns):
         some = play if turns == 1 else stats_wv_m_video_copyright.of_slice(play, turn, turns)
-        kept.append(engine.keep(part(some), f"{name}_{turn}"))
+        kept.append(engine.keep(part(some), f"{name}_{turn}", "once"))
     return kept
 
 

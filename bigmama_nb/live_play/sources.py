@@ -1,26 +1,74 @@
-"""The six sources as folders of Parquet files: what is there, and whether it can be read."""
+"""The six sources: as folders of Parquet files here, or as tables of a catalog; whether they are there and readable.
+
+Footers are read by the driver, a few kilobytes a file, so that a file that is not what it should be is named.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.contract import Table
-from bigmama_nb.errors import SourceError
-from bigmama_nb.tables.live_sources import SERVER_LOG, require_source
+from bigmama_nb.engines import Cluster, Engine
+from bigmama_nb.errors import SourceError, StorageError
+from bigmama_nb.locations import Storage, join
+from bigmama_nb.tables.live_sources import SERVER_LOG, SOURCES, require_source
 
 KEPT = "Nothing was published and the published partition stays"
+LOOKED_BACK = 31
+"""Days before the first one wanted in which the newest of the log is looked for, where looking costs a request."""
+AT_ONCE = 16
+
+
+class LogSources(Protocol):
+    """What a build asks of its sources."""
+
+    def place(self, source: Table) -> str:
+        """Return where a source is, as messages name it."""
+
+    def require(self, source: Table) -> None:
+        """Raise SourceError (source_missing) where a source is not there."""
+
+    def has_log(self, day: dt.date) -> bool:
+        """Return whether a date of the log has a partition, of no rows too."""
+
+    def newest_log(self, day: dt.date) -> str | None:
+        """Return the newest date of the log that has a partition, or None; `day` is the last one asked for."""
+
+    def tables(self, engine: Engine, days: Sequence[dt.date]) -> dict[str, ir.Table]:
+        """Return the sources by name, the log of `days`; every schema is checked before any is read.
+
+        Raises:
+            SourceError: a source is not there (source_missing), or a file is damaged (source_corrupt).
+            ContractError: a column is missing or mistyped.
+        """
 
 
 class Sources:
-    """Folders `<root>/<table without database>/[date_id=YYYY-MM-DD/]*.parquet`."""
+    """Folders `<root>/<table without database>/[date_id=YYYY-MM-DD/]*.parquet` of this machine."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
+
+    def place(self, source: Table) -> str:
+        """Return a source's folder."""
+        return str(self.folder(source))
+
+    def require(self, source: Table) -> None:
+        """Raise SourceError (source_missing) where a source's folder is not there."""
+        self.require_folder(source)
+
+    def tables(self, engine: Engine, days: Sequence[dt.date]) -> dict[str, ir.Table]:
+        """Return the sources by name, the log of `days`; every schema is checked before any is read."""
+        files = {source: self.log_files(days) if source is SERVER_LOG else self.files(source) for source in SOURCES}
+        return {source.name: _read(engine, source, [str(path) for path in paths]) for source, paths in files.items()}
 
     def folder(self, source: Table) -> Path:
         """Return a source's folder."""
@@ -34,7 +82,7 @@ class Sources:
         """Return whether a date of the log has a partition: its folder holds a Parquet file, of no rows too."""
         return bool(_files(self.log_folder(day)))
 
-    def newest_log(self) -> str | None:
+    def newest_log(self, day: dt.date | None = None) -> str | None:
         """Return the newest date of the log that has a partition, or None."""
         folders = sorted(self.folder(SERVER_LOG).glob("date_id=*"), reverse=True)
         return next((folder.name.removeprefix("date_id=") for folder in folders if _files(folder)), None)
@@ -79,14 +127,124 @@ def _files(folder: Path) -> list[Path]:
 
 def _checked(source: Table, files: list[Path]) -> list[Path]:
     for file in files:
-        try:
-            schema = pq.read_schema(file)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(
-                "source_corrupt",
-                f"{source.name}: {file} cannot be read as Parquet ({str(error).splitlines()[0]}). {KEPT}; "
-                f"write the file again.",
-                place=str(file),
-            ) from None
-        require_source(source, schema, place=str(file))
+        _require_footer(source, str(file), file)
     return files
+
+
+def _require_footer(source: Table, name: str, file: object) -> None:
+    try:
+        schema = pq.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(
+            "source_corrupt",
+            f"{source.name}: {name} cannot be read as Parquet ({str(error).splitlines()[0]}). {KEPT}; "
+            f"write the file again.",
+            place=name,
+        ) from None
+    require_source(source, schema, place=name)
+
+
+def _read(engine: Engine, source: Table, paths: Sequence[str]) -> ir.Table:
+    return engine.read(paths, f"source_{source.name}", source.arrow_schema(), partition=source.partition)
+
+
+class StoredSources:
+    """The same folders on HDFS or S3, which an engine of a cluster reads."""
+
+    def __init__(self, root: str, storage: Storage) -> None:
+        self._root, self._storage = root.rstrip("/"), storage
+
+    def place(self, source: Table) -> str:
+        """Return a source's folder."""
+        return join(self._root, source.name)
+
+    def require(self, source: Table) -> None:
+        """Accept any: no file stands for no folder, and then the first missing date says so."""
+
+    def has_log(self, day: dt.date) -> bool:
+        """Return whether a date's folder holds a Parquet file."""
+        return bool(self._files(self._log(day)))
+
+    def newest_log(self, day: dt.date) -> str | None:
+        """Return the newest date of the month before `day` that has a partition, or None."""
+        before = (day - dt.timedelta(days=back) for back in range(LOOKED_BACK))
+        return next((one.isoformat() for one in before if self.has_log(one)), None)
+
+    def tables(self, engine: Engine, days: Sequence[dt.date]) -> dict[str, ir.Table]:
+        """Return the sources by name, the log of `days`; every schema is checked before any is read."""
+        found: dict[str, list[str]] = {}
+        for source in SOURCES:
+            folders = [self._log(day) for day in days] if source is SERVER_LOG else [self.place(source)]
+            found[source.name] = [file for folder in folders for file in self._files(folder)]
+            if not found[source.name] and source is not SERVER_LOG:
+                raise SourceError(
+                    "source_missing",
+                    f"{source.name}: {folders[0]} holds no Parquet file. {KEPT}; an empty source is a file without "
+                    f"rows.",
+                    place=folders[0],
+                )
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for source in SOURCES:
+                list(pool.map(lambda file, source=source: self._check(source, file), found[source.name]))
+        return {source.name: _read(engine, source, found[source.name]) for source in SOURCES}
+
+    def _check(self, source: Table, file: str) -> None:
+        try:
+            opened = self._storage.open(file)
+        except StorageError as error:
+            raise SourceError("source_missing", f"{source.name}: {error.message}. {KEPT}.", place=file) from error
+        _require_footer(source, file, opened)
+
+    def _log(self, day: dt.date) -> str:
+        return join(self.place(SERVER_LOG), f"date_id={day.isoformat()}")
+
+    def _files(self, folder: str) -> list[str]:
+        try:
+            stored = [one.location for one in self._storage.list(folder)]
+        except StorageError as error:
+            raise SourceError(
+                "unreachable", f"{error.message}. {KEPT}; look at live_play.sources.", place=folder
+            ) from None
+        names = {place: place.removeprefix(folder.rstrip("/") + "/") for place in stored}
+        return sorted(
+            place
+            for place, name in names.items()
+            if name.endswith(".parquet") and "/" not in name and not name.startswith((".", "_"))
+        )
+
+
+class CatalogSources:
+    """The tables `<catalog>.<database>.<table>` as an engine of a cluster finds them."""
+
+    def __init__(self, catalog: str, engine: Cluster) -> None:
+        self._catalog, self._engine = catalog, engine
+
+    def place(self, source: Table) -> str:
+        """Return a source's name in the catalog."""
+        return f"{self._catalog}.{source.full_name}"
+
+    def require(self, source: Table) -> None:
+        """Raise SourceError (source_missing) where the catalog has no such table."""
+        self._engine.catalog_schema(self.place(source))
+
+    def has_log(self, day: dt.date) -> bool:
+        """Return whether the log has a partition of a date, as the catalog or else its rows say."""
+        return bool(self._engine.catalog_values(self.place(SERVER_LOG), "date_id", [day.isoformat()]))
+
+    def newest_log(self, day: dt.date) -> str | None:
+        """Return the newest date of the month before `day` that has a partition, or None."""
+        before = [(day - dt.timedelta(days=back)).isoformat() for back in range(LOOKED_BACK)]
+        return max(self._engine.catalog_values(self.place(SERVER_LOG), "date_id", before), default=None)
+
+    def tables(self, engine: Engine, days: Sequence[dt.date]) -> dict[str, ir.Table]:
+        """Return the sources by name, the log of `days`; every schema is checked before any is read."""
+        for source in SOURCES:
+            require_source(source, self._engine.catalog_schema(self.place(source)), place=self.place(source))
+        found = {}
+        for source in SOURCES:
+            schema = source.arrow_schema(with_partition=True)
+            rows = self._engine.catalog_table(self.place(source), schema, f"source_{source.name}")
+            if source is SERVER_LOG:
+                rows = rows.filter(rows.date_id.isin([day.isoformat() for day in days] or [""]))
+            found[source.name] = rows
+        return found

@@ -26,6 +26,9 @@ NEAR_DAYS = 400
 SLICES = 256
 """Viewers stand in the tables by slice and then by id, so buckets of slices may be built one after another."""
 
+SLICE_BITS = 24
+"""A slice of a live has room for 2^24 devices, where slices are numbered by themselves."""
+
 
 def flag(condition: ir.BooleanValue) -> ir.IntegerValue:
     """Return 1 or 0, and 0 for null."""
@@ -280,35 +283,50 @@ def devices(all_events: ir.Table) -> ir.Table:
     return folded.mutate(events=_.events.sort())
 
 
-def numbered(folded: ir.Table) -> ir.Table:
+def numbered(folded: ir.Table, *, by_slice: bool = False) -> ir.Table:
     """Number the devices, and say which share their viewer with a neighbour.
+
+    Args:
+        by_slice: every slice of a live is numbered by itself, from slice x 2^24, so that a live with half of all
+            viewers is 256 pieces of work and not one. Otherwise a live's numbers have no gap.
 
     Returns:
         live_no, viewer_id, device_id, events; device_no int64 (live_no x 2^32 + its place);
         after_own and before_own boolean: the device before, or after, is the same user's.
     """
-    order: list[Any] = [ibis.asc("slice"), ibis.asc("viewer_id", nulls_first=False), ibis.asc("device_id")]
-    place: dict[str, Any] = {"group_by": "live_no", "order_by": order}
+    order: list[Any] = [ibis.asc("viewer_id", nulls_first=False), ibis.asc("device_id")]
     sliced = folded.mutate(slice=viewer_slice(_.viewer_id, _.device_id))
+    if by_slice:
+        place: dict[str, Any] = {"group_by": ["live_no", "slice"], "order_by": order}
+        first: Any = (_.live_no.cast("int64") * SLICES + _.slice) * (1 << SLICE_BITS)
+    else:
+        place = {"group_by": "live_no", "order_by": [ibis.asc("slice"), *order]}
+        first = _.live_no.cast("int64") * (1 << 32)
     return sliced.select(
         "live_no",
         "viewer_id",
         "device_id",
         "events",
-        device_no=_.live_no.cast("int64") * (1 << 32) + ibis.row_number().over(**place),
+        device_no=first + ibis.row_number().over(**place),
         after_own=(_.viewer_id == _.viewer_id.lag().over(**place)).fill_null(False),
         before_own=(_.viewer_id == _.viewer_id.lead().over(**place)).fill_null(False),
     )
 
 
-def shared_viewers(all_devices: ir.Table) -> ir.Table:
-    """Return the devices of viewers who used several: device_no, viewer_no int64 (the viewer's first device)."""
+def shared_viewers(all_devices: ir.Table, *, by_slice: bool = False) -> ir.Table:
+    """Return the devices of viewers who used several: device_no, viewer_no int64 (the viewer's first device).
+
+    Args:
+        by_slice: as the devices were `numbered`.
+    """
     several = all_devices.filter(_.after_own | _.before_own).mutate(
         opens=ibis.cases((~_.after_own, _.device_no)).cast("int64")
     )
+    # A viewer's devices stand in one slice.
+    group: Any = _.device_no >> SLICE_BITS if by_slice else _.live_no
     return several.select(
         "device_no",
-        viewer_no=_.opens.max().over(group_by="live_no", order_by=ibis.asc("device_no"), rows=(None, 0)),
+        viewer_no=_.opens.max().over(group_by=group, order_by=ibis.asc("device_no"), rows=(None, 0)),
     )
 
 

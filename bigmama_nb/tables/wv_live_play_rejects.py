@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import ibis
+import ibis.expr.types as ir
+
 from bigmama_nb.contract import Column, Table
 
 CONTRACT = Table(
@@ -41,6 +44,37 @@ def contract(database: str) -> Table:
 def as_json(row: Mapping[str, Any]) -> str:
     """Return a source row as one JSON object, nulls included, timestamps as `YYYY-MM-DDTHH:MM:SS.ffffffZ`."""
     return json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False)
+
+
+def spelled(source: Table, broken: ir.Table) -> ir.Table:
+    """Return rejected rows as the table has them, the text that of `as_json`.
+
+    Args:
+        broken: `live_sources.rejected`.
+
+    Returns:
+        source, reason, row, all string, lazy.
+    """
+    text: ir.StringValue = ibis.literal("{")
+    for nth, column in enumerate(source.columns):
+        name = json.dumps(column.name) + ": "
+        text = text.concat((", " if nth else "") + name).concat(_json(broken[column.name], column.type))
+    return broken.select(source=ibis.literal(source.name), reason=broken.reason, row=text.concat("}"))
+
+
+def _json(value: Any, type_: str) -> ir.StringValue:
+    if type_ == "timestamp":
+        at = value.cast("timestamp('UTC')")
+        # Spark takes letters for fields of a time.
+        text: Any = at.strftime("%Y-%m-%d").concat("T").concat(at.strftime("%H:%M:%S.%f")).concat("Z")
+    elif type_ == "string":
+        text = value.replace("\\", "\\\\").replace('"', '\\"')
+        for code in range(32):
+            text = text.replace(chr(code), json.dumps(chr(code))[1:-1])
+    else:
+        return value.cast("string").fill_null("null")
+    quote = ibis.literal('"')
+    return ibis.coalesce(quote.concat(text).concat(quote), "null")
 
 
 def _plain(value: Any) -> Any:

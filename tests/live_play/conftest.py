@@ -1,15 +1,25 @@
-"""One engine for the tests of small data sets."""
+"""One engine of each kind for the tests of small data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
+from bigmama_nb.engines.spark import SparkEngine
+from tests.services.spark import small_spark
 
 
 @pytest.fixture(scope="session")
 def duck() -> Iterator[DuckDBEngine]:
     with DuckDBEngine("1GB", threads=2) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    folder: Path = tmp_path_factory.mktemp("spark")
+    with small_spark(folder) as engine:
         yield engine

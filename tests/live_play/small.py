@@ -7,7 +7,7 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.engines.duckdb import DuckDBEngine
+from bigmama_nb.engines import Engine
 from bigmama_nb.live_play import Built, Options, build
 from tests.live_play.oracle import JOIN, LEAVE, Row
 from tests.live_play.warehouse import RUN_TIMESTAMP, write_sources
@@ -84,7 +84,7 @@ def day() -> dict[str, list[Row]]:
 
 
 def build_day(
-    engine: DuckDBEngine,
+    engine: Engine,
     folder: Path,
     sources: dict[str, list[Row]],
     *,
