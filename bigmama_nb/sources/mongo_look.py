@@ -26,9 +26,10 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.sources import queries
-from bigmama_nb.sources.evidence import Evidence, Newest, Question, Sheet, by_date_field
+from bigmama_nb.sources.evidence import Evidence, Question, Sheet, by_date_field
+from bigmama_nb.sources.mongo_dates import Dates
 from bigmama_nb.sources.tallies import Count
-from bigmama_nb.values import CODEC, Dating, Unplaced, reader
+from bigmama_nb.values import CODEC
 
 if TYPE_CHECKING:
     from bigmama_nb.sources.mongo import Mongo
@@ -51,7 +52,7 @@ class Look:
     """One look at one collection, for some tasks."""
 
     def __init__(self, mongo: Mongo, database: str, collection: str, tasks: str) -> None:
-        self._mongo = mongo
+        self.mongo = mongo
         self._where = f"{database}.{collection}"
         self._options = mongo.options(tasks)
         self._collection = self._there(database, collection)
@@ -61,7 +62,7 @@ class Look:
 
         It is looked up, as MongoDB answers a missing collection like an empty one.
         """
-        mongo = self._mongo
+        mongo = self.mongo
         client = mongo.client()
         listed = mongo.listed(database, "listCollections", comment=self._options["comment"])
         names = {one["name"]: one for one in listed}
@@ -85,130 +86,15 @@ class Look:
             sheet = Sheet(some, zone)
             dating = sheet.evidence[0].dating
             indexed = self._indexed(path)
-            self._odd_dates(sheet.evidence, dating, path, indexed=indexed)
-            if any(one.question.metric.value.computed for one in sheet.evidence):
-                self._see_newest(sheet.evidence[0].newest, dating, path, {})
+            dates = Dates(self, dating, path, indexed=indexed)
+            dates.add_odd(sheet.evidence)
+            dates.see_loaded(sheet.evidence)
             wanted = [asked for one in sheet.evidence if (asked := _loaded(one)) is not None]
             if wanted:
                 self._tally(sheet, wanted, zone, path, indexed=indexed)
-            self._newest_of_fields(sheet.evidence, dating, path)
+            dates.see_newest_for_messages(sheet.evidence)
             found += sheet.evidence
         return found
-
-    def _odd_dates(self, evidence: Sequence[Evidence], dating: Dating, path: str, *, indexed: bool) -> None:
-        known: dict[str, list[tuple[Unplaced, int]]] = {}
-        for one in evidence:
-            match = one.question.metric.match
-            if repr(match) not in known:
-                known[repr(match)] = self._unplaced(dating, path, match, indexed=indexed)
-            for unplaced, documents in known[repr(match)]:
-                one.add_odd(unplaced, documents)
-
-    def _unplaced(self, dating: Dating, path: str, match: Filter, *, indexed: bool) -> list[tuple[Unplaced, int]]:
-        """Return what makes dates unreadable, and in how many documents."""
-        found: list[tuple[Unplaced, int]] = []
-        if dating.as_ in ("yyyymmdd", "yyyymm"):
-            by_number = self.grouped(queries.both(match, queries.whole_numbers(path)), path)
-            for number, documents in by_number:
-                placed = dating.place(number)
-                if isinstance(placed, Unplaced):
-                    found.append((placed, documents))
-        if not self._any_without_date(dating, path, match, indexed=indexed):
-            return found
-        # Only now that there is one: which, and how many.
-        undated = self.count(queries.both(match, queries.undated(path)))
-        if undated:
-            found.append((Unplaced("undated", "null"), undated))
-            if not self._any_odd(dating, path, match):
-                return found
-        for prefix in queries.prefixes(path):
-            if self.first(queries.both(match, {prefix: {"$type": "array"}}), {"_id": 1}) is not None:
-                found.append((Unplaced("array_path", prefix), 1))
-                break
-        found += self._other_types(dating, path, match)
-        if dating.as_ != "date":
-            bad = queries.both(match, queries.bad_texts(dating, path), queries.without_arrays(path))
-            documents = self.count(bad)
-            if documents:
-                example = dating.place(reader(path)(self.first(bad, {path: 1}, sort=(path, 1)) or {}))
-                found.append((Unplaced("bad_date", getattr(example, "found", "")), documents))
-        return found
-
-    def _any_without_date(self, dating: Dating, path: str, match: Filter, *, indexed: bool) -> bool:
-        """Return whether a document is undated, or its date cannot be read (but for whole numbers that are no date)."""
-        if not indexed:
-            # Each document is looked at in any case: say it in the fewest comparisons.
-            return self.first(queries.both(match, queries.unreadable(dating, path)), {path: 1}) is not None
-        return self._any_odd(dating, path, match, queries.undated(path))
-
-    def _any_odd(self, dating: Dating, path: str, match: Filter, *others: Filter) -> bool:
-        def first(by_name: bool) -> Any:
-            odd = queries.either([queries.odd(dating, path, by_name=by_name), *others])
-            return self.first(queries.both(match, odd), {path: 1})
-
-        return self._by_name_or_not(first) is not None
-
-    def _by_name_or_not(self, asked: Callable[[bool], T]) -> T:
-        """Return what is asked by the types' names, or without them where the server does not know them all."""
-        if self._mongo.knows_types:
-            try:
-                return asked(True)
-            except SourceError as error:
-                if error.reason != "query_refused":
-                    raise
-                self._mongo.knows_types = False
-        return asked(False)
-
-    def _other_types(self, dating: Dating, path: str, match: Filter) -> list[tuple[Unplaced, int]]:
-        through = queries.through_no_array(path)
-
-        def count(by_name: bool) -> int:
-            return self.count(queries.both(match, queries.of_other_types(dating, path, by_name=by_name), through))
-
-        rest = self._by_name_or_not(count)
-        found = []
-        for name in queries.other_types(dating):
-            if not rest:
-                break
-            scalar = {} if name == "array" else {path: {"$not": {"$type": "array"}}}
-            try:
-                documents = self.count(queries.both(match, {path: {"$type": name}}, scalar, through))
-            except SourceError as error:
-                if error.reason != "query_refused":
-                    raise
-                continue
-            if documents:
-                found.append((Unplaced("date_type_mismatch", name), documents))
-                rest -= documents
-        if rest:
-            found.append((Unplaced("date_type_mismatch", "another kind"), rest))
-        return found
-
-    def _see_newest(self, newest: Newest, dating: Dating, path: str, match: Filter) -> None:
-        for number, dated in enumerate(queries.newest(dating, path)):
-            document = self.first(queries.both(match, dated), {path: 1}, sort=(path, -1))
-            if document is None:
-                continue
-            value = reader(path)(document)
-            position = dating.place(value)
-            if not isinstance(position, Unplaced):
-                newest.see(position, type(value) is str)
-            elif number == 1:
-                # The greatest number is no date: look at all of them.
-                for other, _ in self.grouped(queries.both(match, dated), path):
-                    position = dating.place(other)
-                    if not isinstance(position, Unplaced):
-                        newest.see(position, False)
-
-    def _newest_of_fields(self, evidence: Sequence[Evidence], dating: Dating, path: str) -> None:
-        """Find the newest date for the message of a figure that is not there."""
-        for one in evidence:
-            metric = one.question.metric
-            newest = one.newest_matching
-            if metric.value.computed or newest.position is not None or one.undatable:
-                continue
-            if any(one.tally(asked).documents == 0 for asked in one.question.asks):
-                self._see_newest(newest, dating, path, metric.match)
 
     def _tally(self, sheet: Sheet, wanted: Sequence[Question], zone: ZoneInfo, path: str, *, indexed: bool) -> None:
         """Add up the windows of the wanted questions into the sheet, from as few documents as can be."""
@@ -273,9 +159,7 @@ class Look:
 
         try:
             piece = (
-                self._mongo.asked(read, self._where)
-                if queries.whole_days(dating, begin, end) == 1
-                else self._once(read)
+                self.mongo.asked(read, self._where) if queries.whole_days(dating, begin, end) == 1 else self._once(read)
             )
         except Overflowing:
             pieces = 2 + self.count(dated) * 3 // (2 * REPLY)
@@ -290,7 +174,7 @@ class Look:
     def _indexed(self, path: str) -> bool:
         """Return whether a range of the path is found by an index; False where that cannot be told, as of a view."""
         try:
-            return self._mongo.index_on(self._collection.database.name, self._collection.name, path) is not None
+            return self.mongo.index_on(self._collection.database.name, self._collection.name, path) is not None
         except SourceError as error:
             if error.reason not in ("query_refused", "auth"):
                 raise
@@ -303,15 +187,15 @@ class Look:
             try:
                 return read()
             except PyMongoError as error:
-                if self._mongo.trouble(error).reason == "query_timeout":
+                if self.mongo.trouble(error).reason == "query_timeout":
                     return None
                 raise
 
-        return self._mongo.asked(in_time, self._where)
+        return self.mongo.asked(in_time, self._where)
 
     def _documents(self, filter_: Filter, fields: Mapping[str, int], *, whole: bool) -> Iterator[list[dict[str, Any]]]:
         """Yield the documents, some at a time; raises Overflowing where they are to come whole and do not."""
-        streams = self._mongo.streams()
+        streams = self.mongo.streams()
         kind = CursorType.EXHAUST if streams else CursorType.NON_TAILABLE
         find = self._collection.find_raw_batches
         try:
@@ -321,7 +205,7 @@ class Look:
                         raise Overflowing
                     yield from self._decoded(reply)
         except ConnectionFailure:
-            self._mongo.lost_a_stream = streams
+            self.mongo.lost_a_stream = streams
             raise
 
     def _decoded(self, reply: bytes) -> Iterator[list[dict[str, Any]]]:
@@ -330,7 +214,7 @@ class Look:
             end += int.from_bytes(reply[end : end + 4], "little")
             documents += 1
             if documents == DECODED or end >= len(reply):
-                self._mongo.received(documents, end - begin)
+                self.mongo.received(documents, end - begin)
                 yield bson.decode_all(reply[begin:end], CODEC)
                 begin, documents = end, 0
 
@@ -347,7 +231,7 @@ class Look:
                         return documents[0]
             return None
 
-        return self._mongo.asked(find, self._where)
+        return self.mongo.asked(find, self._where)
 
     def count(self, filter_: Filter) -> int:
         """Return how many documents pass, counted by the server."""
@@ -368,8 +252,8 @@ class Look:
             with self._collection.aggregate(pipeline, **options) as cursor:
                 return list(cursor)
 
-        found = self._mongo.asked(aggregate, self._where)
-        self._mongo.received(len(found), sum(len(bson.encode(document)) for document in found))
+        found = self.mongo.asked(aggregate, self._where)
+        self.mongo.received(len(found), sum(len(bson.encode(document)) for document in found))
         return found
 
 

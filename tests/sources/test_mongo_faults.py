@@ -464,6 +464,26 @@ def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path, server, m
         assert proxy.cursors == set()
 
 
+def test_without_an_index_the_newest_date_is_only_looked_for_where_it_is_told(tmp_path, server):
+    """To see that a day is loaded one later document is enough; the newest, which takes all, is for messages only."""
+    with MongoClient(server.uri) as client:
+        client.gaps.orders.insert_many(
+            [{"at": datetime(2024, month, 20, 3, tzinfo=UTC), "v": 1} for month in (4, 5, 7, 6)]
+        )
+    asked: list[dict] = []
+    with Proxy(server.port) as proxy:
+        proxy.watch = lambda command: asked.append(command) is not None
+        monthly = {**SUM, "period": "month"}
+        profile = live(tmp_path, proxy.uri, metrics={"sum": SUM, "mau": monthly, "wau": WAU}, games=("gaps",))
+        found = by_task(ask(profile, date(2024, 5, 20)))
+        assert [said(found[f"gaps/{name}"]) for name in ("sum/20240520", "mau/20240501")] == [1, 1]
+        assert [command for command in asked if "sort" in command] == []
+        silent = by_task(ask(profile, date(2024, 5, 19)))["gaps/sum/20240519"]
+        assert said(silent) == "not_ready"
+        assert "the newest is 2024-07-20" in silent.message
+        assert [command["find"] for command in asked if "sort" in command] == ["orders"]
+
+
 def test_a_view_is_read_though_it_has_no_indexes(tmp_path, server, monkeypatch):
     """A server that does not list the indexes of a view answers the questions about it all the same."""
     listed = mongo.Mongo.listed
