@@ -2,7 +2,7 @@
 
 Three metrics of one collection of orders: the month's revenue, its orders, and customers of 7 days. Each subject is a
 process of its own, and its CPU time counts from after its imports. The server is mongo-java-server, in memory: it has
-no index for a range and looks at every document for each query, so that the wall time over it says little.
+no index on the date and looks at every document for each query, so that the wall time over it counts the queries.
 """
 
 from __future__ import annotations
