@@ -74,8 +74,13 @@ def _measured(sources: Path, scratch: Path, size: int) -> str:
 
 def _apart(work: Callable[..., object], *arguments: object, **named: object) -> None:
     """Do something in a process of its own: a system counts what the parent held as a child's peak."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_mute) as pool:
         pool.submit(work, *arguments, **named).result()
+
+
+def _mute() -> None:
+    """Keep DuckDB's progress bar out of the figures."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _cost(module: str, sources: Path, out: Path, *more: str) -> Cost:
