@@ -6,6 +6,7 @@ No viewer's row leaves this module.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from bigmama_nb import handover
 from bigmama_nb.handover import Task
+from bigmama_nb.live_engine import content_of
 from bigmama_nb.live_stage import live_folder
 from bigmama_nb.reading import views
 from bigmama_nb.reports import Html
+from bigmama_nb.storage import open_storage
 from bigmama_nb.tables import DAILY, KPI
 from bigmama_nb.tables.registry import live_contracts
+from bigmama_nb.versions import Staged
 from bigmama_nb.warehouses import Warehouse
 from bigmama_nb.workplace import Stage
 
@@ -52,10 +57,9 @@ def watch_time(here: Stage) -> pd.DataFrame:
     task = _newest(here)
     counts = np.zeros(len(EDGES_S), dtype=np.int64)
     if task is not None:
-        own = (pc.field("u_join_first") == 1) & (pc.field("guest_joint_seq") == 0)
-        files = ds.dataset(_files(here, task, "wv_live_play"), format="parquet")
-        for batch in files.to_batches(columns=["u_sum_play_time"], filter=own):
-            bins = np.searchsorted(EDGES_S, batch.column(0).to_numpy(), side="right") - 1
+        for batch in _batches(here, task, "wv_live_play", ["u_sum_play_time", "u_join_first", "guest_joint_seq"]):
+            own = batch.filter(pc.field("u_join_first") == 1).filter(pc.field("guest_joint_seq") == 0)
+            bins = np.searchsorted(EDGES_S, own.column(0).to_numpy(zero_copy_only=False), side="right") - 1
             counts += np.bincount(bins, minlength=len(EDGES_S))
     return pd.DataFrame(
         {
@@ -124,6 +128,18 @@ def _newest(here: Stage) -> Task | None:
 
 def _files(here: Stage, task: Task, table: str) -> list[Path]:
     return sorted((live_folder(here.run_dir, str(task.part_date)) / table).glob("part-*.parquet"))
+
+
+def _batches(here: Stage, task: Task, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Return columns of a table's files some rows at a time, from wherever they wait."""
+    content = content_of(live_folder(here.run_dir, str(task.part_date)) / table)
+    if isinstance(content, Staged):
+        storage = open_storage(here.warehouse.uri, here.warehouse.storage_options)
+        for stored in storage.list(content.location):
+            yield from pq.ParquetFile(storage.open(stored.location)).iter_batches(columns=columns)
+        return
+    for path in content:
+        yield from pq.ParquetFile(path).iter_batches(columns=columns)
 
 
 def _of_hosts(here: Stage, table: str, columns: dict[str, str]) -> tuple[Task | None, pd.DataFrame]:

@@ -5,10 +5,9 @@ Source of the rules: wv_live_play.md, rule 2; publishing.md, "Rows that were the
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -18,14 +17,15 @@ import pandas as pd
 from bigmama_nb import handover
 from bigmama_nb.catalogs import data_files
 from bigmama_nb.contract import Table
-from bigmama_nb.engines import Engine
+from bigmama_nb.engines import Cluster, Engine
 from bigmama_nb.errors import TaskError
 from bigmama_nb.handover import Task
 from bigmama_nb.lineage import Author, lineage
+from bigmama_nb.live_engine import Staging, content_of, named_sources, opened, sources_of
 from bigmama_nb.live_play.build import build
 from bigmama_nb.live_play.outcome import Built, Options
 from bigmama_nb.live_play.rollups import build_kpi, build_month
-from bigmama_nb.live_play.sources import Sources
+from bigmama_nb.live_play.sources import LogSources
 from bigmama_nb.locations import name_of
 from bigmama_nb.profile import Profile
 from bigmama_nb.publish import Part, Published, publish_derived, publish_whole
@@ -46,10 +46,9 @@ def build_dates(here: Stage) -> pd.DataFrame:
     tasks = here.planned("live_play")
     settings = here.profile.live_play
     assert settings is not None
-    assert settings.sources.uri is not None
-    sources = Sources(settings.sources.uri)
     found: list[Task] = []
     with opened(here.profile) as engine:
+        sources = sources_of(here.profile, engine)
         for day in sorted({str(task.part_date) for task in tasks if task.table in DAILY}):
             those = [task for task in tasks if task.part_date == day and task.table in DAILY]
             found += _built(here, engine, sources, date.fromisoformat(day), those)
@@ -95,20 +94,16 @@ def live_folder(run_dir: Path, day: str) -> Path:
     return run_dir / "data" / "live" / day
 
 
-@contextlib.contextmanager
-def opened(profile: Profile) -> Iterator[Engine]:
-    """Give the profile's engine."""
-    from bigmama_nb.engines.duckdb import DuckDBEngine
-
-    engine = DuckDBEngine(profile.engine.memory_limit)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _built(here: Stage, engine: Engine, sources: Sources, day: date, tasks: Sequence[Task]) -> list[Task]:
+def _built(here: Stage, engine: Engine, sources: LogSources, day: date, tasks: Sequence[Task]) -> list[Task]:
     out = live_folder(here.run_dir, day.isoformat())
+    options = _options(here.profile)
+    staging = None
+    if isinstance(engine, Cluster):
+        try:
+            with Warehouse.open(here.warehouse) as warehouse:
+                staging = Staging.of(warehouse, options.database, day.isoformat(), f"{here.run_id}-{here.attempt}")
+        except TaskError as error:
+            return [task.failed(error) for task in tasks]
     built = build(
         engine,
         sources,
@@ -116,8 +111,11 @@ def _built(here: Stage, engine: Engine, sources: Sources, day: date, tasks: Sequ
         log_end=date.fromisoformat(str(tasks[0].through)),
         run_timestamp=here.run_timestamp,
         out=out,
-        options=_options(here.profile),
+        options=options,
+        places=None if staging is None else staging.places,
     )
+    if staging is not None:
+        staging.hand_over(built, out)
     if built.outcome not in ("ok", "suspect"):
         shutil.rmtree(out, ignore_errors=True)
     return [_outcome(task, built) for task in tasks]
@@ -149,12 +147,12 @@ def _publish_day(
         return [], list(tasks)
     folder = live_folder(here.run_dir, day)
     through = date.fromisoformat(str(tasks[0].through))
-    source = str(here.profile.live_play.sources.uri) if here.profile.live_play else ""
+    source = named_sources(here.profile)
     parts = [
         Part(
             table=_here(here, name),
             partition=f"part_date={day}",
-            content=sorted((folder / name).glob("part-*.parquet")),
+            content=content_of(folder / name),
             through=through,
             final=bool(tasks[0].final),
             source=source,
@@ -218,10 +216,10 @@ def _publish_period(
 
     def parts() -> list[Part]:
         shutil.rmtree(out, ignore_errors=True)
-        sources = out / "published"
-        play, throughs = _published_files(here, warehouse, WV_LIVE_PLAY, period, sources)
+        copies = None if isinstance(engine, Cluster) else out / "published"
+        play, throughs = _published_files(here, warehouse, WV_LIVE_PLAY, period, copies)
         if table.name == KPI:
-            daily, _ = _published_files(here, warehouse, "stats_wv_d_live_play", period, sources)
+            daily, _ = _published_files(here, warehouse, "stats_wv_d_live_play", period, copies)
             one = build_kpi(engine, period, play, daily, out=out / "built", options=_options(here.profile))
         else:
             one = build_month(engine, period, play, out=out / "built", options=_options(here.profile))
@@ -233,7 +231,7 @@ def _publish_period(
             Part(
                 table=table,
                 partition=f"{table.partition}={period}",
-                content=files.paths,
+                content=[Path(path) for path in files.paths],
                 through=max(throughs, default=date.fromisoformat(str(task.through))),
                 final=bool(task.final),
                 source=f"{here.warehouse.uri}/{_here(here, WV_LIVE_PLAY).full_name}",
@@ -256,19 +254,22 @@ def _publish_period(
 
 
 def _published_files(
-    here: Stage, warehouse: Warehouse, table: str, period: str, folder: Path
-) -> tuple[list[Path], list[date]]:
-    """Return the current files of a table's partitions of a date or month, as local paths, and their throughs."""
+    here: Stage, warehouse: Warehouse, table: str, period: str, copies: Path | None
+) -> tuple[list[Path | str], list[date]]:
+    """Return the current files of a table's partitions of a date or month, and their throughs.
+
+    Files of a storage elsewhere are copied into `copies`, unless it is None: executors read them where they are.
+    """
     name = _here(here, table).full_name
     pointers = {
         partition: pointer
         for partition, pointer in warehouse.catalog.current(name).items()
         if partition.partition("=")[2].startswith(period)
     }
-    files: list[Path] = []
+    files: list[Path | str] = []
     for partition, pointer in pointers.items():
         for location in data_files(pointer, warehouse.storage):
-            files.append(_local(warehouse, location, folder / table / partition))
+            files.append(location if copies is None else _local(warehouse, location, copies / table / partition))
     throughs = [o.through for groups in lineage(warehouse, name, list(pointers)).values() for o in groups.values()]
     return files, throughs
 

@@ -18,13 +18,23 @@ from bigmama_nb.contract import Table
 from bigmama_nb.errors import CatalogError, ContractError, MovedMeanwhileError, TaskError
 from bigmama_nb.lineage import Author, Group, Key, Origin, records
 from bigmama_nb.moving import ATTEMPTS, Published, holder, move, published, standing
-from bigmama_nb.versions import Version, discard, parquet_bytes, require_rows, require_whole, seal, stage, verify
+from bigmama_nb.versions import (
+    Staged,
+    Version,
+    discard,
+    parquet_bytes,
+    require_rows,
+    require_whole,
+    seal,
+    stage,
+    verify,
+)
 from bigmama_nb.warehouses import Warehouse
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a run makes of one partition of a mart: an Arrow table, or Parquet files that were written for it.
+    """What a run makes of one partition of a mart: an Arrow table, files written for it, or a version's whole folder.
 
     `partition` is its name (`part_date=2024-05-01`); `rows` how many rows the files are meant to hold, where the
     caller knows; `source` says where they were read. `allow_empty`: no rows are a fine result for this table.
@@ -32,7 +42,7 @@ class Part:
 
     table: Table
     partition: str
-    content: pa.Table | Sequence[Path]
+    content: pa.Table | Sequence[Path] | Staged
     through: date
     final: bool
     source: str
@@ -156,7 +166,7 @@ def _stage(warehouse: Warehouse, parts: Sequence[Part], author: Author) -> list[
                 )
             if isinstance(part.content, pa.Table):
                 require_rows(part.content, part.table, place=part.partition)
-                content: bytes | Sequence[Path] = parquet_bytes(
+                content: bytes | Sequence[Path] | Staged = parquet_bytes(
                     part.content, part.table, timestamp=warehouse.settings.timestamp
                 )
             else:

@@ -133,7 +133,8 @@ def superseded(warehouse: Warehouse, now: datetime, *, held: Sequence[tuple[str,
         folder = join(entry.location, RUNS)
         versions: dict[tuple[str, str], list[tuple[int, datetime]]] = {}
         for stored in warehouse.storage.list(folder):
-            partition, version = stored.location.rsplit("/", 3)[1:3]
+            # Deeper than a version's files lies what a killed engine was about to write.
+            partition, version = _below(stored.location)
             versions.setdefault((partition, version), []).append((stored.bytes, stored.modified))
         current = warehouse.catalog.current(entry.full_name)
         for (partition, version), files in versions.items():
@@ -166,6 +167,12 @@ def prune(
                     warehouse.storage.delete(one.location)
                     deleted.append(one)
     return deleted
+
+
+def _below(location: str) -> tuple[str, str]:
+    """Return partition and version of a file below a table's versions."""
+    partition, version = location.rpartition(f"/{RUNS}/")[2].split("/")[:2]
+    return partition, version
 
 
 def _opened(warehouse: Warehouse, location: str) -> Version:

@@ -21,7 +21,7 @@ from bigmama_nb.catalogs import Entry, Pointer, data_files
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import ContractError, StorageError
 from bigmama_nb.lineage import NAME, Author, DataFile, Key, Origin, Record, in_context
-from bigmama_nb.locations import Storage, join, name_of
+from bigmama_nb.locations import Storage, Stored, join, name_of
 from bigmama_nb.warehouses import Warehouse
 
 ROW_GROUP_ROWS = 122_880
@@ -48,6 +48,13 @@ class Version:
             run=self.record.run,
             attempt=self.record.attempt,
         )
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A new version's folder whose data files others wrote: an engine's executors."""
+
+    location: str
 
 
 def combined_sha256(files: Sequence[DataFile]) -> str:
@@ -108,27 +115,21 @@ def stage(
     entry: Entry,
     table: Table,
     partition: str,
-    content: bytes | Sequence[Path],
+    content: bytes | Sequence[Path] | Staged,
     groups: Mapping[Key, Origin],
     author: Author,
 ) -> Version:
-    """Write the data files of a new version; `seal` closes it.
-
-    A name that was used before, by an attempt that was killed, is left alone: it gets `.2`, `.3` …
+    """Write the data files of a new version, or look at those that were written; `seal` closes it.
 
     Raises:
-        StorageError: it could not be written; what was written of it is deleted again.
+        StorageError: it could not be written; what was written of it is deleted again. Or nothing was handed over.
     """
     storage = warehouse.storage
-    folder = join(entry.location, RUNS, partition)
-    sources: list[bytes | Path] = [content] if isinstance(content, bytes) else list(content)
     with in_context(table.full_name, partition):
-        name = author.version
-        for n in range(2, 1000):
-            if not storage.list(join(folder, name)):
-                break
-            name = f"{author.version}.{n}"
-        location = join(folder, name)
+        if isinstance(content, Staged):
+            return _looked_at(warehouse, table, partition, content.location, groups, author)
+        sources: list[bytes | Path] = [content] if isinstance(content, bytes) else list(content)
+        location = new_location(storage, entry.location, partition, author.version)
         try:
             files = []
             for n, one in enumerate(sources):
@@ -141,11 +142,52 @@ def stage(
     record = Record(
         table=table.full_name,
         partition=partition,
-        version=name,
+        version=name_of(location),
         run=author.run,
         attempt=author.attempt,
         previous=None,
         files=tuple(files),
+        groups=groups,
+    )
+    return Version(location, record)
+
+
+def new_location(storage: Storage, table: str, partition: str, version: str) -> str:
+    """Return the folder of a new version below a table's folder; nothing is made.
+
+    A name that was used before, by an attempt that was killed, is left alone: it gets `.2`, `.3` …
+    """
+    folder = join(table, RUNS, partition)
+    location = join(folder, version)
+    for n in range(2, 1000):
+        if not storage.list(location):
+            break
+        location = join(folder, f"{version}.{n}")
+    return location
+
+
+def _looked_at(
+    warehouse: Warehouse, table: Table, partition: str, location: str, groups: Mapping[Key, Origin], author: Author
+) -> Version:
+    """Return the version whose files others wrote, as they read back now."""
+    storage = warehouse.storage
+    stored = [one for one in storage.list(location) if name_of(one.location).startswith("part-")]
+    if not stored:
+        raise StorageError(f"{location} holds no data file, though it was handed over", place=location)
+
+    def described(one: Stored) -> DataFile:
+        with storage.open(one.location) as source, _readable(one.location):
+            rows = pq.ParquetFile(source).metadata.num_rows
+        return DataFile(name_of(one.location), rows, one.bytes, checksum(storage, one.location))
+
+    record = Record(
+        table=table.full_name,
+        partition=partition,
+        version=name_of(location),
+        run=author.run,
+        attempt=author.attempt,
+        previous=None,
+        files=tuple(warehouse.each(described, stored)),
         groups=groups,
     )
     return Version(location, record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from importlib.util import find_spec
 
 from bigmama_nb.errors import TaskError, UsageError, did_you_mean
 from bigmama_nb.handover import Task
@@ -171,12 +172,25 @@ def _pipelines(profile: Profile, wish: Wish) -> tuple[str, ...]:
                 f"{section}). Nothing was run."
             )
     wanted = wish.pipelines or configured
-    if "live_play" in wanted and profile.engine.kind != "duckdb":
-        raise UsageError(
-            f"{profile.path.name}: engine.kind is {profile.engine.kind!r}; this version builds live viewing with "
-            "duckdb only. Nothing was run."
-        )
+    if "live_play" in wanted:
+        _require_engine(profile)
     return wanted
+
+
+def _require_engine(profile: Profile) -> None:
+    """Refuse before anything runs what no engine of the profile can do."""
+    settings = profile.live_play
+    kind, name = profile.engine.kind, profile.path.name
+    if kind == "spark" and find_spec("pyspark") is None:
+        raise UsageError(
+            f"{name}: engine.kind is 'spark', and pyspark is not installed. Nothing was run; "
+            "'pip install 'bigmama-nb[spark]'' installs it."
+        )
+    if settings is not None and settings.sources.uri and kind == "duckdb" and "://" in settings.sources.uri:
+        raise UsageError(
+            f"{name}: live_play.sources.uri is {settings.sources.uri!r}; DuckDB builds from a folder of this machine. "
+            "Nothing was run; set engine.kind to spark."
+        )
 
 
 def named(tasks: Collection[Task], name: str) -> Task:

@@ -98,10 +98,10 @@ def _dates_come(data: Json, profile: Profile, waiting: Sequence[Task]) -> list[T
     if settings is None or settings.sources.uri is None:
         return []
     # Imported where it is used: waiting for figures needs no engine.
+    from bigmama_nb.live_engine import folders_of
     from bigmama_nb.live_play.dates import log_dates
-    from bigmama_nb.live_play.sources import Sources
 
-    sources = Sources(settings.sources.uri)
+    sources = folders_of(profile)
 
     def there(task: Task) -> bool:
         day, end = date.fromisoformat(str(task.part_date)), date.fromisoformat(str(task.through))

@@ -36,10 +36,14 @@ class LocalStorage:
                 os.fsync(target.fileno())
 
     def sync(self, folders: Iterable[str]) -> None:
-        """Sync each folder, and its parents up to the warehouse's table, once each."""
+        """Sync each folder with the files in it, and its parents up to the warehouse's table, once each."""
         names: set[str] = set()
         for folder in folders:
             path = local_path(folder)
+            # Files of `put` are synced; those that an engine's executors wrote are not.
+            for name in os.listdir(path) if os.path.isdir(path) else ():
+                if os.path.isfile(os.path.join(path, name)):
+                    _sync(os.path.join(path, name), os.O_RDONLY)
             # A folder's name is kept by its parent: version, partition, .runs, table, database, warehouse.
             for _ in range(6):
                 names.add(path)
@@ -47,12 +51,7 @@ class LocalStorage:
         for name in sorted(names, reverse=True):
             if not os.path.isdir(name):
                 continue
-            with _named(name, "sync"):
-                handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    os.fsync(handle)
-                finally:
-                    os.close(handle)
+            _sync(name, os.O_RDONLY | os.O_DIRECTORY)
 
     def read(self, location: str) -> bytes:
         """Return the whole file."""
@@ -82,6 +81,15 @@ class LocalStorage:
 
     def connect(self, connection: Any) -> None:
         """DuckDB reads local files by itself."""
+
+
+def _sync(path: str, flags: int) -> None:
+    with _named(path, "sync"):
+        handle = os.open(path, flags)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager

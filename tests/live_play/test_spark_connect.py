@@ -1,0 +1,48 @@
+"""Spark Connect: the driver is a server, and this process only its client; the tables are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bigmama_nb.engines.spark import SAFE, SparkEngine
+from tests.live_play.adversary import together, world
+from tests.live_play.equality import assert_equal_to_oracle
+from tests.services.spark import connect_server, removed
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    folder = tmp_path_factory.mktemp("connect")
+    server, address = connect_server(folder)
+    try:
+        with SparkEngine(remote=address, scratch=str(folder / "scratch"), remove=removed) as engine:
+            yield engine
+    finally:
+        server.stop()
+
+
+def test_the_session_of_a_server_is_set_as_one_of_our_own(remote: SparkEngine) -> None:
+    """UTC, ANSI, strings for partitions, adaptive execution, microseconds, whatever the server was started with."""
+    assert {name: remote.session.conf.get(name) for name in SAFE} == SAFE
+
+
+def test_two_data_sets_by_connect_equal_the_text_followed_row_by_row(remote: SparkEngine, tmp_path: Path) -> None:
+    """All seven tables and the counts are what the oracle says."""
+    assert assert_equal_to_oracle(remote, together([30, 31]), tmp_path) == "ok"
+
+
+@pytest.mark.parametrize("seed", [5_001, 5_005])
+def test_a_data_set_by_connect_ends_as_the_text_says(remote: SparkEngine, seed: int, tmp_path: Path) -> None:
+    """It is refused for the reason that the oracle has, or equal."""
+    assert_equal_to_oracle(remote, world(seed), tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("nth", range(3))
+def test_thirty_data_sets_by_connect_equal_the_text(remote: SparkEngine, nth: int, tmp_path: Path) -> None:
+    """As above, ten data sets in a build."""
+    seeds = list(range(400 + nth * 10, 410 + nth * 10))
+    assert assert_equal_to_oracle(remote, together(seeds), tmp_path) == "ok"
