@@ -44,6 +44,9 @@ class Storage(Protocol):
     def list(self, folder: str) -> list[Stored]:
         """Return every file below `folder`, sorted by location; none where the folder is missing."""
 
+    def rename(self, location: str, target: str) -> None:
+        """Give a file that nobody points at yet another name; one that is there already is refused."""
+
     def delete(self, folder: str) -> None:
         """Delete `folder` and all below it; one that is missing is no error."""
 

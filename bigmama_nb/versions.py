@@ -172,6 +172,7 @@ def _looked_at(
     """Return the version whose files others wrote, as they read back now."""
     storage = warehouse.storage
     stored = [one for one in storage.list(location) if name_of(one.location).startswith("part-")]
+    stored.sort(key=lambda one: int(name_of(one.location).removeprefix("part-").removesuffix(".parquet")))
     if not stored:
         raise StorageError(f"{location} holds no data file, though it was handed over", place=location)
 

@@ -113,14 +113,16 @@ def _cuts(engine: Cluster, bucket: BucketTables, everybody: pa.Table) -> tuple[p
 
 
 def _listed(place: Place, rows: int) -> TableFiles:
-    """Return the files that executors wrote; a checksum's file of Hadoop's own is taken away."""
+    """Return the files that executors wrote, named as a catalog expects them; others of Hadoop's are taken away."""
     local = place.storage.scheme == "file"
     files: list[Path | str] = []
+    # Spark's names begin with the number of the task, which is the file's.
     for stored in place.storage.list(place.location):
-        name = name_of(stored.location)
-        if name.startswith("part-"):
-            files.append(Path(local_path(stored.location)) if local else stored.location)
-        elif local and name.endswith(".crc"):
+        if name_of(stored.location).startswith("part-"):
+            target = join(place.location, f"part-{len(files)}.parquet")
+            place.storage.rename(stored.location, target)
+            files.append(Path(local_path(target)) if local else target)
+        elif local and stored.location.endswith(".crc"):
             Path(local_path(stored.location)).unlink(missing_ok=True)
     return TableFiles(tuple(files), rows, place)
 
@@ -128,5 +130,5 @@ def _listed(place: Place, rows: int) -> TableFiles:
 def _empty(contract: Table, place: Place) -> TableFiles:
     sink = pa.BufferOutputStream()
     pq.write_table(contract.arrow_schema().empty_table(), sink, compression="zstd", store_schema=False)
-    place.storage.put(join(place.location, "part-00000.parquet"), sink.getvalue().to_pybytes())
+    place.storage.put(join(place.location, "part-00000-empty.parquet"), sink.getvalue().to_pybytes())
     return _listed(place, 0)

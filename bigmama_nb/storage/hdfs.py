@@ -86,6 +86,11 @@ class HdfsStorage:
             key=lambda stored: stored.location,
         )
 
+    def rename(self, location: str, target: str) -> None:
+        """Rename a file; raises StorageError where `target` is there."""
+        with _named(target, "write"):
+            self._client.rename(self._path(location), self._path(target), overwrite=False)
+
     def delete(self, folder: str) -> None:
         """Delete `folder` and all below it, past the trash: a superseded version is no mistake."""
         with _named(folder, "delete"), contextlib.suppress(FileNotFoundError):

@@ -74,6 +74,13 @@ class LocalStorage:
                     found.append(Stored(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
         return sorted(found, key=lambda stored: stored.location)
 
+    def rename(self, location: str, target: str) -> None:
+        """Rename a file; raises StorageError where `target` is there."""
+        with _named(target, "write"):
+            # A link is refused where the name is taken; a rename would replace it.
+            os.link(local_path(location), local_path(target))
+            os.unlink(local_path(location))
+
     def delete(self, folder: str) -> None:
         """Delete `folder` and all below it."""
         with _named(folder, "delete"), contextlib.suppress(FileNotFoundError):

@@ -111,6 +111,13 @@ class S3Storage:
                 key=lambda stored: stored.location,
             )
 
+    def rename(self, location: str, target: str) -> None:
+        """Copy an object within S3 and delete the first; raises StorageError where `target` is there."""
+        with _named(target, "write"):
+            if self._is_there(self._key(target)):
+                raise StorageError(f"cannot write {target}: it is there already", place=target)
+            obstore.rename(self._store, self._key(location), self._key(target))
+
     def delete(self, folder: str) -> None:
         """Delete every object below `folder`."""
         keys = [self._key(stored.location) for stored in self.list(folder)]

@@ -43,6 +43,18 @@ def test_a_file_that_is_there_is_never_replaced(place: Place) -> None:
     assert storage.read(join(root, "a/x")) == b"first"
 
 
+def test_a_file_is_renamed_and_replaces_none(place: Place) -> None:
+    """Its bytes stand under the new name only; a name that is taken is refused, and both files stay."""
+    storage, root = place
+    storage.put(join(root, "a/x"), b"first")
+    storage.put(join(root, "a/y"), b"second")
+    storage.rename(join(root, "a/x"), join(root, "a/z"))
+    assert [stored.location for stored in storage.list(join(root, "a"))] == [join(root, "a/y"), join(root, "a/z")]
+    with pytest.raises(StorageError, match="a/z"):
+        storage.rename(join(root, "a/y"), join(root, "a/z"))
+    assert [storage.read(join(root, f"a/{name}")) for name in "yz"] == [b"second", b"first"]
+
+
 def test_a_missing_file_is_named(place: Place) -> None:
     """Reading or opening what is not there says which location it was."""
     storage, root = place

@@ -1,0 +1,173 @@
+"""Live viewing on Spark from the command to the table: what DuckDB publishes, on any warehouse, and after any death."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bigmama_nb import live_stage
+from bigmama_nb.engines import Engine
+from bigmama_nb.engines.duckdb import DuckDBEngine
+from bigmama_nb.engines.spark import SparkEngine
+from bigmama_nb.profile import load
+from bigmama_nb.warehouses import Warehouse
+from tests.runs.live_world import DAILY, DAY, LiveWorld, outcomes, tasks
+from tests.runs.world import in_process
+from tests.services.spark import SMALL, small_spark
+
+AT = "2024-05-02T01:02:03Z"
+TABLES = sorted(DAILY | {"stats_we_t_kpi", "stats_wv_m_video_copyright"})
+ENGINE = {"kind": "spark", "master": "local[2]", "memory_limit": "1GB", "conf": SMALL}
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    with small_spark(tmp_path_factory.mktemp("spark")) as engine:
+        yield engine
+
+
+def on(engine: Engine, world: LiveWorld, *arguments: str) -> dict[str, Any]:
+    """Run live viewing in this process, on an engine that is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_stage, "opened", lambda profile: contextlib.nullcontext(engine))
+        with in_process(patch, world):
+            return world.live("--run-timestamp", AT, *arguments)
+
+
+def rows(world: LiveWorld) -> dict[str, list[list[Any]]]:
+    """Return what readers see of every table, sorted."""
+    return {
+        table: world.command("sql", f"select * from we_mart.{table} order by all")["data"]["rows"] for table in TABLES
+    }
+
+
+def made(folder: Path, **changes: Any) -> LiveWorld:
+    """Return a world whose profile names Spark."""
+    world = LiveWorld(folder)
+    world.text += f"engine: {json.dumps(ENGINE)}\n"
+    world.write_profile(*changes.items())
+    return world
+
+
+@pytest.fixture(scope="module")
+def by_duckdb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[Any]]]:
+    world = LiveWorld(tmp_path_factory.mktemp("duckdb") / "world")
+    with DuckDBEngine("1GB") as engine:
+        assert on(engine, world)["exit_status"] == 0
+    return rows(world)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, spark: SparkEngine) -> tuple[LiveWorld, dict[str, Any]]:
+    world = made(tmp_path_factory.mktemp("spark") / "world")
+    return world, on(spark, world)
+
+
+def test_a_run_on_spark_publishes_what_duckdb_does(
+    ran: tuple[LiveWorld, dict[str, Any]], by_duckdb: dict[str, list[list[Any]]]
+) -> None:
+    """All seven tables hold the same rows; the record names the engine, every task is ok."""
+    world, answer = ran
+    assert outcomes(answer) == dict.fromkeys(tasks(DAY), ("ok", "yes"))
+    assert answer["data"]["environment"]["engine"]["kind"] == "spark"
+    assert rows(world) == by_duckdb
+
+
+def test_executors_write_into_the_versions_folder(ran: tuple[LiveWorld, dict[str, Any]]) -> None:
+    """What the catalog points at is what Spark wrote, with the lineage beside it and nothing else."""
+    world, answer = ran
+    folder = world.folder / f"warehouse/we_mart.db/wv_live_play/.runs/part_date={DAY}"
+    (version,) = folder.iterdir()
+    assert version.name == f"{answer['data']['run_id']}-1"
+    names = sorted(path.name for path in version.iterdir())
+    assert names[0] == "_lineage.json"
+    assert [name for name in names[1:] if not name.startswith("part-")] == []
+    assert not list((world.folder / "warehouse").rglob(".spark"))
+
+
+def test_a_rejected_share_leaves_no_version(spark: SparkEngine, tmp_path: Path) -> None:
+    """A build that is refused leaves nothing in the tables' folders."""
+    world = made(tmp_path / "world")
+    world.heal_source("user_user")
+    for day in ("2024-04-30", "2024-05-01"):
+        folder = world.folder_of("wv_server_log_base") / f"date_id={day}"
+        assert folder.is_dir()
+    from tests.runs.live_world import DAYS
+
+    world.log(DAYS[1], malformed=50)
+    answer = on(spark, world)
+    assert {outcome for outcome, _ in outcomes(answer).values()} <= {"failed", "skipped"}
+    assert not list((world.folder / "warehouse").rglob("*.parquet"))
+
+
+@pytest.mark.service("hdfs")
+def test_sources_and_warehouse_on_hdfs_are_read_back_by_hiveserver2(
+    spark: SparkEngine, by_duckdb: dict[str, list[list[Any]]], tmp_path: Path
+) -> None:
+    """Executors read the log from HDFS and write to HDFS; what HiveServer2 answers is what DuckDB publishes."""
+    from tests.services.hdfs import hdfs
+    from tests.services.hive import metastore, thrift_server
+
+    database, root = f"mart_{uuid.uuid4().hex[:8]}", f"{hdfs().uri}/{uuid.uuid4().hex}"
+    world = made(tmp_path / "world")
+    world.write_profile(
+        ("warehouse: {uri: warehouse,", f"warehouse: {{uri: '{root}/warehouse', metastore: '{metastore().uri}',"),
+        ("sources: {uri: weverse}", f"sources: {{uri: '{root}/weverse'}}\n  database: {database}"),
+    )
+    with Warehouse.open(load(world.profile).warehouse) as warehouse:
+        for path in (world.folder / "weverse").rglob("*.parquet"):
+            warehouse.storage.put(f"{root}/weverse/{path.relative_to(world.folder / 'weverse')}", path)
+    answer = on(spark, world)
+    assert outcomes(answer) == dict.fromkeys(tasks(DAY), ("ok", "yes")), "\n".join(
+        str(t["message"]) for t in answer["data"]["tasks"]
+    )
+    for table in TABLES:
+        found = thrift_server().query(f"SELECT * FROM {database}.{table}")
+        assert sorted(map(plain, found)) == sorted(map(plain, by_duckdb[table])), table
+
+
+def plain(row: Any) -> list[str]:
+    """Return a row's values as text: HiveServer2's client and JSON write instants in ways of their own."""
+    return [str(value).replace("T", " ").replace("+00:00", "").replace("Z", "") for value in row]
+
+
+def killed_while_it_writes(world: LiveWorld) -> dict[str, Any]:
+    """Start a run, end its driver's JVM while executors write the table, and return what the command says."""
+    versions = world.folder / "warehouse/we_mart.db/wv_live_play/.runs"
+    command = world.start("run", "--pipelines", "live_play", "--run-timestamp", AT)
+    with command:
+        while not list(versions.glob("*/*/_temporary")):
+            assert command.poll() is None, command.communicate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                command.wait(0.01)
+        java = [one for one in psutil.Process(command.pid).children(recursive=True) if one.name() == "java"]
+        assert java
+        for one in java:
+            one.kill()
+        out, world.said = command.communicate()
+    return dict(json.loads(out))
+
+
+def test_a_driver_that_is_killed_leaves_nothing_half_visible(
+    by_duckdb: dict[str, list[list[Any]]], tmp_path: Path
+) -> None:
+    """The record says what became of every task, readers see nothing, and the next run publishes what is right."""
+    world = made(tmp_path / "world")
+    answer = killed_while_it_writes(world)
+    assert answer["exit_status"] == 1
+    built = [task for task in answer["data"]["tasks"] if task["table"] in DAILY]
+    assert {(task["outcome"], task["reason"], task["published"]) for task in built} == {("failed", "stage_died", "no")}
+    assert all("Spark lost the work" in task["message"] for task in built)
+    with Warehouse.open(load(world.profile).warehouse) as warehouse:
+        assert [entry.full_name for entry in warehouse.catalog.tables()] == []
+    again = world.real("run", "--pipelines", "live_play", "--run-timestamp", AT)
+    assert outcomes(again) == dict.fromkeys(tasks(DAY), ("ok", "yes"))
+    assert rows(world) == by_duckdb
