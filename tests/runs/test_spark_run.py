@@ -18,8 +18,9 @@ from bigmama_nb.engines import Engine
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
 from bigmama_nb.profile import load
+from bigmama_nb.runs import grid
 from bigmama_nb.warehouses import Warehouse
-from tests.runs.live_world import DAILY, DAY, LiveWorld, outcomes, tasks
+from tests.runs.live_world import DAILY, DAY, DAYS, LiveWorld, outcomes, tasks
 from tests.runs.world import in_process
 from tests.services.spark import SMALL, small_spark
 
@@ -96,16 +97,29 @@ def test_executors_write_into_the_versions_folder(ran: tuple[LiveWorld, dict[str
 def test_a_rejected_share_leaves_no_version(spark: SparkEngine, tmp_path: Path) -> None:
     """A build that is refused leaves nothing in the tables' folders."""
     world = made(tmp_path / "world")
-    world.heal_source("user_user")
-    for day in ("2024-04-30", "2024-05-01"):
-        folder = world.folder_of("wv_server_log_base") / f"date_id={day}"
-        assert folder.is_dir()
-    from tests.runs.live_world import DAYS
-
     world.log(DAYS[1], malformed=50)
     answer = on(spark, world)
     assert {outcome for outcome, _ in outcomes(answer).values()} <= {"failed", "skipped"}
     assert not list((world.folder / "warehouse").rglob("*.parquet"))
+
+
+def test_what_no_engine_can_do_is_refused_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB with a log elsewhere, Spark without pyspark: profile, key, what is needed, and that nothing was run."""
+    world = LiveWorld(tmp_path / "world")
+    world.write_profile(("{uri: weverse}", "{uri: 'hdfs://namenode:8020/weverse'}"))
+    answer = world.live("--plan")
+    assert answer["exit_status"] == 2
+    assert answer["error"]["message"] == (
+        "profile.yaml: live_play.sources.uri is 'hdfs://namenode:8020/weverse'; DuckDB builds from a folder of this "
+        "machine. Nothing was run; set engine.kind to spark."
+    )
+    monkeypatch.setattr(grid, "find_spec", lambda name: None)
+    answer = made(tmp_path / "spark").live("--plan")
+    assert answer["exit_status"] == 2
+    assert answer["error"]["message"] == (
+        "profile.yaml: engine.kind is 'spark', and pyspark is not installed. Nothing was run; "
+        "'pip install 'bigmama-nb[spark]'' installs it."
+    )
 
 
 @pytest.mark.service("hdfs")
