@@ -70,7 +70,7 @@ def measured(sources: Path, out: Path, master: str) -> list[str]:
     )
     wall_s = time.monotonic() - began
     if done.returncode:
-        raise RuntimeError(f"{master}: {done.stderr[-4000:]}{done.stdout[-2000:]}")
+        raise RuntimeError(f"{master} ended with {done.returncode}: {done.stderr[-4000:]}{done.stdout[-2000:]}")
     told = json.loads(done.stdout.splitlines()[-1])
     megabytes = [f"{told[name] / 1e6:,.0f}" for name in ("shuffle_written", "spilled_disk")]
     memory = [f"{told[name]:,.0f}" if name in told else "" for name in ("python_mb", "driver_mb", "executor_mb")]
