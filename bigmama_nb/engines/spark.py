@@ -286,7 +286,12 @@ def _session(
                 session.conf.set(name, value)
         return session, False
     assert master is not None
-    local = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    local = {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        # Where executors are threads of the driver, one out of memory would end the JVM before it could say so.
+        "spark.executor.killOnFatalError.depth": "0",
+    }
     settings = QUIET | (local if master.startswith("local") else {})
     if driver_memory is not None:
         settings["spark.driver.memory"] = f"{driver_memory >> 20}m"
