@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bigmama_nb.errors import ContractError
 
@@ -117,6 +118,14 @@ class Table:
             wrong.append(f"columns stand in the order {', '.join(schema.names)}, expected {', '.join(expected.names)}")
         if wrong:
             raise ContractError(f"{self.full_name}: {place}: {'; '.join(wrong)}. Nothing was published.", place=place)
+
+    def require_file(self, file: pq.ParquetFile, *, place: str) -> None:
+        """Compare a Parquet file's columns with the contract, as `require`; INT96 holds UTC instants."""
+        schema, own = file.schema_arrow, self.arrow_schema()
+        for n, name in enumerate(schema.names):
+            if file.schema.column(n).physical_type == "INT96" and name in own.names:
+                schema = schema.set(n, own.field(name).with_nullable(schema.field(n).nullable))
+        self.require(schema, place=place)
 
     def ddl(self, location: str) -> str:
         """Return the `CREATE EXTERNAL TABLE` statement, comments included, partition column last."""

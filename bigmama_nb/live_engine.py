@@ -66,6 +66,7 @@ def _opened(profile: Profile) -> Engine:
         scratch=scratch,
         remove=remove,
         driver_memory=size(settings.memory_limit) if local and "spark.driver.memory" not in settings.conf else None,
+        timestamp=profile.warehouse.timestamp,
     )
 
 

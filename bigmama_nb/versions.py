@@ -302,13 +302,8 @@ def _described(content: bytes | Path, name: str) -> DataFile:
 
 
 def _require_footer(footer: pq.ParquetFile, table: Table, location: str, timestamp: str) -> None:
-    schema, types = footer.schema_arrow, {}
-    for n, name in enumerate(schema.names):
-        types[name] = physical = footer.schema.column(n).physical_type
-        if physical == "INT96" and name in table.arrow_schema().names:
-            field = table.arrow_schema().field(name)
-            schema = schema.set(n, field.with_nullable(schema.field(n).nullable))
-    table.require(schema, place=location)
+    table.require_file(footer, place=location)
+    types = {name: footer.schema.column(n).physical_type for n, name in enumerate(footer.schema_arrow.names)}
     for n, column in enumerate(table.file_columns):
         groups = (footer.metadata.row_group(group).column(n) for group in range(footer.metadata.num_row_groups))
         nulls = sum(group.statistics.null_count or 0 for group in groups if group.statistics is not None)

@@ -11,7 +11,7 @@ import sys
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import ibis
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 INSTALL = "pip install 'bigmama-nb[spark]'"
 
+TIMESTAMP_TYPE = "spark.sql.parquet.outputTimestampType"
+TIMESTAMP_TYPES = {"int64": "TIMESTAMP_MICROS", "int96": "INT96"}
 SAFE = {
     "spark.sql.session.timeZone": "UTC",
     # An overflow or a bad cast is an error, never a null or a wrong number.
@@ -36,7 +38,7 @@ SAFE = {
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.timestampType": "TIMESTAMP_LTZ",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    TIMESTAMP_TYPE: TIMESTAMP_TYPES["int64"],
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
@@ -69,6 +71,7 @@ class SparkEngine:
         scratch: a new folder that driver and executors reach, for what is kept between steps.
         remove: deletes that folder with all that is in it.
         driver_memory: bytes for the driver's JVM, which with a local master is the executor too; null: Spark's own.
+        timestamp: how instants are written in Parquet.
 
     Raises:
         UsageError: pyspark is not installed, or `conf` contradicts what the tables rest on.
@@ -84,6 +87,7 @@ class SparkEngine:
         scratch: str,
         remove: Callable[[str], None],
         driver_memory: int | None = None,
+        timestamp: Literal["int64", "int96"] = "int64",
     ) -> None:
         settings = dict(conf or {})
         _require_safe(settings)
@@ -92,7 +96,7 @@ class SparkEngine:
         self._count = 0
         with refusals():
             self._session, self._stops = _session(master, remote, settings, driver_memory)
-            for name, value in SAFE.items():
+            for name, value in (SAFE | {TIMESTAMP_TYPE: TIMESTAMP_TYPES[timestamp]}).items():
                 self._session.conf.set(name, value)
 
     @property

@@ -152,7 +152,7 @@ class _Build:
             [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
             engine.memory_limit,
         )
-        parts = DayParts(engine, lives, everybody, options.database)
+        parts = DayParts(engine, lives, everybody, options)
         written: dict[str, TableFiles] = {}
         duplicates = 0
         people = engine.table(_people(everybody_table), "people_of_lives")
@@ -217,7 +217,7 @@ class _Build:
         self, made: Iterator[buckets.BucketTables], parts: DayParts, spelling: Spelling
     ) -> tuple[TableFiles, int]:
         """Write the table bucket by bucket as its rows come back; return the files and how many were duplicates."""
-        writer = PartWriter(wv_live_play.contract(self.options.database), self.out)
+        writer = PartWriter(wv_live_play.contract(self.options.database), self.out, self.options)
         duplicates = 0
         try:
             for bucket in made:
@@ -245,7 +245,7 @@ class _Build:
             broken = inspection.broken_rows(tables, log, posts, sources)
             counts = {name: count.rejected for name, count in sources.items()}
             return spread.rejects(self.engine, contract, broken, counts, self._place(contract.name))
-        writer = PartWriter(contract, self.out)
+        writer = PartWriter(contract, self.out, self.options)
         try:
             schema = contract.arrow_schema()
             for group in writer.groups(inspection.rejects(self.engine, tables, log, posts, sources)):

@@ -49,7 +49,7 @@ def run(engine: Engine, place: str, contract: Table, files: TableFiles) -> str |
     found = 0
     for path in files.paths:
         footer = pq.ParquetFile(files.opened(path))
-        contract.require(footer.schema_arrow, place=str(path))
+        contract.require_file(footer, place=str(path))
         found += footer.metadata.num_rows
         footer.close()
     if found != files.rows:

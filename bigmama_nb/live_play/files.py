@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from bigmama_nb.contract import Table
 from bigmama_nb.errors import StorageError
-from bigmama_nb.live_play.outcome import TableFiles
+from bigmama_nb.live_play.outcome import Options, TableFiles
 
 ROW_GROUP = 262_144
 FILE_BYTES = 256_000_000
@@ -23,8 +23,9 @@ class PartWriter:
     caller's folder knows of.
     """
 
-    def __init__(self, table: Table, folder: Path, *, file_bytes: int = FILE_BYTES) -> None:
+    def __init__(self, table: Table, folder: Path, options: Options, *, file_bytes: int = FILE_BYTES) -> None:
         self._table = table
+        self._int96 = options.timestamp == "int96"
         self._folder = folder / table.name
         self._file_bytes = file_bytes
         self._paths: list[Path] = []
@@ -102,6 +103,7 @@ class PartWriter:
             use_dictionary=dictionaries or False,
             store_schema=False,
             write_statistics=True,
+            use_deprecated_int96_timestamps=self._int96,
         )
 
     def _close(self) -> None:

@@ -14,13 +14,14 @@ from bigmama_nb.locations import Storage
 
 @dataclass(frozen=True)
 class Options:
-    """What the profile says of the job (parameters.md, `live_play`)."""
+    """What the profile says of the job (parameters.md, `live_play`), and of its files' timestamps (`warehouse`)."""
 
     database: str = "we_mart"
     log_days_before: int = 1
     log_days_after: int = 1
     max_rejected_share: float = 0.001
     max_live_days: int = 30
+    timestamp: Literal["int64", "int96"] = "int64"
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ from bigmama_nb.tables.live_time import HOUR, MINUTE, whole
 class DayParts:
     """What the day's roll-ups add up, bucket by bucket."""
 
-    def __init__(self, engine: Engine, lives: ir.Table, everybody: ir.Table, database: str) -> None:
-        self._engine, self._lives, self._everybody, self._database = engine, lives, everybody, database
+    def __init__(self, engine: Engine, lives: ir.Table, everybody: ir.Table, options: Options) -> None:
+        self._engine, self._lives, self._everybody, self._options = engine, lives, everybody, options
         self._parts: dict[str, list[ir.Table]] = {}
         self._names: list[str] = []
         self._changes = 0
@@ -82,7 +82,10 @@ class DayParts:
         engine, lives, everybody = self._engine, self._lives, self._everybody
         if not self._parts:
             empty = [stats_wv_d_live_play, stats_wv_h_live_play, stats_wv_d_live_play_min]
-            return {m.CONTRACT.name: write_table(m.contract(self._database), out, None) for m in empty}
+            return {
+                m.CONTRACT.name: write_table(m.contract(self._options.database), out, None, self._options)
+                for m in empty
+            }
         levels = self._keep(live_concurrency.levels(self._segments()), "levels")
         summed = live_concurrency.summed
         clicks = self._keep(summed(self._union("minute_clicks"), "live_no", "minute_no", "hour_no"), "all_clicks")
@@ -106,11 +109,11 @@ class DayParts:
             (stats_wv_h_live_play, hourly, ["participant_no", "live_hour"]),
             (stats_wv_d_live_play_min, by_minute, ["participant_no", "minute_no"]),
         ):
-            contract = module.contract(self._database)
+            contract = module.contract(self._options.database)
             coded = engine.arrow(expression).sort_by([(name, "ascending") for name in order])
             if "peak_minute_no" in coded.column_names:
                 coded = coded.append_column("peak_datetime", spelling.minute_text(coded["peak_minute_no"]))
-            written[contract.name] = write_table(contract, out, spelling.rows(contract, coded))
+            written[contract.name] = write_table(contract, out, spelling.rows(contract, coded), self._options)
         return written
 
     def forget(self) -> None:
@@ -145,9 +148,9 @@ def _all(tables: Sequence[ir.Table]) -> ir.Table:
     return tables[0] if len(tables) == 1 else ibis.union(*tables, distinct=False)
 
 
-def write_table(contract: Table, out: Path, rows: pa.Table | None) -> TableFiles:
+def write_table(contract: Table, out: Path, rows: pa.Table | None, options: Options) -> TableFiles:
     """Write a small table whole; None or no rows: one file without rows."""
-    writer = PartWriter(contract, out)
+    writer = PartWriter(contract, out, options)
     try:
         if rows is not None and rows.num_rows:
             for group in writer.groups([rows]):
@@ -174,7 +177,8 @@ def build_month(
         The outcome, and one table's files.
     """
     module = stats_wv_m_video_copyright
-    contract = module.contract((options or Options()).database)
+    options = options or Options()
+    contract = module.contract(options.database)
 
     def rows() -> pa.Table | None:
         if not play:
@@ -185,7 +189,7 @@ def build_month(
         engine.forget(*(f"month_{turn}" for turn in range(len(parts))))
         return _ordered(found, contract)
 
-    return _period(engine, part_month, contract, out, rows)
+    return _period(engine, part_month, contract, out, rows, options)
 
 
 def build_kpi(
@@ -209,7 +213,8 @@ def build_kpi(
         The outcome, and one table's files.
     """
     module = stats_we_t_kpi
-    contract = module.contract((options or Options()).database)
+    options = options or Options()
+    contract = module.contract(options.database)
 
     def rows() -> pa.Table | None:
         if not daily or not play:
@@ -221,7 +226,7 @@ def build_kpi(
         engine.forget(*(f"kpi_{turn}" for turn in range(len(parts))))
         return _ordered(found, contract)
 
-    return _period(engine, part_date, contract, out, rows)
+    return _period(engine, part_date, contract, out, rows, options)
 
 
 def _published(engine: Engine, contract: Table, files: Sequence[Path | str]) -> ir.Table:
@@ -248,9 +253,16 @@ def _ordered(found: pa.Table, contract: Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in contract.key])
 
 
-def _period(engine: Engine, partition: str, contract: Table, out: Path, rows: Callable[[], pa.Table | None]) -> Built:
+def _period(
+    engine: Engine,
+    partition: str,
+    contract: Table,
+    out: Path,
+    rows: Callable[[], pa.Table | None],
+    options: Options,
+) -> Built:
     try:
-        files = write_table(contract, out, rows())
+        files = write_table(contract, out, rows(), options)
         warnings = checks.run(engine, f"{contract.name} {partition}", contract, files)
     except TaskError as error:
         return Built(partition, "failed", reason=error.reason, message=error.message, place=error.place)

@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,6 +84,23 @@ def test_the_session_is_as_the_tables_need_it(spark: SparkEngine) -> None:
     assert {name: spark.session.conf.get(name) for name in SAFE} == SAFE
     with pytest.raises(Exception, match="ARITHMETIC_OVERFLOW"):
         spark.session.sql("SELECT 9223372036854775807 + 1").collect()
+
+
+@pytest.mark.parametrize(("timestamp", "physical"), [("int64", "INT64"), ("int96", "INT96")])
+def test_instants_are_written_as_asked(
+    spark: SparkEngine, tmp_path: Path, timestamp: Literal["int64", "int96"], physical: str
+) -> None:
+    """As Hive's own reader wants them, or as everything else does; the instant is the same."""
+    instant = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    rows = pa.table({"seen_dt": pa.array([instant], pa.timestamp("us", tz="UTC")), "nth": pa.array([0], pa.int32())})
+    own = {"master": "local[2]", "scratch": str(tmp_path / "scratch"), "remove": removed}
+    with SparkEngine(**own, timestamp=timestamp) as engine:  # type: ignore[arg-type]
+        table = engine.table(rows, "instants").mutate(turn=0)
+        engine.write(table, str(tmp_path / "written"), files=1, nth="nth", by=("turn",))
+    (path,) = (tmp_path / "written").glob("part-*.parquet")
+    with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+        assert file.schema.column(0).physical_type == physical
+        assert file.read()["seen_dt"].cast(pa.timestamp("us", tz="UTC")).to_pylist() == [instant]
 
 
 def numbers(folder: Path) -> Path:

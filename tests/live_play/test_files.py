@@ -16,6 +16,7 @@ from bigmama_nb.errors import ContractError
 from bigmama_nb.live_play import Built, Sources, build, build_kpi, build_month
 from bigmama_nb.live_play.buckets import ORDER, ROW_BYTES, in_order, plan, require_single_marks
 from bigmama_nb.live_play.files import PartWriter
+from bigmama_nb.live_play.outcome import Options
 from bigmama_nb.sample import live as sample
 from bigmama_nb.tables import (
     stats_we_t_kpi,
@@ -143,7 +144,7 @@ def test_every_string_is_read_back_as_meant(tmp_path: Path) -> None:
     schema = contract.arrow_schema()
     words = [None, "", "KR", "kr", "웹", "𝔘"]
     meant = []
-    writer = PartWriter(contract, tmp_path, file_bytes=2_000)
+    writer = PartWriter(contract, tmp_path, Options(), file_bytes=2_000)
     for group in range(7):
         codes = np.random.default_rng(group).integers(0, len(words), 500)
         own = pa.array(words, pa.string()).take(pa.array(codes)).dictionary_encode()
