@@ -71,5 +71,7 @@ def find(archive: Path, name: str) -> str:
     if len(begin) == 1:
         return begin[0]
     if len(begin) > 1:
-        raise UsageError(f"{name!r} begins {len(begin)} runs: {', '.join(begin[:5])}. Nothing was done; name one.")
+        raise UsageError(
+            f"{name!r} begins {len(begin)} runs: {', '.join(sorted(begin)[:5])}. Nothing was done; name one."
+        )
     raise UsageError(f"{name!r} names no run in {archive}.{did_you_mean(name, ids)} Nothing was done; see 'runs list'.")
