@@ -324,10 +324,12 @@ def _connected(remote: str, conf: Mapping[str, str]) -> SparkSession:
             # Of pandas 3, which nothing here hands to Spark.
             warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
             session = SparkSession.builder.remote(remote).create()
-    except ImportError as error:
+    except (ImportError, SystemExit) as error:
+        # pyspark takes a program without a file for a doctest of its own, and ends it with success.
+        why = str(error).splitlines()[0] if isinstance(error, ImportError) else "pyspark says on stderr what"
         raise UsageError(
-            f"engine.remote asks for Spark Connect, and what it needs is not installed "
-            f"({str(error).splitlines()[0]}). Nothing was run; '{INSTALL}' installs it."
+            f"engine.remote asks for Spark Connect, and what it needs is not installed ({why}). Nothing was run; "
+            f"'{INSTALL}' installs it."
         ) from None
     for name, value in conf.items():
         session.conf.set(name, value)
