@@ -139,17 +139,7 @@ def stage(
         except StorageError:
             discard(storage, location)
             raise
-    record = Record(
-        table=table.full_name,
-        partition=partition,
-        version=name_of(location),
-        run=author.run,
-        attempt=author.attempt,
-        previous=None,
-        files=tuple(files),
-        groups=groups,
-    )
-    return Version(location, record)
+    return _unsealed(table, partition, location, files, groups, author)
 
 
 def new_location(storage: Storage, table: str, partition: str, version: str) -> str:
@@ -181,6 +171,17 @@ def _looked_at(
             rows = pq.ParquetFile(source).metadata.num_rows
         return DataFile(name_of(one.location), rows, one.bytes, checksum(storage, one.location))
 
+    return _unsealed(table, partition, location, warehouse.each(described, stored), groups, author)
+
+
+def _unsealed(
+    table: Table,
+    partition: str,
+    location: str,
+    files: Sequence[DataFile],
+    groups: Mapping[Key, Origin],
+    author: Author,
+) -> Version:
     record = Record(
         table=table.full_name,
         partition=partition,
@@ -188,7 +189,7 @@ def _looked_at(
         run=author.run,
         attempt=author.attempt,
         previous=None,
-        files=tuple(warehouse.each(described, stored)),
+        files=tuple(files),
         groups=groups,
     )
     return Version(location, record)
