@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +18,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
     folder = tmp_path_factory.mktemp("connect")
     server, address = connect_server(folder)
     try:
-        # A worker of the tests is a program without a file, which pyspark takes for a doctest of its own.
-        with pytest.MonkeyPatch.context() as main:
-            main.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
-            engine = SparkEngine(remote=address, scratch=str(folder / "scratch"), remove=removed)
-        with engine:
+        with SparkEngine(remote=address, scratch=str(folder / "scratch"), remove=removed) as engine:
             yield engine
     finally:
         server.stop()
