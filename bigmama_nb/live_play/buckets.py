@@ -15,13 +15,12 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from bigmama_nb.contract import Table
 from bigmama_nb.engines import Cluster, Engine
 from bigmama_nb.errors import ContractError
 from bigmama_nb.live_play.spelling import Numbers
 from bigmama_nb.tables import live_events, live_viewers, wv_live_play
 from bigmama_nb.tables.live_events import SLICES, Packing
-from bigmama_nb.tables.live_sources import COMM_USER_UPDATE, FC_USER_HISTORY, USER, usable
+from bigmama_nb.tables.live_sources import COMM_USER_UPDATE, FC_USER_HISTORY, USER
 
 ROW_BYTES = 400
 """What a row of the log takes in memory while its bucket is built, measured at ten million rows."""
@@ -41,6 +40,11 @@ class Bucket:
     last_live: int
     first_slice: int = 0
     end_slice: int = SLICES
+
+    @property
+    def whole(self) -> bool:
+        """Whether all viewers of its lives are in it."""
+        return self.first_slice == 0 and self.end_slice == SLICES
 
 
 def plan(lives: Sequence[tuple[int, int]], memory_limit: int) -> list[Bucket]:
@@ -78,6 +82,8 @@ class BucketWork:
 
     engine: Engine
     sources: Mapping[str, ir.Table]
+    """What can be used of each, the log apart."""
+
     lives: ir.Table
     everybody: ir.Table
     participants: ir.Table
@@ -258,17 +264,12 @@ def _computed(work: BucketWork, bucket: Bucket, events: ir.Table) -> BucketTable
         pieces = engine.keep(live_viewers.pieces(spans, shared, lives), "pieces")
         played = engine.keep(live_viewers.shared_sums(pieces, shared), "played", "once")
         firsts = engine.keep(live_viewers.shared_firsts(shared, sums, packing), "firsts", "once")
-        users = engine.keep(live_viewers.users(names, _usable(work, USER), lives, packing.base_us), "users")
+        users = engine.keep(live_viewers.users(names, work.sources[USER.name], lives, packing.base_us), "users")
         facts = _facts(work, names, users)
         described = engine.keep(live_viewers.described_devices(names, sums, shared, firsts, played, users), "described")
         lost = engine.arrow(spans.agg(duplicates=(1 - spans["counts"]).cast("int64").sum().coalesce(0)))
     engine.forget("names", "shared", "sums", "played", "firsts", "users")
     return BucketTables(work, bucket, spans, rows, described, pieces, facts, int(lost["duplicates"][0].as_py()))
-
-
-def _usable(work: BucketWork, source: Table) -> ir.Table:
-    rows = work.sources[source.name]
-    return rows.filter(usable(source, rows))
 
 
 def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:
@@ -280,10 +281,10 @@ def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:
     members = users.filter(users.we_member_id.notnull()).select("viewer_no", "live_no", "we_member_id")
     accounts = engine.keep(live_viewers.of_artists(members, work.everybody, work.lives), "artist_members", "once")
     community = engine.keep(
-        live_viewers.community_facts(keys, _usable(work, COMM_USER_UPDATE), base_us), "community", "once"
+        live_viewers.community_facts(keys, work.sources[COMM_USER_UPDATE.name], base_us), "community", "once"
     )
     fan_club = engine.keep(
-        live_viewers.fan_club_facts(accounts, _usable(work, FC_USER_HISTORY), base_us), "fan_club", "once"
+        live_viewers.fan_club_facts(accounts, work.sources[FC_USER_HISTORY.name], base_us), "fan_club", "once"
     )
     engine.forget("artist_viewers", "artist_members")
     known = engine.keep(live_viewers.facts(community, fan_club), "facts")

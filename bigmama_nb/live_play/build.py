@@ -22,7 +22,7 @@ from bigmama_nb.live_play.spelling import LIVE_COLUMNS, Spelling
 from bigmama_nb.storage.local import LocalStorage
 from bigmama_nb.tables import live_events, wv_live_play, wv_live_play_rejects
 from bigmama_nb.tables.live_events import Packing
-from bigmama_nb.tables.live_sources import JOINT_HISTORY, LIVE, SERVER_LOG, usable
+from bigmama_nb.tables.live_sources import JOINT_HISTORY, LIVE, SERVER_LOG
 from bigmama_nb.tables.live_time import kst_midnight_us
 
 
@@ -138,13 +138,15 @@ class _Build:
         engine, options = self.engine, self.options
         log = tables[SERVER_LOG.name]
         rows = live_events.of_lives(log, posts or [""], rejects=survey.rejected > 0)
-        traits = engine.keep(live_events.traits(rows), "traits", "small")
+        traits = engine.keep(live_events.traits(survey.counted), "traits", "small")
+        engine.forget("log_survey")
         traits_table = engine.arrow(traits.order_by("traits"))
         packing = Packing.of(survey.first_us, survey.last_us, traits_table.num_rows)
         lives = self._lives(tables[LIVE.name], rows, packing)
         lives_table = engine.arrow(lives.order_by("live_no"))
         inspection.require_short(self.part_date, lives_table, options)
-        everybody_table = self._everybody(lives, tables[JOINT_HISTORY.name])
+        clean = inspection.only_usable(tables, sources)
+        everybody_table = self._everybody(lives, clean[JOINT_HISTORY.name])
         everybody = engine.table(everybody_table, "everybody")
         described_table = _described(everybody_table, lives_table, packing)
         spelling = Spelling(self.run_timestamp, packing.base_us, described_table, traits_table)
@@ -152,11 +154,11 @@ class _Build:
             [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
             engine.memory_limit,
         )
-        parts = DayParts(engine, lives, everybody, options)
+        parts = DayParts(engine, lives, everybody, options, count=lives_table.num_rows)
         written: dict[str, TableFiles] = {}
         duplicates = 0
         people = engine.table(_people(everybody_table), "people_of_lives")
-        step = buckets.BucketWork(engine, tables, lives, everybody, people, traits, packing)
+        step = buckets.BucketWork(engine, clean, lives, everybody, people, traits, packing)
         made = buckets.each(step, rows, plan)
         if isinstance(engine, Cluster):
             spread_over = list(made)
@@ -206,11 +208,7 @@ class _Build:
         return self.engine.keep(live_events.timed_lives(lives, facts), "lives", "small")
 
     def _everybody(self, lives: ir.Table, joint: ir.Table) -> pa.Table:
-        found = self.engine.arrow(
-            live_events.participants(lives, joint.filter(usable(JOINT_HISTORY, joint))).order_by(
-                "live_no", "guest_joint_seq"
-            )
-        )
+        found = self.engine.arrow(live_events.participants(lives, joint).order_by("live_no", "guest_joint_seq"))
         return found.append_column("participant_no", pa.array(range(found.num_rows), pa.int32()))
 
     def _streamed(

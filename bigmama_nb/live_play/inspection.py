@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 from ibis import _
@@ -25,8 +26,12 @@ KEPT = "Nothing was published and the published partition stays"
 
 @dataclass(frozen=True)
 class LogSurvey:
-    """What the log holds: rows by live, rejected ones among them, and joins and leaves of no live."""
+    """What the log holds: rows by live, rejected ones among them, and joins and leaves of no live.
 
+    `counted` is the part of `live_events.survey` that is of the counted lives; it stands on what is kept as log_survey.
+    """
+
+    counted: ir.Table
     delivered: Mapping[str, int]
     rejected: int
     first_us: int
@@ -85,19 +90,18 @@ def survey_log(engine: Engine, log: ir.Table, wv_live: ir.Table, posts: list[str
     near = (kst(first_us).isoformat(sep=" "), kst(last_us).isoformat(sep=" "))
     found = engine.keep(live_events.survey(log, near), "log_survey")
     known = wv_live.filter(usable(LIVE, wv_live)).select("post_id")
-    counted = set(posts)
     nobody = engine.arrow(
         found.anti_join(known, "post_id").group_by("url").agg(delivered=_.delivered.sum().cast("int64"))
     )
     unmatched = dict(zip(nobody["url"].to_pylist(), nobody["delivered"].to_pylist(), strict=True))
     delivered: dict[str, int] = {}
     refused = far = 0
-    for row in engine.arrow(found.filter(_.post_id.isin(posts or [""]))).to_pylist():
-        if row["post_id"] in counted:
-            delivered[row["post_id"]] = delivered.get(row["post_id"], 0) + row["delivered"]
-            refused += int(row["rejected"])
-            far += int(row["far"])
-    engine.forget("log_survey")
+    counted = found.filter(_.post_id.isin(posts) if posts else ibis.literal(False))
+    sums = {name: counted[name].sum().cast("int64") for name in ("delivered", "rejected", "far")}
+    for row in engine.arrow(counted.group_by("post_id").agg(**sums)).to_pylist():
+        delivered[row["post_id"]] = row["delivered"]
+        refused += row["rejected"]
+        far += row["far"]
     joins = unmatched.pop(JOIN_URL, 0)
     if far:
         rows = live_events.of_lives(log, posts, rejects=refused > 0)
@@ -105,7 +109,21 @@ def survey_log(engine: Engine, log: ir.Table, wv_live: ir.Table, posts: list[str
         # A midnight, so that minutes stay whole.
         first_us -= max(-(-(first_us - times["first_us"]) // DAY), 0) * DAY
         last_us = max(last_us, times["last_us"])
-    return LogSurvey(delivered, refused, first_us, last_us, joins, sum(unmatched.values()))
+    return LogSurvey(counted, delivered, refused, first_us, last_us, joins, sum(unmatched.values()))
+
+
+def only_usable(tables: Mapping[str, ir.Table], counts: Mapping[str, SourceCount]) -> dict[str, ir.Table]:
+    """Return what can be used of every source but the log.
+
+    A source without rejects is left as it is: to look at each row again would read all of its columns.
+    """
+    return {
+        source.name: tables[source.name].filter(usable(source, tables[source.name]))
+        if counts[source.name].rejected
+        else tables[source.name]
+        for source in SOURCES
+        if source is not SERVER_LOG
+    }
 
 
 def require_shares(part_date: str, counts: Mapping[str, SourceCount], options: Options) -> None:

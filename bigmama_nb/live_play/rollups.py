@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import ibis
@@ -30,15 +30,20 @@ from bigmama_nb.tables import (
 from bigmama_nb.tables.live_events import SLICES
 from bigmama_nb.tables.live_time import HOUR, MINUTE, whole
 
+CHANGE_BYTES = 100
+"""What a viewer's coming or going takes in memory while it is put in order, measured at eight million."""
+
 
 class DayParts:
     """What the day's roll-ups add up, bucket by bucket."""
 
-    def __init__(self, engine: Engine, lives: ir.Table, everybody: ir.Table, options: Options) -> None:
+    def __init__(self, engine: Engine, lives: ir.Table, everybody: ir.Table, options: Options, *, count: int) -> None:
         self._engine, self._lives, self._everybody, self._options = engine, lives, everybody, options
         self._parts: dict[str, list[ir.Table]] = {}
         self._names: list[str] = []
-        self._changes = 0
+        self._count, self._open = count, set(range(count))
+        """Lives whose stretches are not known yet."""
+        self._sliced: dict[int, list[ir.Table]] = {}
 
     def add(self, bucket: BucketTables) -> None:
         """Keep a bucket's sums, and when its viewers came and went."""
@@ -53,11 +58,16 @@ class DayParts:
             "minutes": live_concurrency.touched(pieces, MINUTE, from_start=False),
             "hours": live_concurrency.touched(pieces, HOUR, from_start=True),
             "minute_clicks": live_concurrency.clicks(bucket.spans, lives),
-            "changes": live_concurrency.changes(bucket.pieces),
         }
         for name, expression in parts.items():
-            kept = self._keep(expression, f"part_{name}_{bucket.bucket.number}", "once")
-            self._parts.setdefault(name, []).append(kept)
+            self._part(name, expression)
+        changes = live_concurrency.changes(bucket.pieces)
+        own = bucket.bucket
+        if own.whole:
+            self._add_segments(changes, range(own.first_live, own.last_live + 1))
+        else:
+            kept = self._keep(changes, f"changes_{own.number}", "once")
+            self._sliced.setdefault(own.first_live, []).append(kept)
 
     def clicks(self) -> tuple[int, int]:
         """Return all joins and leaves, each event once."""
@@ -86,7 +96,8 @@ class DayParts:
                 m.CONTRACT.name: write_table(m.contract(self._options.database), out, None, self._options)
                 for m in empty
             }
-        levels = self._keep(live_concurrency.levels(self._segments()), "levels")
+        self._add_segments_of_the_rest()
+        levels = self._keep(live_concurrency.levels(self._union("segments")), "levels")
         summed = live_concurrency.summed
         clicks = self._keep(summed(self._union("minute_clicks"), "live_no", "minute_no", "hour_no"), "all_clicks")
         daily = stats_wv_d_live_play.daily(
@@ -121,20 +132,33 @@ class DayParts:
         self._engine.forget(*self._names)
         self._names, self._parts = [], {}
 
-    def _segments(self) -> ir.Table:
-        """Return the stretches of all lives, some minutes at a time, so that the changes fit in memory."""
-        everything = self._union("changes").union(live_concurrency.marks(self._lives), distinct=False)
-        turns = 1
-        if not isinstance(self._engine, Cluster):
-            rows = int(self._engine.arrow(everything.count().as_table())[0][0].as_py())
-            turns = max(-(-rows * ROW_BYTES // self._engine.memory_limit), 1)
-        done = []
+    def _add_segments(self, changes: ir.Table | None, own: Collection[int], turns: int = 1) -> None:
+        """Add the stretches of the lives in `own`, of which `changes` holds every change, some minutes at a time."""
+        lives = self._lives
+        if len(own) < self._count:
+            lives = lives.filter(lives.live_no.isin(list(own)))
+        self._open.difference_update(own)
+        everything = live_concurrency.marks(lives)
+        if changes is not None:
+            everything = changes.union(everything, distinct=False)
         for turn in range(turns):
             some = everything
             if turns > 1:
                 some = everything.filter(whole(everything.at_us, MINUTE) % turns == turn)
-            done.append(self._keep(live_concurrency.segments(some, self._lives), f"segments_{turn}", "once"))
-        return _all(done)
+            self._part("segments", live_concurrency.segments(some, lives))
+
+    def _add_segments_of_the_rest(self) -> None:
+        """Add the stretches of lives that were built in slices, and of those that nobody watched."""
+        for live_no, parts in self._sliced.items():
+            changes = _all(parts)
+            rows = int(self._engine.arrow(changes.count().as_table())[0][0].as_py())
+            self._add_segments(changes, [live_no], max(-(-rows * CHANGE_BYTES // self._engine.memory_limit), 1))
+        if self._open:
+            self._add_segments(None, sorted(self._open))
+
+    def _part(self, name: str, expression: ir.Table) -> None:
+        parts = self._parts.setdefault(name, [])
+        parts.append(self._keep(expression, f"part_{name}_{len(parts)}", "once"))
 
     def _union(self, name: str) -> ir.Table:
         return _all(self._parts[name])

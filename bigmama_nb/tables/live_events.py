@@ -171,12 +171,12 @@ def survey(log: ir.Table, near: tuple[str, str]) -> ir.Table:
     """Return what was delivered for each live.
 
     Returns:
-        post_id, url; delivered int64 rows; rejected int64 of them that cannot be used;
+        post_id, url, platform, os, ctry_code; delivered int64 rows; rejected int64 of them that cannot be used;
         far int64 of the others whose datetime lies outside `near`, two texts.
     """
     rows = joins_and_leaves(log)
-    judged = rows.mutate(good=usable(SERVER_LOG, rows))
-    return judged.group_by("post_id", "url").agg(
+    judged = rows.mutate(good=usable(SERVER_LOG, rows), ctry_code=rows.gcc)
+    return judged.group_by("post_id", "url", "platform", "os", "ctry_code").agg(
         delivered=_.count(),
         rejected=(~_.good).cast("int64").sum(),
         far=(_.good & outside(judged, near)).cast("int64").sum(),
@@ -227,14 +227,14 @@ def timed_lives(lives: ir.Table, facts: ir.Table | None) -> ir.Table:
     return known.drop("facts_post_id", "last_us", "log_video_id")
 
 
-def traits(rows: ir.Table) -> ir.Table:
-    """Number what an event's platform, os and country may be.
+def traits(surveyed: ir.Table) -> ir.Table:
+    """Number what an event's platform, os and country may be; `surveyed` holds the `survey` of the counted lives.
 
     Returns:
         platform, os, ctry_code; traits int32, in their order with nulls first, so that the largest is what a last
         leave's tie asks for; rank int32, in their order with nulls last, so that the smallest is a first join's.
     """
-    distinct = rows.select("platform", "os", ctry_code="gcc").distinct()
+    distinct = surveyed.filter(_.delivered > _.rejected).select("platform", "os", "ctry_code").distinct()
     columns = ("platform", "os", "ctry_code")
     nulls_first = [ibis.asc(column, nulls_first=True) for column in columns]
     nulls_last = [ibis.asc(column, nulls_first=False) for column in columns]
