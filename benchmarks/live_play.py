@@ -29,7 +29,7 @@ PEERS = {
 LARGEST = {"pandas_frames": 10_000_000, "polars_lazy": 10_000_000}
 """What a peer is asked for at most: beyond it runs out of this machine's memory."""
 
-LIMITS = {1_000_000: "1GB", 10_000_000: "1GB", 50_000_000: "1GB"}
+LIMITS = {1_000_000: "1GB", 10_000_000: "1GB", 50_000_000: "1300MB"}
 
 
 def main() -> None:
