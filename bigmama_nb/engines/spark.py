@@ -6,6 +6,7 @@ Nothing here touches the JVM past PySpark's own calls, so a session of either ki
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import uuid
@@ -331,6 +332,9 @@ def _connected(remote: str, conf: Mapping[str, str]) -> SparkSession:
             f"engine.remote asks for Spark Connect, and what it needs is not installed ({why}). Nothing was run; "
             f"'{INSTALL}' installs it."
         ) from None
+    finally:
+        # Else every process that this one starts, and its own later sessions, would be clients too.
+        os.environ.pop("SPARK_CONNECT_MODE_ENABLED", None)
     for name, value in conf.items():
         session.conf.set(name, value)
     return session

@@ -1,4 +1,4 @@
-"""One engine of each kind for the tests of small data sets."""
+"""One engine of each kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
-from tests.services.spark import small_spark
+from tests.services.spark import connected, small_spark
 
 
 @pytest.fixture(scope="session")
@@ -22,4 +22,10 @@ def duck() -> Iterator[DuckDBEngine]:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
     folder: Path = tmp_path_factory.mktemp("spark")
     with small_spark(folder) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
+    with connected(tmp_path_factory.mktemp("connect")) as engine:
         yield engine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
@@ -10,23 +10,17 @@ import pytest
 from bigmama_nb.engines.spark import SAFE, SparkEngine
 from tests.live_play.adversary import together, world
 from tests.live_play.equality import assert_equal_to_oracle
-from tests.services.spark import connect_server, removed
-
-
-@pytest.fixture(scope="module")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
-    folder = tmp_path_factory.mktemp("connect")
-    server, address = connect_server(folder)
-    try:
-        with SparkEngine(remote=address, scratch=str(folder / "scratch"), remove=removed) as engine:
-            yield engine
-    finally:
-        server.stop()
 
 
 def test_the_session_of_a_server_is_set_as_one_of_our_own(remote: SparkEngine) -> None:
     """UTC, ANSI, strings for partitions, adaptive execution, microseconds, whatever the server was started with."""
     assert {name: remote.session.conf.get(name) for name in SAFE} == SAFE
+
+
+def test_a_client_of_a_server_leaves_the_environment_alone(remote: SparkEngine) -> None:
+    """Processes that this one starts are not made clients of Spark Connect."""
+    assert remote.session.sql("SELECT 1").collect()[0][0] == 1
+    assert not [name for name in os.environ if name.startswith("SPARK_")]
 
 
 def test_two_data_sets_by_connect_equal_the_text_followed_row_by_row(remote: SparkEngine, tmp_path: Path) -> None:

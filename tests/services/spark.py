@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bigmama_nb.engines.spark import SparkEngine
@@ -47,6 +49,17 @@ def connect_server(folder: Path) -> tuple[Server, str]:
         env={"SPARK_HOME": str(spark_home()), "SPARK_LOCAL_IP": "127.0.0.1", "JAVA_HOME": _java_home(java)},
     )
     return server.until(lambda: listens(port)), f"sc://127.0.0.1:{port}"
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[SparkEngine]:
+    """Start Spark Connect for as long as the context lasts, and be its client."""
+    server, address = connect_server(folder)
+    try:
+        with SparkEngine(remote=address, scratch=str(folder / "scratch"), remove=removed) as engine:
+            yield engine
+    finally:
+        server.stop()
 
 
 def _java_home(java: str) -> str:
