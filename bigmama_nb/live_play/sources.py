@@ -133,7 +133,8 @@ def _checked(source: Table, files: list[Path]) -> list[Path]:
 
 def _require_footer(source: Table, name: str, file: object) -> None:
     try:
-        schema = pq.read_schema(file)
+        with pq.ParquetFile(file) as footer:
+            schema = _schema(footer)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
             "source_corrupt",
@@ -142,6 +143,17 @@ def _require_footer(source: Table, name: str, file: object) -> None:
             place=name,
         ) from None
     require_source(source, schema, place=name)
+
+
+def _schema(footer: pq.ParquetFile) -> pa.Schema:
+    """Return a file's columns; INT96, as older Spark and Hive write it, holds UTC instants but reads without a zone."""
+    schema = footer.schema_arrow
+    for leaf in range(len(footer.schema)):
+        column = footer.schema.column(leaf)
+        at = schema.get_field_index(column.path)
+        if column.physical_type == "INT96" and at >= 0:
+            schema = schema.set(at, schema.field(at).with_type(pa.timestamp("us", tz="UTC")))
+    return schema
 
 
 def _read(engine: Engine, source: Table, paths: Sequence[str]) -> ir.Table:

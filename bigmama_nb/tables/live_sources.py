@@ -129,9 +129,7 @@ def _fits(found: pa.DataType, wanted: str) -> bool:
     if pa.types.is_dictionary(found):
         found = found.value_type
     if wanted == "timestamp":
-        # INT96, as older Spark and Hive write it, reads as nanoseconds without a zone; it holds UTC instants.
-        utc_instant = pa.types.is_timestamp(found) and found.tz is not None and found.unit in ("s", "ms", "us")
-        return bool(utc_instant or found == pa.timestamp("ns"))
+        return pa.types.is_timestamp(found) and found.tz is not None and found.unit in ("s", "ms", "us")
     return found in _WIDENS[wanted]
 
 

@@ -61,6 +61,7 @@ def test_a_renamed_column_is_refused_by_name(duck: DuckDBEngine, folder: Path) -
     [
         ("wv_live", "we_art_id", pa.int64(), "column 'we_art_id' is int64, expected int32"),
         ("wv_live", "start_dt", pa.timestamp("us"), "is timestamp[us], expected timestamp[us, UTC]"),
+        ("wv_live", "start_dt", pa.timestamp("ns"), "is timestamp[ns], expected timestamp[us, UTC]"),
         ("wv_live", "start_dt", pa.timestamp("ns", "UTC"), "is timestamp[ns, tz=UTC], expected timestamp[us, UTC]"),
         ("wv_live", "start_dt", pa.string(), "column 'start_dt' is string, expected timestamp[us, UTC]"),
         (

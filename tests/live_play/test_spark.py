@@ -216,6 +216,25 @@ def test_a_date_without_lives_is_written_without_rows(spark: SparkEngine, tmp_pa
         assert [pq.read_metadata(path).num_rows for path in files.paths] == [0]
 
 
+def test_int96_and_narrower_ints_are_read_as_what_they_hold(
+    spark: SparkEngine, duck: DuckDBEngine, tmp_path: Path
+) -> None:
+    """What older writers make gives the rows that DuckDB makes of what the contract says."""
+    expected = build_day(duck, tmp_path / "plain", day())
+    sources = write_sources(tmp_path / "old", day(), ["2024-05-01"])
+    for file in (tmp_path / "old").rglob("*.parquet"):
+        rows = pq.read_table(file, partitioning=None)
+        if "we_art_id" in rows.column_names:
+            at = rows.schema.get_field_index("we_art_id")
+            rows = rows.set_column(at, "we_art_id", rows["we_art_id"].cast(pa.int8()))
+        pq.write_table(rows, file, use_deprecated_int96_timestamps=True)
+    old = build(spark, sources, DAY, log_end=DAY, run_timestamp=RUN_TIMESTAMP, out=tmp_path / "out")
+    assert old.outcome == expected.outcome == "ok", old.message
+    for module in OF_A_DAY:
+        name = module.CONTRACT.name
+        assert in_order(read_rows(old, name, "2024-05-01")) == in_order(read_rows(expected, name, "2024-05-01")), name
+
+
 @pytest.mark.long
 def test_a_live_that_nobody_watched_is_written_without_rows(spark: SparkEngine, tmp_path: Path) -> None:
     """The daily roll-up has the live; the table of viewing has no row, and one file."""
