@@ -43,10 +43,11 @@ def on(engine: Engine, world: LiveWorld, *arguments: str) -> dict[str, Any]:
             return world.live("--run-timestamp", AT, *arguments)
 
 
-def rows(world: LiveWorld) -> dict[str, list[list[Any]]]:
+def rows(world: LiveWorld, database: str = "we_mart") -> dict[str, list[list[Any]]]:
     """Return what readers see of every table, sorted."""
     return {
-        table: world.command("sql", f"select * from we_mart.{table} order by all")["data"]["rows"] for table in TABLES
+        table: world.command("sql", f"select * from {database}.{table} order by all")["data"]["rows"]
+        for table in TABLES
     }
 
 
@@ -146,6 +147,45 @@ def test_sources_and_warehouse_on_hdfs_are_read_back_by_hiveserver2(
     for table in TABLES:
         found = thrift_server().query(f"SELECT * FROM {database}.{table}")
         assert sorted(map(plain, found)) == sorted(map(plain, by_duckdb[table])), table
+
+
+@pytest.mark.service("s3")
+def test_sources_and_warehouse_on_s3_are_what_duckdb_publishes(
+    by_duckdb: dict[str, list[list[Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With Hadoop's jars for S3 among Spark's; the keys come from the environment, and no output holds them."""
+    from tests.services.hive import metastore
+    from tests.services.s3 import BUCKET, hadoop_jars, s3
+
+    monkeypatch.setenv("AUDITED_KEY", "test")
+    monkeypatch.setenv("AUDITED_SECRET", "kept-by-the-environment")
+    database = f"mart_{uuid.uuid4().hex[:8]}"
+    root = f"s3://{BUCKET}/{database}"
+    options = {
+        "endpoint": s3().endpoint,
+        "region": "us-east-1",
+        "access_key_id_env": "AUDITED_KEY",
+        "secret_access_key_env": "AUDITED_SECRET",
+    }
+    world = LiveWorld(tmp_path / "world")
+    jars = {"spark.jars": ",".join(str(jar) for jar in hadoop_jars())}
+    world.text += f"engine: {json.dumps({**ENGINE, 'conf': SMALL | jars})}\n"
+    warehouse = f"metastore: '{metastore().uri}', storage_options: {json.dumps(options)},"
+    world.write_profile(
+        ("warehouse: {uri: warehouse,", f"warehouse: {{uri: '{root}/warehouse', {warehouse}"),
+        ("sources: {uri: weverse}", f"sources: {{uri: '{root}/weverse'}}\n  database: {database}"),
+    )
+    with Warehouse.open(load(world.profile).warehouse) as opened:
+        for path in (world.folder / "weverse").rglob("*.parquet"):
+            opened.storage.put(f"{root}/weverse/{path.relative_to(world.folder / 'weverse')}", path)
+    answer = world.real("run", "--pipelines", "live_play", "--run-timestamp", AT)
+    assert outcomes(answer) == dict.fromkeys(tasks(DAY), ("ok", "yes")), "\n".join(
+        str(t["message"]) for t in answer["data"]["tasks"]
+    )
+    assert rows(world, database) == by_duckdb
+    secret = b"kept-by-the-environment"
+    assert secret not in json.dumps(answer).encode() + world.said.encode()
+    assert not [path for path in world.folder.rglob("*") if path.is_file() and secret in path.read_bytes()]
 
 
 def plain(row: Any) -> list[str]:
