@@ -18,14 +18,15 @@ def duck() -> Iterator[DuckDBEngine]:
         yield engine
 
 
-@pytest.fixture(scope="session")
+# There is one Spark in a process: it ends with the module, so that the next one's own can start.
+@pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
     folder: Path = tmp_path_factory.mktemp("spark")
     with small_spark(folder) as engine:
         yield engine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
     with connected(tmp_path_factory.mktemp("connect")) as engine:
         yield engine

@@ -15,8 +15,9 @@ SMALL = {
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.default.parallelism": "2",
-    # Most of a small build's time is the compiling of its plans: the second compiler never pays here.
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # Most of a small build's time is the compiling of its plans: the second compiler never pays here. Without it a JVM
+    # has 48 MB for what it compiled, and stops for good when they are full.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
 }
 
 
