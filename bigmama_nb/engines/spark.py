@@ -92,7 +92,7 @@ class SparkEngine:
     ) -> None:
         settings = dict(conf or {})
         _require_safe(settings)
-        self._scratch, self._remove = scratch.rstrip("/"), remove
+        self._scratch, self._remove, self._remote = scratch.rstrip("/"), remove, remote
         self._written: set[str] = set()
         self._count = 0
         with refusals():
@@ -261,6 +261,8 @@ class SparkEngine:
             self.forget_all()
         if self._stops:
             with contextlib.suppress(Exception):
+                if self._remote is not None:
+                    _knock(self._remote)
                 self._session.stop()
 
     def __enter__(self) -> SparkEngine:
@@ -306,13 +308,10 @@ def _session(
     return builder.getOrCreate(), True
 
 
-def _connected(remote: str, conf: Mapping[str, str]) -> SparkSession:
-    """Return a new session of a Spark Connect server."""
-    from pyspark.sql import SparkSession
-
+def _knock(remote: str) -> None:
+    """Raise SourceError (unreachable) where nobody answers: Spark's own client would try for ten minutes."""
     place = urlsplit(remote.partition(";")[0])
     try:
-        # Spark's own client tries for ten minutes before it says that nobody is there.
         socket.create_connection((place.hostname or "", place.port or CONNECT_PORT), timeout=CONNECT_WAIT_S).close()
     except OSError as error:
         raise SourceError(
@@ -320,6 +319,13 @@ def _connected(remote: str, conf: Mapping[str, str]) -> SparkSession:
             f"Spark Connect does not answer at {place.hostname}:{place.port or CONNECT_PORT} ({error}). {KEPT}; look "
             f"at engine.remote, and at the server.",
         ) from None
+
+
+def _connected(remote: str, conf: Mapping[str, str]) -> SparkSession:
+    """Return a new session of a Spark Connect server."""
+    from pyspark.sql import SparkSession
+
+    _knock(remote)
     try:
         with warnings.catch_warnings():
             # Of pandas 3, which nothing here hands to Spark.

@@ -10,6 +10,7 @@ import pytest
 from bigmama_nb.engines.spark import SAFE, SparkEngine
 from tests.live_play.adversary import together, world
 from tests.live_play.equality import assert_equal_to_oracle
+from tests.services.spark import connect_server, removed
 
 
 def test_the_session_of_a_server_is_set_as_one_of_our_own(remote: SparkEngine) -> None:
@@ -32,6 +33,19 @@ def test_two_data_sets_by_connect_equal_the_text_followed_row_by_row(remote: Spa
 def test_a_data_set_by_connect_ends_as_the_text_says(remote: SparkEngine, seed: int, tmp_path: Path) -> None:
     """It is refused for the reason that the oracle has, or equal."""
     assert_equal_to_oracle(remote, world(seed), tmp_path)
+
+
+def test_a_client_does_not_wait_for_a_server_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark's own client would try for ten minutes to end its session."""
+    server, address = connect_server(tmp_path)
+    try:
+        engine = SparkEngine(remote=address, scratch=str(tmp_path / "scratch"), remove=removed)
+    finally:
+        server.stop()
+    asked: list[str] = []
+    monkeypatch.setattr(type(engine.session), "stop", lambda session: asked.append("stop"))
+    engine.close()
+    assert asked == []
 
 
 @pytest.mark.long
