@@ -59,6 +59,20 @@ def made(folder: Path, **changes: Any) -> LiveWorld:
     return world
 
 
+def bring(world: LiveWorld, uri: str) -> None:
+    """Put the sources where the profile says that they are, beside the warehouse."""
+    folder = world.folder / "weverse"
+    with Warehouse.open(load(world.profile).warehouse) as warehouse:
+        for path in folder.rglob("*.parquet"):
+            warehouse.storage.put(f"{uri}/{path.relative_to(folder)}", path)
+
+
+def assert_all_published(answer: dict[str, Any]) -> None:
+    """Expect every task of the day to be ok, or say what each says."""
+    told = "\n".join(str(task["message"]) for task in answer["data"]["tasks"])
+    assert outcomes(answer) == dict.fromkeys(tasks(DAY), ("ok", "yes")), told
+
+
 @pytest.fixture(scope="module")
 def by_duckdb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[Any]]]:
     world = LiveWorld(tmp_path_factory.mktemp("duckdb") / "world")
@@ -78,7 +92,7 @@ def test_a_run_on_spark_publishes_what_duckdb_does(
 ) -> None:
     """All seven tables hold the same rows; the record names the engine, every task is ok."""
     world, answer = ran
-    assert outcomes(answer) == dict.fromkeys(tasks(DAY), ("ok", "yes"))
+    assert_all_published(answer)
     assert answer["data"]["environment"]["engine"]["kind"] == "spark"
     assert rows(world) == by_duckdb
 
@@ -137,13 +151,9 @@ def test_sources_and_warehouse_on_hdfs_are_read_back_by_hiveserver2(
         ("warehouse: {uri: warehouse,", f"warehouse: {{uri: '{root}/warehouse', metastore: '{metastore().uri}',"),
         ("sources: {uri: weverse}", f"sources: {{uri: '{root}/weverse'}}\n  database: {database}"),
     )
-    with Warehouse.open(load(world.profile).warehouse) as warehouse:
-        for path in (world.folder / "weverse").rglob("*.parquet"):
-            warehouse.storage.put(f"{root}/weverse/{path.relative_to(world.folder / 'weverse')}", path)
+    bring(world, f"{root}/weverse")
     answer = on(spark, world)
-    assert outcomes(answer) == dict.fromkeys(tasks(DAY), ("ok", "yes")), "\n".join(
-        str(t["message"]) for t in answer["data"]["tasks"]
-    )
+    assert_all_published(answer)
     for table in TABLES:
         found = thrift_server().query(f"SELECT * FROM {database}.{table}")
         assert sorted(map(plain, found)) == sorted(map(plain, by_duckdb[table])), table
@@ -175,13 +185,9 @@ def test_sources_and_warehouse_on_s3_are_what_duckdb_publishes(
         ("warehouse: {uri: warehouse,", f"warehouse: {{uri: '{root}/warehouse', {warehouse}"),
         ("sources: {uri: weverse}", f"sources: {{uri: '{root}/weverse'}}\n  database: {database}"),
     )
-    with Warehouse.open(load(world.profile).warehouse) as opened:
-        for path in (world.folder / "weverse").rglob("*.parquet"):
-            opened.storage.put(f"{root}/weverse/{path.relative_to(world.folder / 'weverse')}", path)
+    bring(world, f"{root}/weverse")
     answer = world.real("run", "--pipelines", "live_play", "--run-timestamp", AT)
-    assert outcomes(answer) == dict.fromkeys(tasks(DAY), ("ok", "yes")), "\n".join(
-        str(t["message"]) for t in answer["data"]["tasks"]
-    )
+    assert_all_published(answer)
     assert rows(world, database) == by_duckdb
     secret = b"kept-by-the-environment"
     assert secret not in json.dumps(answer).encode() + world.said.encode()
@@ -223,5 +229,5 @@ def test_a_driver_that_is_killed_leaves_nothing_half_visible(
     with Warehouse.open(load(world.profile).warehouse) as warehouse:
         assert [entry.full_name for entry in warehouse.catalog.tables()] == []
     again = world.real("run", "--pipelines", "live_play", "--run-timestamp", AT)
-    assert outcomes(again) == dict.fromkeys(tasks(DAY), ("ok", "yes"))
+    assert_all_published(again)
     assert rows(world) == by_duckdb
