@@ -26,7 +26,7 @@ from tests.services.spark import SMALL, small_spark
 
 AT = "2024-05-02T01:02:03Z"
 TABLES = sorted(DAILY | {"stats_we_t_kpi", "stats_wv_m_video_copyright"})
-ENGINE = {"kind": "spark", "master": "local[2]", "memory_limit": "1GB", "conf": SMALL}
+ENGINE = {"kind": "spark", "master": "local[2]", "memory_limit": "1GB"}
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +51,11 @@ def rows(world: LiveWorld, database: str = "we_mart") -> dict[str, list[list[Any
     }
 
 
-def made(folder: Path, **changes: Any) -> LiveWorld:
+def made(folder: Path, **conf: str) -> LiveWorld:
     """Return a world whose profile names Spark."""
     world = LiveWorld(folder)
-    world.text += f"engine: {json.dumps(ENGINE)}\n"
-    world.write_profile(*changes.items())
+    world.text += f"engine: {json.dumps({**ENGINE, 'conf': SMALL | conf})}\n"
+    world.write_profile()
     return world
 
 
@@ -177,9 +177,7 @@ def test_sources_and_warehouse_on_s3_are_what_duckdb_publishes(
         "access_key_id_env": "AUDITED_KEY",
         "secret_access_key_env": "AUDITED_SECRET",
     }
-    world = LiveWorld(tmp_path / "world")
-    jars = {"spark.jars": ",".join(str(jar) for jar in hadoop_jars())}
-    world.text += f"engine: {json.dumps({**ENGINE, 'conf': SMALL | jars})}\n"
+    world = made(tmp_path / "world", **{"spark.jars": ",".join(str(jar) for jar in hadoop_jars())})
     warehouse = f"metastore: '{metastore().uri}', storage_options: {json.dumps(options)},"
     world.write_profile(
         ("warehouse: {uri: warehouse,", f"warehouse: {{uri: '{root}/warehouse', {warehouse}"),
