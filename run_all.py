@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from bigmama_nb.command import main
+    from bigmama_nb.cli import main
 except ModuleNotFoundError as missing:
     sys.stderr.write(
         f"run_all.py: {sys.executable} has no package {missing.name!r}. Nothing was run. 'make run' installs what is "

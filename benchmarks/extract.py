@@ -121,7 +121,7 @@ def _measured(subject: str, folder: Path, uri: str, size: int) -> dict[str, Any]
 
 def _ours(folder: Path, uri: str, cluster: dict[str, Any]) -> Any:
     from bigmama_nb import periods, profile
-    from bigmama_nb.extract import extract
+    from bigmama_nb.sources.extract import extract
 
     os.environ["BENCH_URI"] = uri
     orders = {"collection": "orders", "date": {"field": "orderDate", "as": "date"}, "period": "month"}

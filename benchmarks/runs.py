@@ -216,7 +216,7 @@ def plain(profile: str) -> None:
     import os
 
     from bigmama_nb.runs.archive import new_run_id
-    from bigmama_nb.workplace import ATTEMPT, attempt_name
+    from bigmama_nb.stages.context import ATTEMPT, attempt_name
 
     run_dir = Path(profile).parent / "archive" / "runs" / new_run_id() / "1"
     (run_dir / "data").mkdir(parents=True)
@@ -246,9 +246,9 @@ def _run_cell(source: str, names: dict[str, Any]) -> None:
 
 def empty(folder: str) -> None:
     """Execute four empty notebooks as a run does."""
-    from bigmama_nb.runs.execute import About, execute
-    from bigmama_nb.runs.secrets import Redactor
-    from bigmama_nb.runs.stopping import Stop
+    from bigmama_nb.executor.execute import About, execute
+    from bigmama_nb.executor.redact import Redactor
+    from bigmama_nb.runs.signals import Stop
 
     out = Path(folder) / "out"
     out.mkdir()

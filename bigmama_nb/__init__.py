@@ -24,6 +24,6 @@ def warehouse(profile: str | Path | None = None) -> duckdb.DuckDBPyConnection:
     """
     # Imported here: a program that only wants the version loads neither DuckDB nor Arrow.
     from bigmama_nb.profile import load
-    from bigmama_nb.reading import connect
+    from bigmama_nb.warehouse.query import connect
 
     return connect(load(profile).warehouse)

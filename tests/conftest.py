@@ -1,8 +1,13 @@
-"""What a run of the tests prints at its end beside passed and failed: the figures that tests recorded."""
+"""The small world of a run, and what a run of the tests prints at its end: the figures that tests recorded."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+
+from tests.runs.world import World, in_process
 
 FIGURES = "figures"
 """The property of `record_property` under which a test leaves a line for the end of the run."""
@@ -22,3 +27,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("figures")
     for line in sorted(lines):
         terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Three games, and the command in this process."""
+    with in_process(monkeypatch, World(tmp_path / "world")) as made:
+        yield made
+
+
+@pytest.fixture
+def real_world(tmp_path: Path) -> World:
+    """Three games, and the command as its users run it."""
+    return World(tmp_path / "world")

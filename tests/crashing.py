@@ -17,10 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from bigmama_nb.contract import Table
-from bigmama_nb.locations import Storage
-from bigmama_nb.publish import Part, publish_keyed, publish_whole
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.publish import Part, publish_keyed, publish_whole
+from bigmama_nb.warehouse.storage.protocol import Storage
 from tests.publishing import METRIC, PLAY, REPO, Settings, author, brought, plays
 
 

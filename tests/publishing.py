@@ -17,8 +17,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.contract import Column, Table
-from bigmama_nb.publish import Author, Brought, Group
+from bigmama_nb.tables.contract import Column, Table
+from bigmama_nb.warehouse.publish import Author, Brought, Group
 from tests.services import require
 
 REPO = Path(__file__).resolve().parent.parent

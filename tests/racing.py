@@ -26,9 +26,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.lineage import Author, Group
-from bigmama_nb.publish import Brought, publish_keyed
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.lineage import Author, Group
+from bigmama_nb.warehouse.publish import Brought, publish_keyed
 from tests.places import Place, hdfs_files, local_files
 from tests.publishing import METRIC, REPO, Settings
 

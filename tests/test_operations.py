@@ -10,9 +10,9 @@ from typing import Any, get_args
 
 import pytest
 
-from bigmama_nb.command import verbs
+from bigmama_nb.cli import verbs
 from bigmama_nb.errors import REASONS
-from bigmama_nb.outcomes import State
+from bigmama_nb.sources.outcome import State
 from tests.runs.world import World, in_process
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -50,7 +50,7 @@ def test_every_page_is_linked() -> None:
 
 def test_the_verbs_that_it_names_are_there() -> None:
     """Every `run_all.py …` of the pages is a verb with options that it has."""
-    from bigmama_nb.command import catalog, checking, running  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import check, runs, warehouse  # noqa: F401 - they add their verbs
 
     for path in [DOCS.parent / "README.md", *DOCS.rglob("*.md")]:
         for words in re.findall(r"run_all\.py ((?:[a-z][a-z-]*)(?: [^`\n|]*)?)", path.read_text(encoding="utf-8")):

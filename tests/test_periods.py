@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from bigmama_nb import periods, profile
 from bigmama_nb.errors import UsageError
 from bigmama_nb.periods import Ask
-from bigmama_nb.profile import Archive, Cluster, Game, Metric, Profile, Warehouse
+from bigmama_nb.profile import (
+    Archive,
+    Cluster,
+    Game,
+    Metric,
+    Profile,
+    Warehouse,
+)
 
 NOW = dt.datetime(2024, 5, 2, 3, 0, tzinfo=dt.UTC)
 """Noon of 2 May in Seoul."""

@@ -19,7 +19,7 @@ import bson
 import pytest
 from ruamel.yaml import YAML
 
-from bigmama_nb.command import main, verbs
+from bigmama_nb.cli import main, verbs
 from tests.runs.world import in_process
 
 REPO = Path(__file__).parent.parent
@@ -140,7 +140,7 @@ def test_the_two_commands_are_there() -> None:
 
 def test_the_verbs_are_those_that_there_are() -> None:
     """The table names every verb of the command, and no other."""
-    from bigmama_nb.command import catalog, checking, running  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import check, runs, warehouse  # noqa: F401 - they add their verbs
 
     table = README.partition("\n## The verbs\n")[2].partition("\n| exit |")[0]
     cells = " ".join(re.findall(r"^\| (.*?) \|", table, flags=re.MULTILINE))

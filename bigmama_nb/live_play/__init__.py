@@ -5,7 +5,7 @@ Nothing here publishes: `build` and its kin return values, and files in a folder
 
 from bigmama_nb.live_play.build import build
 from bigmama_nb.live_play.dates import Due, Published, due_dates
-from bigmama_nb.live_play.outcome import Built, Options, TableFiles
+from bigmama_nb.live_play.result import Built, Options, TableFiles
 from bigmama_nb.live_play.rollups import build_kpi, build_month
 from bigmama_nb.live_play.sources import Sources
 

@@ -17,10 +17,11 @@ from ibis import _
 
 from bigmama_nb.engines import Cluster, Engine
 from bigmama_nb.errors import ContractError
-from bigmama_nb.live_play.spelling import Numbers
-from bigmama_nb.tables import live_events, live_viewers, wv_live_play
-from bigmama_nb.tables.live_events import SLICES, Packing
-from bigmama_nb.tables.live_sources import COMM_USER_UPDATE, FC_USER_HISTORY, USER
+from bigmama_nb.live_play.labels import Numbers
+from bigmama_nb.tables import wv_live_play
+from bigmama_nb.tables.live import events, viewers
+from bigmama_nb.tables.live.events import SLICES, Packing
+from bigmama_nb.tables.live.sources import COMM_USER_UPDATE, FC_USER_HISTORY, USER
 
 ROW_BYTES = 400
 """What a row of the log takes in memory while its bucket is built, measured at ten million rows."""
@@ -212,19 +213,19 @@ def each(work: BucketWork, rows: ir.Table, buckets: Sequence[Bucket]) -> Iterato
     engine = work.engine
     if not buckets:
         return
-    events = live_events.events(rows, work.lives, work.traits, work.packing)
+    moves = events.events(rows, work.lives, work.traits, work.packing)
     if len(buckets) == 1:
-        yield _computed(work, buckets[0], events)
+        yield _computed(work, buckets[0], moves)
         return
     with engine.as_written():
-        parts = engine.spill(_apart(work, events, buckets), "apart", "bucket")
+        parts = engine.spill(_apart(work, moves, buckets), "apart", "bucket")
     for bucket in buckets:
         if bucket.number in parts:
             yield _computed(work, bucket, parts[bucket.number])
     engine.forget("apart")
 
 
-def _apart(work: BucketWork, events: ir.Table, buckets: Sequence[Bucket]) -> ir.Table:
+def _apart(work: BucketWork, moves: ir.Table, buckets: Sequence[Bucket]) -> ir.Table:
     """Return the events with the number of their bucket."""
     by_live: dict[int, list[Bucket]] = {}
     for bucket in buckets:
@@ -240,33 +241,33 @@ def _apart(work: BucketWork, events: ir.Table, buckets: Sequence[Bucket]) -> ir.
         ),
         "bucket_of_live",
     )
-    placed = events.join(starts, [("live_no", "bucket_live_no")])
+    placed = moves.join(starts, [("live_no", "bucket_live_no")])
     # Slice s of n buckets lies in bucket floor(((s + 1) * n - 1) / 256), as `plan` cuts them.
-    nth = (((live_events.viewer_slice(_.viewer_id, _.device_id) + 1) * _.own_buckets - 1) >> 8).cast("int32")
+    nth = (((events.viewer_slice(_.viewer_id, _.device_id) + 1) * _.own_buckets - 1) >> 8).cast("int32")
     return placed.select("live_no", "viewer_id", "device_id", "event", bucket=_.first_bucket + nth)
 
 
-def _computed(work: BucketWork, bucket: Bucket, events: ir.Table) -> BucketTables:
+def _computed(work: BucketWork, bucket: Bucket, moves: ir.Table) -> BucketTables:
     engine, packing, lives = work.engine, work.packing, work.lives
     spread = isinstance(engine, Cluster)
     with engine.as_written():
-        folded = engine.keep(live_events.devices(events), "folded", "once")
-        devices = engine.keep(live_events.numbered(folded, by_slice=spread), "devices")
+        folded = engine.keep(events.devices(moves), "folded", "once")
+        devices = engine.keep(events.numbered(folded, by_slice=spread), "devices")
         engine.forget("folded")
-        spans = engine.keep(live_events.spans(engine.pairs(devices), lives, packing), "spans")
-        shared = engine.keep(live_events.shared_viewers(devices, by_slice=spread), "shared")
+        spans = engine.keep(events.spans(engine.pairs(devices), lives, packing), "spans")
+        shared = engine.keep(events.shared_viewers(devices, by_slice=spread), "shared")
         names = engine.keep(devices.drop("events"), "names", "once")
         engine.forget("devices")
-        busy = engine.keep(live_viewers.shared_minutes(spans, packing), "busy", "once")
-        rows = engine.keep(live_viewers.minute_rows(spans, busy, work.traits, packing), "rows")
+        busy = engine.keep(viewers.shared_minutes(spans, packing), "busy", "once")
+        rows = engine.keep(viewers.minute_rows(spans, busy, work.traits, packing), "rows")
         engine.forget("busy")
-        sums = engine.keep(live_viewers.device_sums(rows), "sums", "once")
-        pieces = engine.keep(live_viewers.pieces(spans, shared, lives), "pieces")
-        played = engine.keep(live_viewers.shared_sums(pieces, shared), "played", "once")
-        firsts = engine.keep(live_viewers.shared_firsts(shared, sums, packing), "firsts", "once")
-        users = engine.keep(live_viewers.users(names, work.sources[USER.name], lives, packing.base_us), "users")
+        sums = engine.keep(viewers.device_sums(rows), "sums", "once")
+        pieces = engine.keep(viewers.pieces(spans, shared, lives), "pieces")
+        played = engine.keep(viewers.shared_sums(pieces, shared), "played", "once")
+        firsts = engine.keep(viewers.shared_firsts(shared, sums, packing), "firsts", "once")
+        users = engine.keep(viewers.users(names, work.sources[USER.name], lives, packing.base_us), "users")
         facts = _facts(work, names, users)
-        described = engine.keep(live_viewers.described_devices(names, sums, shared, firsts, played, users), "described")
+        described = engine.keep(viewers.described_devices(names, sums, shared, firsts, played, users), "described")
         lost = engine.arrow(spans.agg(duplicates=(1 - spans["counts"]).cast("int64").sum().coalesce(0)))
     engine.forget("names", "shared", "sums", "played", "firsts", "users")
     return BucketTables(work, bucket, spans, rows, described, pieces, facts, int(lost["duplicates"][0].as_py()))
@@ -277,16 +278,16 @@ def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:
     leading = names.filter(names.viewer_id.notnull() & ~names.after_own).select(
         "viewer_id", "live_no", viewer_no="device_no"
     )
-    keys = engine.keep(live_viewers.of_artists(leading, work.everybody, work.lives), "artist_viewers", "once")
+    keys = engine.keep(viewers.of_artists(leading, work.everybody, work.lives), "artist_viewers", "once")
     members = users.filter(users.we_member_id.notnull()).select("viewer_no", "live_no", "we_member_id")
-    accounts = engine.keep(live_viewers.of_artists(members, work.everybody, work.lives), "artist_members", "once")
+    accounts = engine.keep(viewers.of_artists(members, work.everybody, work.lives), "artist_members", "once")
     community = engine.keep(
-        live_viewers.community_facts(keys, work.sources[COMM_USER_UPDATE.name], base_us), "community", "once"
+        viewers.community_facts(keys, work.sources[COMM_USER_UPDATE.name], base_us), "community", "once"
     )
     fan_club = engine.keep(
-        live_viewers.fan_club_facts(accounts, work.sources[FC_USER_HISTORY.name], base_us), "fan_club", "once"
+        viewers.fan_club_facts(accounts, work.sources[FC_USER_HISTORY.name], base_us), "fan_club", "once"
     )
     engine.forget("artist_viewers", "artist_members")
-    known = engine.keep(live_viewers.facts(community, fan_club), "facts")
+    known = engine.keep(viewers.facts(community, fan_club), "facts")
     engine.forget("community", "fan_club")
     return known

@@ -12,18 +12,26 @@ import pyarrow as pa
 
 from bigmama_nb.engines import Cluster, Engine
 from bigmama_nb.errors import TaskError
-from bigmama_nb.live_play import buckets, checks, inspection, spread
+from bigmama_nb.live_play import buckets, source_checks, spark_writer, table_checks
 from bigmama_nb.live_play.dates import is_final, log_dates
-from bigmama_nb.live_play.files import PartWriter
-from bigmama_nb.live_play.outcome import Built, Counts, Options, Place, SourceCount, TableFiles
+from bigmama_nb.live_play.labels import LIVE_COLUMNS, Spelling
+from bigmama_nb.live_play.parquet_writer import PartWriter
+from bigmama_nb.live_play.result import (
+    Built,
+    Counts,
+    Options,
+    Place,
+    SourceCount,
+    TableFiles,
+)
 from bigmama_nb.live_play.rollups import DayParts
 from bigmama_nb.live_play.sources import LogSources
-from bigmama_nb.live_play.spelling import LIVE_COLUMNS, Spelling
-from bigmama_nb.storage.local import LocalStorage
-from bigmama_nb.tables import live_events, wv_live_play, wv_live_play_rejects
-from bigmama_nb.tables.live_events import Packing
-from bigmama_nb.tables.live_sources import JOINT_HISTORY, LIVE, SERVER_LOG
-from bigmama_nb.tables.live_time import kst_midnight_us
+from bigmama_nb.tables import wv_live_play, wv_live_play_rejects
+from bigmama_nb.tables.live import events
+from bigmama_nb.tables.live.events import Packing
+from bigmama_nb.tables.live.sources import JOINT_HISTORY, LIVE, SERVER_LOG
+from bigmama_nb.tables.live.time import kst_midnight_us
+from bigmama_nb.warehouse.storage.local import LocalStorage
 
 
 def build(
@@ -112,40 +120,40 @@ class _Build:
     def run(self) -> Built:
         """Look at the sources, then build and write."""
         tables = self.sources.tables(self.engine, [*self.earlier, *self.wanted])
-        inspection.require_unique(self.engine, self.part_date, tables)
-        sources = inspection.small_source_counts(self.engine, tables)
+        source_checks.require_unique(self.engine, self.part_date, tables)
+        sources = source_checks.small_source_counts(self.engine, tables)
         self.counts = Counts(sources=sources)
         wv_live = tables[LIVE.name]
         # Numbers first, times after: how events are packed depends on what the log holds.
-        numbered = self.engine.keep(live_events.counted_lives(wv_live, self.day_start_us, 0), "lives_numbered", "small")
+        numbered = self.engine.keep(events.counted_lives(wv_live, self.day_start_us, 0), "lives_numbered", "small")
         posts = self.engine.arrow(numbered.select("post_id").order_by("post_id"))["post_id"].to_pylist()
         log = tables[SERVER_LOG.name]
-        survey = inspection.survey_log(self.engine, log, wv_live, posts, self.day_start_us)
+        survey = source_checks.survey_log(self.engine, log, wv_live, posts, self.day_start_us)
         sources = {SERVER_LOG.name: SourceCount(survey.rows, survey.rejected), **sources}
         self.counts = Counts(
             sources=sources, unmatched_joins=survey.unmatched_joins, unmatched_leaves=survey.unmatched_leaves
         )
-        inspection.require_shares(self.part_date, sources, self.options)
+        source_checks.require_shares(self.part_date, sources, self.options)
         return self._written(tables, posts, survey, sources)
 
     def _written(
         self,
         tables: Mapping[str, ir.Table],
         posts: list[str],
-        survey: inspection.LogSurvey,
+        survey: source_checks.LogSurvey,
         sources: Mapping[str, SourceCount],
     ) -> Built:
         engine, options = self.engine, self.options
         log = tables[SERVER_LOG.name]
-        rows = live_events.of_lives(log, posts or [""], rejects=survey.rejected > 0)
-        traits = engine.keep(live_events.traits(survey.counted), "traits", "small")
+        rows = events.of_lives(log, posts or [""], rejects=survey.rejected > 0)
+        traits = engine.keep(events.traits(survey.counted), "traits", "small")
         engine.forget("log_survey")
         traits_table = engine.arrow(traits.order_by("traits"))
         packing = Packing.of(survey.first_us, survey.last_us, traits_table.num_rows)
         lives = self._lives(tables[LIVE.name], rows, packing)
         lives_table = engine.arrow(lives.order_by("live_no"))
-        inspection.require_short(self.part_date, lives_table, options)
-        clean = inspection.only_usable(tables, sources)
+        source_checks.require_short(self.part_date, lives_table, options)
+        clean = source_checks.only_usable(tables, sources)
         everybody_table = self._everybody(lives, clean[JOINT_HISTORY.name])
         everybody = engine.table(everybody_table, "everybody")
         described_table = _described(everybody_table, lives_table, packing)
@@ -162,12 +170,12 @@ class _Build:
         made = buckets.each(step, rows, plan)
         if isinstance(engine, Cluster):
             spread_over = list(made)
-            words = spread.Words(described_table, traits, packing, self.run_timestamp)
+            words = spark_writer.Words(described_table, traits, packing, self.run_timestamp)
             contract = wv_live_play.contract(options.database)
             for bucket in spread_over:
                 duplicates += bucket.duplicates
                 parts.add(bucket)
-            written[contract.name] = spread.play(engine, contract, spread_over, words, self._place(contract.name))
+            written[contract.name] = spark_writer.play(engine, contract, spread_over, words, self._place(contract.name))
         else:
             written[wv_live_play.CONTRACT.name], duplicates = self._streamed(made, parts, spelling)
         written[wv_live_play_rejects.CONTRACT.name] = self._rejects(tables, log, posts, sources)
@@ -183,7 +191,9 @@ class _Build:
             lives=len(posts),
             viewer_buckets=len(plan),
         )
-        warnings = checks.after_build(engine, self.part_date, options.database, written, self.counts, parts.marks())
+        warnings = table_checks.after_build(
+            engine, self.part_date, options.database, written, self.counts, parts.marks()
+        )
         engine.forget("lives_numbered", "lives", "traits", "everybody", "people_of_lives")
         parts.forget()
         return Built(
@@ -198,17 +208,17 @@ class _Build:
 
     def _lives(self, wv_live: ir.Table, rows: ir.Table, packing: Packing) -> ir.Table:
         lives = self.engine.keep(
-            live_events.counted_lives(wv_live, self.day_start_us, packing.base_us), "lives_numbered", "small"
+            events.counted_lives(wv_live, self.day_start_us, packing.base_us), "lives_numbered", "small"
         )
         asks = lives.filter(lives.end_dt.isnull() | lives.video_id.isnull())
         unknown = self.engine.arrow(asks.select("post_id"))["post_id"].to_pylist()
         facts = None
         if unknown:
-            facts = live_events.late_facts(rows.filter(rows.post_id.isin(unknown)), packing.base_us)
-        return self.engine.keep(live_events.timed_lives(lives, facts), "lives", "small")
+            facts = events.late_facts(rows.filter(rows.post_id.isin(unknown)), packing.base_us)
+        return self.engine.keep(events.timed_lives(lives, facts), "lives", "small")
 
     def _everybody(self, lives: ir.Table, joint: ir.Table) -> pa.Table:
-        found = self.engine.arrow(live_events.participants(lives, joint).order_by("live_no", "guest_joint_seq"))
+        found = self.engine.arrow(events.participants(lives, joint).order_by("live_no", "guest_joint_seq"))
         return found.append_column("participant_no", pa.array(range(found.num_rows), pa.int32()))
 
     def _streamed(
@@ -240,13 +250,13 @@ class _Build:
     ) -> TableFiles:
         contract = wv_live_play_rejects.contract(self.options.database)
         if isinstance(self.engine, Cluster):
-            broken = inspection.broken_rows(tables, log, posts, sources)
+            broken = source_checks.broken_rows(tables, log, posts, sources)
             counts = {name: count.rejected for name, count in sources.items()}
-            return spread.rejects(self.engine, contract, broken, counts, self._place(contract.name))
+            return spark_writer.rejects(self.engine, contract, broken, counts, self._place(contract.name))
         writer = PartWriter(contract, self.out, self.options)
         try:
             schema = contract.arrow_schema()
-            for group in writer.groups(inspection.rejects(self.engine, tables, log, posts, sources)):
+            for group in writer.groups(source_checks.rejects(self.engine, tables, log, posts, sources)):
                 writer.write(group.cast(schema))
             rest = writer.rest()
             if rest is not None:

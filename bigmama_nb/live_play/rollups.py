@@ -10,16 +10,14 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis import _
 
-from bigmama_nb.contract import Table
 from bigmama_nb.engines import Cluster, Engine, Use
 from bigmama_nb.errors import TaskError
-from bigmama_nb.live_play import checks
+from bigmama_nb.live_play import table_checks
 from bigmama_nb.live_play.buckets import ROW_BYTES, BucketTables
-from bigmama_nb.live_play.files import PartWriter
-from bigmama_nb.live_play.outcome import Built, Options, TableFiles
-from bigmama_nb.live_play.spelling import Spelling
+from bigmama_nb.live_play.labels import Spelling
+from bigmama_nb.live_play.parquet_writer import PartWriter
+from bigmama_nb.live_play.result import Built, Options, TableFiles
 from bigmama_nb.tables import (
-    live_concurrency,
     stats_we_t_kpi,
     stats_wv_d_live_play,
     stats_wv_d_live_play_min,
@@ -27,8 +25,10 @@ from bigmama_nb.tables import (
     stats_wv_m_video_copyright,
     wv_live_play,
 )
-from bigmama_nb.tables.live_events import SLICES
-from bigmama_nb.tables.live_time import HOUR, MINUTE, whole
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.tables.live import concurrency
+from bigmama_nb.tables.live.events import SLICES
+from bigmama_nb.tables.live.time import HOUR, MINUTE, whole
 
 CHANGE_BYTES = 100
 """What a viewer's coming or going takes in memory while it is put in order, measured at eight million."""
@@ -48,20 +48,20 @@ class DayParts:
     def add(self, bucket: BucketTables) -> None:
         """Keep a bucket's sums, and when its viewers came and went."""
         lives = self._lives
-        pieces = live_concurrency.started(bucket.pieces, lives)
+        pieces = concurrency.started(bucket.pieces, lives)
         parts = {
             "viewers": stats_wv_d_live_play.viewer_counts(bucket.described),
             "clicks": stats_wv_d_live_play.row_counts(bucket.rows),
             "late": stats_wv_d_live_play.late_counts(bucket.rows, bucket.described, bucket.work.packing),
             "facts": stats_wv_d_live_play.fact_counts(bucket.facts),
             "marks": stats_wv_d_live_play.mark_counts(bucket.described),
-            "minutes": live_concurrency.touched(pieces, MINUTE, from_start=False),
-            "hours": live_concurrency.touched(pieces, HOUR, from_start=True),
-            "minute_clicks": live_concurrency.clicks(bucket.spans, lives),
+            "minutes": concurrency.touched(pieces, MINUTE, from_start=False),
+            "hours": concurrency.touched(pieces, HOUR, from_start=True),
+            "minute_clicks": concurrency.clicks(bucket.spans, lives),
         }
         for name, expression in parts.items():
             self._part(name, expression)
-        changes = live_concurrency.changes(bucket.pieces)
+        changes = concurrency.changes(bucket.pieces)
         own = bucket.bucket
         if own.whole:
             self._add_segments(changes, range(own.first_live, own.last_live + 1))
@@ -82,7 +82,7 @@ class DayParts:
         """Return by post_id what `mark_counts` says of the live."""
         if "marks" not in self._parts:
             return {}
-        sums = live_concurrency.summed(self._union("marks"), "live_no")
+        sums = concurrency.summed(self._union("marks"), "live_no")
         names = self._lives.select("post_id", l_live_no="live_no")
         found = self._engine.arrow(sums.join(names, [("live_no", "l_live_no")]).drop("live_no", "l_live_no"))
         return {row.pop("post_id"): row for row in found.to_pylist()}
@@ -97,8 +97,8 @@ class DayParts:
                 for m in empty
             }
         self._add_segments_of_the_rest()
-        levels = self._keep(live_concurrency.levels(self._union("segments")), "levels")
-        summed = live_concurrency.summed
+        levels = self._keep(concurrency.levels(self._union("segments")), "levels")
+        summed = concurrency.summed
         clicks = self._keep(summed(self._union("minute_clicks"), "live_no", "minute_no", "hour_no"), "all_clicks")
         daily = stats_wv_d_live_play.daily(
             everybody,
@@ -138,14 +138,14 @@ class DayParts:
         if len(own) < self._count:
             lives = lives.filter(lives.live_no.isin(list(own)))
         self._open.difference_update(own)
-        everything = live_concurrency.marks(lives)
+        everything = concurrency.marks(lives)
         if changes is not None:
             everything = changes.union(everything, distinct=False)
         for turn in range(turns):
             some = everything
             if turns > 1:
                 some = everything.filter(whole(everything.at_us, MINUTE) % turns == turn)
-            self._part("segments", live_concurrency.segments(some, lives))
+            self._part("segments", concurrency.segments(some, lives))
 
     def _add_segments_of_the_rest(self) -> None:
         """Add the stretches of lives that were built in slices, and of those that nobody watched."""
@@ -287,7 +287,7 @@ def _period(
 ) -> Built:
     try:
         files = write_table(contract, out, rows(), options)
-        warnings = checks.run(engine, f"{contract.name} {partition}", contract, files)
+        warnings = table_checks.run(engine, f"{contract.name} {partition}", contract, files)
     except TaskError as error:
         return Built(partition, "failed", reason=error.reason, message=error.message, place=error.place)
     return Built(

@@ -15,11 +15,11 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.contract import Table
 from bigmama_nb.engines import Cluster, Engine
 from bigmama_nb.errors import SourceError, StorageError
-from bigmama_nb.locations import Storage, join
-from bigmama_nb.tables.live_sources import SERVER_LOG, SOURCES, require_source
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.tables.live.sources import SERVER_LOG, SOURCES, require_source
+from bigmama_nb.warehouse.storage.protocol import Storage, join
 
 KEPT = "Nothing was published and the published partition stays"
 LOOKED_BACK = 31

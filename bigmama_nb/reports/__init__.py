@@ -9,10 +9,10 @@ from bigmama_nb.reports.failures import failures, failures_html, headline
 from bigmama_nb.reports.shown import Html
 
 if TYPE_CHECKING:
-    from bigmama_nb.reports.canvas import Chart
     from bigmama_nb.reports.grid import outcome_grid
     from bigmama_nb.reports.history import metric_history
-    from bigmama_nb.reports.live import audiences, concurrent_viewers, watch_time
+    from bigmama_nb.reports.live_play import audiences, concurrent_viewers, watch_time
+    from bigmama_nb.reports.style import Chart
 
 __all__ = [
     "Chart",
@@ -29,10 +29,10 @@ __all__ = [
 
 # matplotlib takes a quarter of a second to import, and most stages draw nothing.
 _DRAWN = {
-    "Chart": "canvas",
+    "Chart": "style",
     "metric_history": "history",
     "outcome_grid": "grid",
-    **dict.fromkeys(("audiences", "concurrent_viewers", "watch_time"), "live"),
+    **dict.fromkeys(("audiences", "concurrent_viewers", "watch_time"), "live_play"),
 }
 
 

@@ -10,7 +10,8 @@ from datetime import date
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from bigmama_nb.reports.canvas import (
+from bigmama_nb.reports.failures import as_grid, headline
+from bigmama_nb.reports.style import (
     FAINT,
     INK,
     OUTCOME_COLOURS,
@@ -22,7 +23,6 @@ from bigmama_nb.reports.canvas import (
     shortened,
     write,
 )
-from bigmama_nb.reports.failures import as_grid, headline
 
 # Inches.
 _WIDTH = 14.0

@@ -13,7 +13,18 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from bigmama_nb.periods import day_of
-from bigmama_nb.reports.canvas import ACCENT, FAINT, INK, PAST, QUIET, Chart, bare, drawable, shortened, write
+from bigmama_nb.reports.style import (
+    ACCENT,
+    FAINT,
+    INK,
+    PAST,
+    QUIET,
+    Chart,
+    bare,
+    drawable,
+    shortened,
+    write,
+)
 
 _FAILED = "#c8431b"
 _COLUMNS = 4

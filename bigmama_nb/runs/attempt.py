@@ -13,17 +13,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from bigmama_nb import handover
 from bigmama_nb.errors import Reason, StorageError, TaskError
-from bigmama_nb.handover import Task, recorded
+from bigmama_nb.executor.execute import About, Executed, execute
+from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import ROOT, Profile
-from bigmama_nb.runs.execute import About, Executed, execute
+from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.reconcile import landed
 from bigmama_nb.runs.record import Json, Record, added, now
-from bigmama_nb.runs.secrets import Redactor
-from bigmama_nb.runs.stopping import Stop
-from bigmama_nb.warehouses import Warehouse
-from bigmama_nb.workplace import ATTEMPT, attempt_name, scratch_warehouse
+from bigmama_nb.runs.scratch import ATTEMPT, attempt_name, scratch_warehouse
+from bigmama_nb.runs.signals import Stop
+from bigmama_nb.runs.task import Task, recorded
+from bigmama_nb.warehouse import Warehouse
 
 NOTEBOOKS = ROOT / "notebooks"
 REPORT = "50_report"
@@ -47,13 +47,13 @@ class Step:
 
 BRANCHES: Mapping[str, tuple[Step, ...]] = {
     "game_metric": (
-        Step("10_extract", handover.EXTRACTED),
-        Step("20_normalize", handover.NORMALIZED),
-        Step("40_write_parquet", handover.published("game_metric"), "game_metric"),
+        Step("10_extract", artifacts.EXTRACTED),
+        Step("20_normalize", artifacts.NORMALIZED),
+        Step("40_write_parquet", artifacts.published("game_metric"), "game_metric"),
     ),
     "live_play": (
-        Step("30_live_play", handover.BUILT),
-        Step("40_write_parquet", handover.published("wv_live_play"), "wv_live_play"),
+        Step("30_live_play", artifacts.BUILT),
+        Step("40_write_parquet", artifacts.published("wv_live_play"), "wv_live_play"),
     ),
 }
 
@@ -108,10 +108,10 @@ class Attempt:
             StorageError: the record or the hand-over cannot be written.
         """
         (self.run_dir / "data").mkdir(parents=True, exist_ok=True)
-        handover.write_tasks(self.run_dir, handover.PLANNED, tasks)
+        artifacts.write_tasks(self.run_dir, artifacts.PLANNED, tasks)
         if normalized is not None:
             live = normalized[0].pipeline == "live_play"
-            handover.write_tasks(self.run_dir, handover.BUILT if live else handover.NORMALIZED, normalized)
+            artifacts.write_tasks(self.run_dir, artifacts.BUILT if live else artifacts.NORMALIZED, normalized)
         started = {
             "n": self._n,
             "pid": os.getpid(),
@@ -152,8 +152,8 @@ class Attempt:
         known = tasks
         for position, step in enumerate(steps):
             executed = self._execute(step, stop)
-            if handover.exists(self.run_dir, step.hands_over) and (step.table or executed.outcome == "ok"):
-                known = handover.read_tasks(self.run_dir, step.hands_over)
+            if artifacts.exists(self.run_dir, step.hands_over) and (step.table or executed.outcome == "ok"):
+                known = artifacts.read_tasks(self.run_dir, step.hands_over)
                 self._merge(known if step.table else [_unsettled(task) for task in known])
             else:
                 known = self._unfinished(step, executed, known, stop)
@@ -167,7 +167,7 @@ class Attempt:
     def _report(self, tasks: Sequence[Task], stop: Stop) -> None:
         step = Step(REPORT, "")
         # What became of every task so far, for the report to show.
-        handover.write_tasks(self.run_dir, handover.OUTCOMES, recorded(self._record.data))
+        artifacts.write_tasks(self.run_dir, artifacts.OUTCOMES, recorded(self._record.data))
         executed = self._execute(step, stop)
         self._note(step, executed)
         if executed.outcome != "ok":

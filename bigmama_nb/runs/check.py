@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigmama_nb.connections import check_sources
 from bigmama_nb.errors import TaskError
+from bigmama_nb.executor.execute import check_parameters
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.attempt import NOTEBOOKS, parameters_of_run
-from bigmama_nb.runs.execute import check_parameters
 from bigmama_nb.sample import prepare
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.sources.connections import check_sources
+from bigmama_nb.warehouse import Warehouse
 
 
 @dataclass(frozen=True)

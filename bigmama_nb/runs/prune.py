@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bigmama_nb.errors import StorageError
-from bigmama_nb.lineage import Author, runs_behind
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive
-from bigmama_nb.upkeep import prune as prune_versions
-from bigmama_nb.upkeep import superseded
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.lineage import Author, runs_behind
+from bigmama_nb.warehouse.maintenance import prune as prune_versions
+from bigmama_nb.warehouse.maintenance import superseded
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bigmama_nb.catalogs import Pointer
-from bigmama_nb.lineage import lineage
 from bigmama_nb.profile import Profile
 from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.catalog.protocol import Pointer
+from bigmama_nb.warehouse.lineage import lineage
 
 
 def landed(warehouse: Warehouse, profile: Profile, run_id: str, attempt: int) -> tuple[set[str], list[dict[str, Any]]]:

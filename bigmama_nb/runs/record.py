@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bigmama_nb.errors import StorageError, UsageError
-from bigmama_nb.runs.durable import replace_file
+from bigmama_nb.executor.atomic_write import replace_file
 
 Json = dict[str, Any]
 

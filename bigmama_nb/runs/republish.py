@@ -6,17 +6,16 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bigmama_nb import handover
 from bigmama_nb.errors import UsageError
-from bigmama_nb.handover import Task, recorded
 from bigmama_nb.profile import Profile
-from bigmama_nb.runs import archive
+from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.attempt import Say
-from bigmama_nb.runs.grid import Grid, Wish
 from bigmama_nb.runs.outcome import succeeded
+from bigmama_nb.runs.plan import Grid, Wish
 from bigmama_nb.runs.record import Json
 from bigmama_nb.runs.run import Options, publish_figures
-from bigmama_nb.runs.stopping import Stop
+from bigmama_nb.runs.signals import Stop
+from bigmama_nb.runs.task import Task, recorded
 
 
 def republish(profile: Profile, name: str, options: Options, say: Say, stop: Stop) -> Json:
@@ -64,7 +63,7 @@ def _figures(run_dir: Path, data: Json) -> list[Task]:
             continue
         attempt = entry["attempt"]
         if attempt not in handed:
-            tasks = handover.read_tasks(run_dir / str(attempt), handover.NORMALIZED)
+            tasks = artifacts.read_tasks(run_dir / str(attempt), artifacts.NORMALIZED)
             handed[attempt] = {one.id: one for one in tasks}
         found.append(replace(handed[attempt][task.id], outcome="ok", message=None, published="no"))
     return found

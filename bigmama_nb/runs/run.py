@@ -14,23 +14,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bigmama_nb.errors import StorageError, TaskError, UnrecordedError, UsageError
-from bigmama_nb.handover import Task, recorded
-from bigmama_nb.lineage import Author
+from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.periods import day_of
 from bigmama_nb.profile import Profile
-from bigmama_nb.publish import retract as retract_rows
 from bigmama_nb.runs import archive, outcome
 from bigmama_nb.runs.attempt import Attempt, Order, Say
 from bigmama_nb.runs.environment import describe
-from bigmama_nb.runs.grid import Grid, Wish, made_of, named, published_throughs
+from bigmama_nb.runs.plan import Grid, Wish, made_of, named, published_throughs
 from bigmama_nb.runs.reconcile import landed
 from bigmama_nb.runs.record import Json, Record, RunLock, make_folder, now
-from bigmama_nb.runs.secrets import Redactor
-from bigmama_nb.runs.stopping import Stop
+from bigmama_nb.runs.scratch import ALLOW_EMPTY, RELEASE, scratch_warehouse
+from bigmama_nb.runs.signals import Stop
+from bigmama_nb.runs.task import Task, recorded
 from bigmama_nb.runs.wait import publish_as_it_comes
 from bigmama_nb.tables import game_metric
-from bigmama_nb.warehouses import Warehouse
-from bigmama_nb.workplace import ALLOW_EMPTY, RELEASE, scratch_warehouse
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.lineage import Author
+from bigmama_nb.warehouse.publish import retract as retract_rows
 
 FORMAT = 1
 

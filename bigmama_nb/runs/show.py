@@ -9,10 +9,10 @@ from datetime import datetime
 
 import pandas as pd
 
-from bigmama_nb.handover import TASKS, recorded
 from bigmama_nb.reports import failures, headline
 from bigmama_nb.runs.outcome import succeeded
 from bigmama_nb.runs.record import Json
+from bigmama_nb.runs.task import TASKS, recorded
 
 SHOWN = 10
 

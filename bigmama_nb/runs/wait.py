@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
 from bigmama_nb.errors import UsageError
-from bigmama_nb.extract import extract
-from bigmama_nb.handover import Task, recorded
 from bigmama_nb.profile import Profile
-from bigmama_nb.runs.grid import made_of
+from bigmama_nb.runs.plan import made_of
 from bigmama_nb.runs.record import Json, Record, added
-from bigmama_nb.runs.stopping import Stop
+from bigmama_nb.runs.signals import Stop
+from bigmama_nb.runs.task import Task, recorded
+from bigmama_nb.sources.extract import extract
 
 POLL_S = 60.0
 """How long a source is left alone between two questions whether it is ready."""
@@ -98,8 +98,8 @@ def _dates_come(data: Json, profile: Profile, waiting: Sequence[Task]) -> list[T
     if settings is None or settings.sources.uri is None:
         return []
     # Imported where it is used: waiting for figures needs no engine.
-    from bigmama_nb.live_engine import folders_of
     from bigmama_nb.live_play.dates import log_dates
+    from bigmama_nb.live_play.engine import folders_of
 
     sources = folders_of(profile)
 

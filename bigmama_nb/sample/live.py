@@ -20,7 +20,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.tables.live_time import DAY, HOUR, KST, MINUTE, SECOND, kst_midnight_us
+from bigmama_nb.tables.live.time import (
+    DAY,
+    HOUR,
+    KST,
+    MINUTE,
+    SECOND,
+    kst_midnight_us,
+)
 
 VERSION = 1
 """Raised with every change of the rows."""

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Protocol
 
 from bigmama_nb.profile import Ready
-from bigmama_nb.sources.evidence import Evidence, Question
+from bigmama_nb.sources.scan import Evidence, Question
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Ready
 from bigmama_nb.sources import Input, Load, filters
-from bigmama_nb.sources.evidence import Evidence, Question, Sheet
-from bigmama_nb.values import CODEC
+from bigmama_nb.sources.scan import Evidence, Question, Sheet
+from bigmama_nb.sources.values import CODEC
 
 CHUNK: Final = 1 << 20
 # MongoDB's own limit for a document, with the room that it leaves itself for internal fields.

@@ -16,7 +16,14 @@ from bson import DBRef
 from bson.datetime_ms import DatetimeMS
 
 from bigmama_nb.errors import SourceError
-from bigmama_nb.values import INT64_MAX, INT64_MIN, MISSING, bson_type, milliseconds, number
+from bigmama_nb.sources.values import (
+    INT64_MAX,
+    INT64_MIN,
+    MISSING,
+    bson_type,
+    milliseconds,
+    number,
+)
 
 Document = Mapping[str, Any]
 Test = Callable[[Any], bool]

@@ -6,12 +6,12 @@ The same for every source. Source of the rules: parameters.md, "What a day asks 
 from __future__ import annotations
 
 from bigmama_nb.errors import SourceError
-from bigmama_nb.outcomes import Outcome, failed, not_ready, ok
 from bigmama_nb.periods import Ask, day_of, dt_of, window
-from bigmama_nb.sources.evidence import Evidence, Newest, Question
+from bigmama_nb.sources.aggregates import GRAVITY, KEPT, Problems, Single
 from bigmama_nb.sources.filters import with_day
-from bigmama_nb.sources.tallies import GRAVITY, KEPT, Problems, Single
-from bigmama_nb.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError, shown
+from bigmama_nb.sources.outcome import Outcome, failed, not_ready, ok
+from bigmama_nb.sources.scan import Evidence, Newest, Question
+from bigmama_nb.sources.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError, shown
 
 OTHERS = "Other games are not affected"
 ONCE_THERE = f"{OTHERS}; run 'run_all.py repair latest' once it is there."

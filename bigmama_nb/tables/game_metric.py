@@ -7,8 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bigmama_nb.contract import Column, Table
 from bigmama_nb.errors import ContractError
+from bigmama_nb.tables.contract import Column, Table
 
 CONTRACT = Table(
     database="bigmama",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bigmama_nb.contract import Table
 from bigmama_nb.profile import Profile
 from bigmama_nb.tables import (
     game_metric,
@@ -14,6 +13,7 @@ from bigmama_nb.tables import (
     wv_live_play,
     wv_live_play_rejects,
 )
+from bigmama_nb.tables.contract import Table
 
 _LIVE = (
     wv_live_play,

@@ -8,9 +8,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.contract import Check, Column, Table
-from bigmama_nb.tables.live_concurrency import summed
-from bigmama_nb.tables.live_events import flag
+from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.live.concurrency import summed
+from bigmama_nb.tables.live.events import flag
 from bigmama_nb.tables.wv_live_play import viewer
 
 VIEWER_COUNTS = ("viewers", "members", "fc_viewers", "comm_viewers", "first_wv_joins", "first_comm_joins")

@@ -8,8 +8,8 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.contract import Check, Column, Table
-from bigmama_nb.tables.live_events import Packing
+from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.live.events import Packing
 
 COUNTS = (
     "viewers",

@@ -8,9 +8,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.contract import Check, Column, Table
-from bigmama_nb.tables.live_concurrency import by_bucket, minutes, summed
-from bigmama_nb.tables.live_time import MINUTE, SECOND, whole
+from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.live.concurrency import by_bucket, minutes, summed
+from bigmama_nb.tables.live.time import MINUTE, SECOND, whole
 
 
 def _broken(table: ir.Table) -> ir.Table:

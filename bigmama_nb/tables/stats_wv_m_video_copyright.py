@@ -8,9 +8,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.contract import Check, Column, Table
-from bigmama_nb.tables.live_concurrency import summed
-from bigmama_nb.tables.live_events import SLICES, viewer_slice
+from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.live.concurrency import summed
+from bigmama_nb.tables.live.events import SLICES, viewer_slice
 from bigmama_nb.tables.wv_live_play import viewer
 
 KEY = ("video_id", "we_art_id", "comm_id", "guest_joint_seq", "ctry_code")

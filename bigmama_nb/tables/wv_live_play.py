@@ -9,9 +9,9 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.contract import Check, Column, Table
-from bigmama_nb.tables.live_events import flag
-from bigmama_nb.tables.live_time import SECOND, instant_us
+from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.live.events import flag
+from bigmama_nb.tables.live.time import SECOND, instant_us
 
 FLAGS = (
     "is_joint_live",

@@ -11,7 +11,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from bigmama_nb.contract import Column, Table
+from bigmama_nb.tables.contract import Column, Table
 
 CONTRACT = Table(
     database="we_mart",

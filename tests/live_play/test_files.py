@@ -15,8 +15,8 @@ from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.errors import ContractError
 from bigmama_nb.live_play import Built, Sources, build, build_kpi, build_month
 from bigmama_nb.live_play.buckets import ORDER, ROW_BYTES, in_order, plan, require_single_marks
-from bigmama_nb.live_play.files import PartWriter
-from bigmama_nb.live_play.outcome import Options
+from bigmama_nb.live_play.parquet_writer import PartWriter
+from bigmama_nb.live_play.result import Options
 from bigmama_nb.sample import live as sample
 from bigmama_nb.tables import (
     stats_we_t_kpi,

@@ -62,6 +62,6 @@ def test_every_broken_rule_is_seen(mutant: Mutant, duck: DuckDBEngine, tmp_path:
 
 def test_what_is_not_broken_lives(duck: DuckDBEngine, tmp_path: Path) -> None:
     """A mutant that changes nothing lives: it is the broken rule that kills, not the way it is put in."""
-    nothing = Mutant("none", "bigmama_nb.tables.live_events", "SLICES = 256", "SLICES = 128 + 128")
+    nothing = Mutant("none", "bigmama_nb.tables.live.events", "SLICES = 256", "SLICES = 128 + 128")
     with alive(nothing) as module, module.Cramped("1GB", threads=2) as engine:
         assert module.assert_equal_to_oracle(engine, group(0), tmp_path) == "ok"

@@ -12,9 +12,9 @@ from bigmama_nb.engines import Engine
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
 from bigmama_nb.live_play import Sources, build, build_kpi, build_month
-from bigmama_nb.live_play.outcome import TableFiles
+from bigmama_nb.live_play.result import TableFiles
 from bigmama_nb.sample import live
-from bigmama_nb.tables.live_sources import SOURCES
+from bigmama_nb.tables.live.sources import SOURCES
 from tests.live_play.adversary import World
 from tests.live_play.equality import assert_equal_to_oracle
 from tests.live_play.small import DAY

@@ -16,12 +16,12 @@ import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
-from bigmama_nb.live_play import Sources, build, spread
-from bigmama_nb.live_play.checks import OF_A_DAY
-from bigmama_nb.live_play.outcome import Built
+from bigmama_nb.live_play import Sources, build, spark_writer
+from bigmama_nb.live_play.result import Built
 from bigmama_nb.live_play.sources import CatalogSources
-from bigmama_nb.tables.live_events import numbered
-from bigmama_nb.tables.live_sources import FC_USER_HISTORY, SERVER_LOG, SOURCES
+from bigmama_nb.live_play.table_checks import OF_A_DAY
+from bigmama_nb.tables.live.events import numbered
+from bigmama_nb.tables.live.sources import FC_USER_HISTORY, SERVER_LOG, SOURCES
 from bigmama_nb.tables.wv_live_play_rejects import as_json, spelled
 from tests.live_play.adversary import World, together, world
 from tests.live_play.equality import assert_equal_to_oracle
@@ -83,7 +83,7 @@ def in_many_files(
     spark: SparkEngine, data: World, sources: Sources, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Built]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spread, "FILE_ROWS", 10)
+        patch.setattr(spark_writer, "FILE_ROWS", 10)
         yield built(spark, data, sources, tmp_path_factory.mktemp("many"))
 
 
@@ -161,7 +161,7 @@ def test_a_catalogs_tables_give_the_same_bytes_whatever_the_number_of_tasks(
     assert not catalog.has_log(dt.date(2001, 1, 1))
     assert catalog.newest_log(data.part_date) == data.part_date.isoformat()
     assert catalog.newest_log(dt.date(2001, 1, 1)) is None
-    monkeypatch.setattr(spread, "FILE_ROWS", 10)
+    monkeypatch.setattr(spark_writer, "FILE_ROWS", 10)
     session.conf.set("spark.sql.shuffle.partitions", "5")
     try:
         again = built(spark, data, catalog, tmp_path)

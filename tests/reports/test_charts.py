@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 
-from bigmama_nb.reports import Chart, canvas, metric_history, outcome_grid
-from bigmama_nb.reports.canvas import OUTCOME_COLOURS
+from bigmama_nb.reports import Chart, metric_history, outcome_grid, style
+from bigmama_nb.reports.style import OUTCOME_COLOURS
 
 DAYS = [f"{date(2024, 2, 2) + timedelta(days=n):%Y%m%d}" for n in range(90)]
 
@@ -166,8 +166,8 @@ def test_figures_before_the_run_are_drawn_quietly() -> None:
     """What this run brought stands out from the history."""
     axes = metric_history(figures(1, DAYS), "wau", since="20240424").axes[0]
     by_colour = {line.get_color(): len(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 1.6}
-    assert by_colour[canvas.PAST] == 82
-    assert by_colour[canvas.ACCENT] == 9
+    assert by_colour[style.PAST] == 82
+    assert by_colour[style.ACCENT] == 9
 
 
 def test_only_the_largest_games_are_drawn() -> None:
@@ -197,10 +197,10 @@ def test_any_name_is_drawn_without_a_warning(name: str) -> None:
 
 def test_name_that_cannot_be_drawn_gives_way_to_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """A row of boxes tells nobody which game it is."""
-    monkeypatch.setattr(canvas, "_drawable", lambda: frozenset(map(ord, "Lineage W")))
-    assert canvas.drawable("Lineage W", "lw") == "Lineage W"
-    assert canvas.drawable("리니지W", "lw") == "lw"
-    assert canvas.drawable(None, "lw") == "lw"
+    monkeypatch.setattr(style, "_drawable", lambda: frozenset(map(ord, "Lineage W")))
+    assert style.drawable("Lineage W", "lw") == "Lineage W"
+    assert style.drawable("리니지W", "lw") == "lw"
+    assert style.drawable(None, "lw") == "lw"
 
 
 @pytest.mark.parametrize("days", [1, 2, 90])
@@ -256,4 +256,4 @@ def test_outcomes_differ_for_the_colour_blind() -> None:
     shades = {outcome: grey(colour) for outcome, colour in OUTCOME_COLOURS.items()}
     assert max(shades, key=shades.__getitem__) == "ok"
     assert shades["failed"] < min(shade for outcome, shade in shades.items() if outcome != "failed") - 0.1
-    assert len(set(canvas.OUTCOME_MARKS.values())) == len(OUTCOME_COLOURS)
+    assert len(set(style.OUTCOME_MARKS.values())) == len(OUTCOME_COLOURS)

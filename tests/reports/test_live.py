@@ -9,7 +9,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from bigmama_nb.reports import Chart, audiences, concurrent_viewers, watch_time
-from bigmama_nb.reports.canvas import ACCENT, PAST
+from bigmama_nb.reports.style import ACCENT, PAST
 from tests.reports.test_charts import texts
 
 

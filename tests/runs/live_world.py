@@ -17,9 +17,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.catalogs import data_files
 from bigmama_nb.profile import load
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.catalog.protocol import data_files
 from tests.live_play.warehouse import SCHEMAS, write_file
 from tests.runs.world import PROFILE, World
 

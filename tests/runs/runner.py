@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from bigmama_nb.runs.stopping import stopped_by_signals
+from bigmama_nb.runs.signals import stopped_by_signals
 from tests.runs.stages import run
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 
 from bigmama_nb.profile import load
 from bigmama_nb.runs import attempt
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.warehouse import Warehouse
 from tests.publishing import read_only, small_disk
 from tests.runs.world import CLUSTERS, World, expected, in_process
 
@@ -187,7 +187,7 @@ def test_a_kernel_killed_in_each_stage_costs_that_attempt_and_nothing_else(real_
         words = ("repair", answer["data"]["run_id"])
 
     # A report that dies costs no row either.
-    fate = "kernel|os.rename|published.game_metric.parquet;kernel|import|bigmama_nb.reports.canvas"
+    fate = "kernel|os.rename|published.game_metric.parquet;kernel|import|bigmama_nb.reports.style"
     answer = answered(fated(real_world, fate, *words))
     assert answer["exit_status"] == 0
     assert {(task["outcome"], task["published"]) for task in answer["data"]["tasks"]} == {("ok", "yes")}

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from bigmama_nb import handover, live_stage, stage
-from bigmama_nb.contract import Check
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.profile import load
-from bigmama_nb.runs import wait
+from bigmama_nb.runs import artifacts, wait
+from bigmama_nb.stages import game_metric, live_play
 from bigmama_nb.tables import wv_live_play
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.tables.contract import Check
+from bigmama_nb.warehouse import Warehouse
 from tests.runs.live_world import DAILY, DAY, DAYS, JOINT, LATER, LiveWorld, counted, only, outcomes, post, tasks
 from tests.runs.world import CLUSTERS, expected, in_process
 
@@ -43,7 +43,7 @@ def engine() -> Iterator[DuckDBEngine]:
 @contextlib.contextmanager
 def at_hand(world: LiveWorld, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveWorld]:
     """The command in this process, on the engine that is there."""
-    monkeypatch.setattr(live_stage, "opened", lambda profile: contextlib.nullcontext(engine))
+    monkeypatch.setattr(live_play, "opened", lambda profile: contextlib.nullcontext(engine))
     with in_process(monkeypatch, world):
         yield world
 
@@ -318,13 +318,13 @@ def test_an_archived_40_that_is_opened_again_publishes_to_scratch(world: LiveWor
     """Its files were published and are gone: they are built again, and the profile's warehouse is left alone."""
     before = world.published()
     (run_json,) = (world.folder / "archive" / "runs").glob("*/run.json")
-    here = stage.begin("40_write_parquet", profile=str(world.profile), run_dir=str(run_json.parent / "1"))
-    partitions = stage.publish(here, "wv_live_play")
+    here = game_metric.begin("40_write_parquet", profile=str(world.profile), run_dir=str(run_json.parent / "1"))
+    partitions = game_metric.publish(here, "wv_live_play")
 
     assert dict(zip(partitions["table"].str.removeprefix("we_mart."), partitions["moved"], strict=True)) == (
         dict.fromkeys(TABLES, True)
     )
-    assert set(stage.outcomes(here)["outcome"]) == {"ok"}
+    assert set(game_metric.outcomes(here)["outcome"]) == {"ok"}
     assert world.published() == before
 
 
@@ -624,12 +624,12 @@ def test_a_40_that_dies_after_the_dates_move_is_found_in_the_catalog(
     world: LiveWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The date's tables are `ok`, `published: yes`; KPI and month failed, and the repair makes just them."""
-    real = live_stage._publish_period
+    real = live_play._publish_period
 
     def dies(*arguments: Any) -> Any:
         raise RuntimeError("killed here")
 
-    monkeypatch.setattr(live_stage, "_publish_period", dies)
+    monkeypatch.setattr(live_play, "_publish_period", dies)
     answer = world.live()
 
     assert answer["exit_status"] == 3
@@ -638,7 +638,7 @@ def test_a_40_that_dies_after_the_dates_move_is_found_in_the_catalog(
     assert books(answer)["40_write_parquet"] == "failed"
     assert {one["table"].removeprefix("we_mart.") for one in answer["data"]["published"]} == DAILY
 
-    monkeypatch.setattr(live_stage, "_publish_period", real)
+    monkeypatch.setattr(live_play, "_publish_period", real)
     repaired = world.command("repair", "latest")
     assert (repaired["exit_status"], outcomes(repaired)) == (0, everything("ok", "yes"))
     attempts = {task["id"]: task["attempt"] for task in repaired["data"]["tasks"]}
@@ -647,14 +647,14 @@ def test_a_40_that_dies_after_the_dates_move_is_found_in_the_catalog(
 
 def test_a_40_that_never_tells_is_found_in_the_catalog(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """All seven tasks are `ok`, `published: yes`, though the notebook never handed anything over."""
-    real = handover.write_tasks
+    real = artifacts.write_tasks
 
     def lost(run_dir: Path, name: str, those: Any) -> None:
         if name.startswith("published."):
             raise RuntimeError("the disk is gone")
         real(run_dir, name, those)
 
-    monkeypatch.setattr(handover, "write_tasks", lost)
+    monkeypatch.setattr(artifacts, "write_tasks", lost)
     answer = world.live()
 
     assert (answer["exit_status"], outcomes(answer)) == (0, everything("ok", "yes"))

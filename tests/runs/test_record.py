@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.runs import record
 from bigmama_nb.runs.record import Record, RunLock, shown, spelled
-from bigmama_nb.runs.secrets import Redactor
 from tests.publishing import FULL, read_only, small_disk
 from tests.runs.world import CLUSTERS, REPO, World, expected
 

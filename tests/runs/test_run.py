@@ -225,16 +225,16 @@ def test_a_publishing_stage_that_dies_after_the_move_is_found_in_the_catalog(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that readers already see are `ok`, `published: yes`, though the notebook never handed anything over."""
-    from bigmama_nb import handover
+    from bigmama_nb.runs import artifacts
 
-    real = handover.write_tasks
+    real = artifacts.write_tasks
 
     def lost(run_dir: Path, name: str, tasks: Any) -> None:
         if name.startswith("published."):
             raise RuntimeError("the disk is gone")
         real(run_dir, name, tasks)
 
-    monkeypatch.setattr(handover, "write_tasks", lost)
+    monkeypatch.setattr(artifacts, "write_tasks", lost)
     answer = world.command("run")
 
     assert answer["exit_status"] == 0
@@ -262,7 +262,7 @@ def test_a_warehouse_that_cannot_be_written_fails_every_task_with_storage(world:
 def test_a_run_that_finds_the_table_locked_says_so_and_exits_75(world: World) -> None:
     """While another holds the lock nothing is published; afterwards the repair does it."""
     from bigmama_nb.profile import load
-    from bigmama_nb.warehouses import Warehouse
+    from bigmama_nb.warehouse import Warehouse
 
     assert world.command("run", "--games", "aa")["exit_status"] == 0
     with (

@@ -13,13 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
-from bigmama_nb import live_stage
 from bigmama_nb.engines import Engine
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
 from bigmama_nb.profile import load
-from bigmama_nb.runs import grid
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.runs import plan
+from bigmama_nb.stages import live_play
+from bigmama_nb.warehouse import Warehouse
 from tests.runs.live_world import DAILY, DAY, DAYS, LiveWorld, outcomes, tasks
 from tests.runs.world import in_process
 from tests.services.spark import SMALL, small_spark
@@ -38,7 +38,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
 def on(engine: Engine, world: LiveWorld, *arguments: str) -> dict[str, Any]:
     """Run live viewing in this process, on an engine that is there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live_stage, "opened", lambda profile: contextlib.nullcontext(engine))
+        patch.setattr(live_play, "opened", lambda profile: contextlib.nullcontext(engine))
         with in_process(patch, world):
             return world.live("--run-timestamp", AT, *arguments)
 
@@ -128,7 +128,7 @@ def test_what_no_engine_can_do_is_refused_before_anything_runs(tmp_path: Path, m
         "profile.yaml: live_play.sources.uri is 'hdfs://namenode:8020/weverse'; DuckDB builds from a folder of this "
         "machine. Nothing was run; set engine.kind to spark."
     )
-    monkeypatch.setattr(grid, "find_spec", lambda name: None)
+    monkeypatch.setattr(plan, "find_spec", lambda name: None)
     answer = made(tmp_path / "spark").live("--plan")
     assert answer["exit_status"] == 2
     assert answer["error"]["message"] == (

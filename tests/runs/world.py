@@ -19,10 +19,10 @@ import bson
 import nbformat
 import pytest
 
-import bigmama_nb.stage
-from bigmama_nb.command import main
+import bigmama_nb.stages.game_metric
+from bigmama_nb.cli import main
+from bigmama_nb.executor.execute import Executed
 from bigmama_nb.runs import attempt
-from bigmama_nb.runs.execute import Executed
 from bigmama_nb.runs.record import write_atomically
 
 REPO = Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[World]
         notebook: Path, output: Path, parameters: dict[str, Any], *, about: Any, env: Any, **_: Any
     ) -> Executed:
         scraps: dict[str, Any] = {}
-        monkeypatch.setattr(bigmama_nb.stage, "glue", scraps.__setitem__)
+        monkeypatch.setattr(bigmama_nb.stages.game_metric, "glue", scraps.__setitem__)
         fate = world.outcomes.get(output.stem, "ok")
         error = None
         if fate != "never ran":

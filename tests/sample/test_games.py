@@ -14,10 +14,10 @@ import pytest
 
 from bigmama_nb import profile, sample
 from bigmama_nb.errors import UsageError
-from bigmama_nb.plausible import implausible
 from bigmama_nb.profile import Profile
 from bigmama_nb.sample import games
 from bigmama_nb.sample.folder import STAMP
+from bigmama_nb.stages.plausibility import implausible
 
 PARAMETERS = Path(__file__).parent.parent.parent / "parameters"
 

@@ -12,9 +12,9 @@ import bson
 from ruamel.yaml import YAML
 
 from bigmama_nb import periods, profile
-from bigmama_nb.extract import Extraction, extract
-from bigmama_nb.outcomes import Outcome
 from bigmama_nb.profile import Profile
+from bigmama_nb.sources.extract import Extraction, extract
+from bigmama_nb.sources.outcome import Outcome
 
 Documents = Sequence[Mapping[str, Any]]
 

@@ -18,10 +18,10 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from bigmama_nb.connections import open_source
 from bigmama_nb.errors import SourceError
-from bigmama_nb.extract import check_sources
-from bigmama_nb.sources import mongo, mongo_look
+from bigmama_nb.sources import mongo_client, mongo_scan
+from bigmama_nb.sources.connections import open_source
+from bigmama_nb.sources.extract import check_sources
 from tests.services import free_port, listens
 from tests.services.certificates import self_signed
 from tests.services.mongo import MongoServer, ferretdb, mongo_java_server
@@ -166,7 +166,7 @@ def test_pauses_between_tries_grow_and_vary(tmp_path, server):
     pauses: list[float] = []
     with Proxy(server.port) as proxy, pytest.MonkeyPatch.context() as patch:
         proxy.cut_after = 0
-        patch.setattr(mongo.Mongo, "_sleep", lambda _, seconds: pauses.append(seconds))
+        patch.setattr(mongo_client.ClusterClient, "_sleep", lambda _, seconds: pauses.append(seconds))
         profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 4})
         assert said(by_task(ask(profile, MAY_1))[f"lw/wau/{DT}"]) == "unreachable"
     assert proxy.cuts == 5
@@ -186,7 +186,7 @@ def test_a_query_that_the_server_refuses(tmp_path, server, caplog, capfd):
     with Proxy(server.port) as proxy:
         profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 5})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mongo_look.Look, "grouped", lambda look, *_: look.first({"$what": 1}, {}))
+            patch.setattr(mongo_scan.Look, "grouped", lambda look, *_: look.first({"$what": 1}, {}))
             failed = outcome(profile, caplog, capfd, reason="query_refused")
         assert proxy.commands["find"] == 1
     assert "the server refused the query" in failed.message
@@ -243,7 +243,7 @@ def test_a_connection_reset_within_an_answer(tmp_path, server, caplog, capfd):
                 healing.set()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mongo.Mongo, "_sleep", lambda _, seconds: mend(seconds))
+            patch.setattr(mongo_client.ClusterClient, "_sleep", lambda _, seconds: mend(seconds))
             found = by_task(ask(heal, MAY_1))
         assert (healing.is_set(), said(found[f"lw/sum/{DT}"])) == (True, ORDERS)
 
@@ -254,7 +254,7 @@ def test_a_server_killed_in_the_middle_of_a_read(tmp_path, caplog, capfd):
         fill(dying)
         with Proxy(dying.port) as proxy:
             proxy.hold = threading.Event()
-            proxy.watch = lambda command: command.get("batchSize") == mongo_look.REPLY and "find" in command
+            proxy.watch = lambda command: command.get("batchSize") == mongo_scan.REPLY and "find" in command
             proxy.cut_after = 20_000
 
             def kill():
@@ -280,7 +280,7 @@ def test_a_server_that_comes_back_is_asked_again(tmp_path):
 
     profile = live(tmp_path, f"mongodb://127.0.0.1:{port}/?{QUICK}", settings={"retries": 2})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mongo.Mongo, "_sleep", restart)
+        patch.setattr(mongo_client.ClusterClient, "_sleep", restart)
         found = by_task(ask(profile, MAY_1))
     started[0].stop()
     assert said(found[f"lw/wau/{DT}"]) == 5
@@ -423,7 +423,7 @@ def test_with_an_index_an_answer_larger_than_a_reply_is_asked_for_in_shorter_spa
     tmp_path, server, monkeypatch, reply
 ):
     """Documents that do not fit into one reply are read in shorter spans of time, each once, and no cursor stays."""
-    monkeypatch.setattr(mongo_look, "REPLY", reply)
+    monkeypatch.setattr(mongo_scan, "REPLY", reply)
     with MongoClient(server.uri) as client:
         client.lw.orders.create_index("at")
     with Proxy(server.port) as proxy:
@@ -442,8 +442,8 @@ def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path, server, m
 
     An index that does not begin with the date, or is hashed, finds no range of dates.
     """
-    monkeypatch.setattr(mongo_look, "REPLY", 500)
-    listed = mongo.Mongo.listed
+    monkeypatch.setattr(mongo_scan, "REPLY", 500)
+    listed = mongo_client.ClusterClient.listed
 
     def with_index(source, database, command, *arguments, **options):
         # FerretDB has neither kind of index to tell of.
@@ -452,7 +452,7 @@ def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path, server, m
             return found
         return [*found, {"name": "other", "key": dict(index["keys"])}]
 
-    monkeypatch.setattr(mongo.Mongo, "listed", with_index)
+    monkeypatch.setattr(mongo_client.ClusterClient, "listed", with_index)
     asked: list[dict] = []
     with Proxy(server.port) as proxy:
         proxy.watch = lambda command: asked.append(command) is not None
@@ -486,7 +486,7 @@ def test_without_an_index_the_newest_date_is_only_looked_for_where_it_is_told(tm
 
 def test_a_view_is_read_though_it_has_no_indexes(tmp_path, server, monkeypatch):
     """A server that does not list the indexes of a view answers the questions about it all the same."""
-    listed = mongo.Mongo.listed
+    listed = mongo_client.ClusterClient.listed
 
     def refusing(source, database, command, *arguments, **options):
         if command == "listIndexes":
@@ -494,14 +494,14 @@ def test_a_view_is_read_though_it_has_no_indexes(tmp_path, server, monkeypatch):
             command = "listNoIndexes"
         return listed(source, database, command, *arguments, **options)
 
-    monkeypatch.setattr(mongo.Mongo, "listed", refusing)
+    monkeypatch.setattr(mongo_client.ClusterClient, "listed", refusing)
     found = by_task(ask(live(tmp_path, server.uri, metrics={"sum": SUM, "wau": WAU}), MAY_1))
     assert said(found[f"lw/sum/{DT}"]) == ORDERS
 
 
 def test_a_day_that_cannot_be_split_is_read_reply_by_reply(tmp_path, server, monkeypatch):
     """Where all documents share their day, the query goes on with a cursor, which is read to its end."""
-    monkeypatch.setattr(mongo_look, "REPLY", 100)
+    monkeypatch.setattr(mongo_scan, "REPLY", 100)
     with MongoClient(server.uri) as client:
         client.many.stats.drop()
         client.many.stats.insert_many([{"dt": DT, "v": 2} for _ in range(1000)])
@@ -515,7 +515,7 @@ def test_a_day_that_cannot_be_split_is_read_reply_by_reply(tmp_path, server, mon
 
 def test_replies_that_stream_are_all_counted(tmp_path, server, monkeypatch):
     """A server that sends a cursor's replies without being asked for each is asked once, and gives the same figure."""
-    monkeypatch.setattr(mongo_look, "REPLY", 500)
+    monkeypatch.setattr(mongo_scan, "REPLY", 500)
     with Proxy(server.port) as proxy:
         proxy.streams = True
         found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
@@ -528,8 +528,8 @@ def test_a_server_that_cannot_stream_is_asked_again_without(tmp_path):
     """mongo-java-server hangs up on a request to stream: the next try goes without, and the figure is whole."""
     with mongo_java_server(tmp_path / "java", wire_version=17) as java, pytest.MonkeyPatch.context() as patch:
         fill(java)
-        patch.setattr(mongo_look, "REPLY", 500)
-        patch.setattr(mongo.Mongo, "_sleep", lambda *_: None)
+        patch.setattr(mongo_scan, "REPLY", 500)
+        patch.setattr(mongo_client.ClusterClient, "_sleep", lambda *_: None)
         profile = live(tmp_path, java.uri, metrics={"wau": WAU, "sum": SUM}, settings={"retries": 1})
         found = by_task(ask(profile, MAY_1))
         assert said(found[f"lw/sum/{DT}"]) == ORDERS
@@ -540,7 +540,7 @@ def test_an_old_mongos_is_not_asked_to_stream(tmp_path):
     server = mongo_java_server(tmp_path / "java", mongos=True, wire_version=13)
     with server as java, pytest.MonkeyPatch.context() as patch:
         fill(java)
-        patch.setattr(mongo_look, "REPLY", 500)
+        patch.setattr(mongo_scan, "REPLY", 500)
         profile = live(tmp_path, java.uri, metrics={"wau": WAU, "sum": SUM})
         assert said(by_task(ask(profile, MAY_1))[f"lw/sum/{DT}"]) == ORDERS
 
@@ -549,16 +549,16 @@ KILLED = """
 import sys
 from datetime import date
 from bigmama_nb import profile
-from bigmama_nb.sources import mongo_look
+from bigmama_nb.sources import mongo_scan
 from tests.sources.asking import ask
-mongo_look.REPLY = int(sys.argv[2])
+mongo_scan.REPLY = int(sys.argv[2])
 ask(profile.read(sys.argv[1]), date(2024, 5, 1))
 """
 
 
 @pytest.mark.parametrize(
     ("reply", "last", "streams"),
-    [(mongo_look.REPLY, "find", False), (100, "getMore", False), (100, "getMore", True)],
+    [(mongo_scan.REPLY, "find", False), (100, "getMore", False), (100, "getMore", True)],
     ids=["within the one reply", "between two replies", "while replies stream"],
 )
 def test_a_killed_run_leaves_no_cursor_behind(tmp_path, server, reply, last, streams):

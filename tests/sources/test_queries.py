@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, OperationFailure
 
-from bigmama_nb.sources import queries
+from bigmama_nb.sources import mongo_filters
 from bigmama_nb.sources.mongo_errors import trouble
-from bigmama_nb.values import Dating, Unplaced
+from bigmama_nb.sources.values import Dating, Unplaced
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ANY_DAY = st.dates().map(lambda day: day.isoformat())
@@ -28,7 +28,7 @@ TEXTS = ANY_DAY | NEAR_DAYS | st.text(st.sampled_from("0123456789-\n２"), max_s
 def test_the_pattern_of_valid_dates_is_what_dating_takes(text, more, as_):
     """A server finds a string to be a date exactly if the code that reads files does, in every form."""
     written = {"yyyymmdd": text.replace("-", ""), "yyyymm": text.replace("-", "")[:6], "iso_date": text}[as_] + more
-    pattern = queries.VALID_TEXT[as_].replace(r"\z", r"\Z")
+    pattern = mongo_filters.VALID_TEXT[as_].replace(r"\z", r"\Z")
     assert bool(re.search(pattern, written)) == (not isinstance(Dating(as_, SEOUL).place(written), Unplaced))
 
 
@@ -43,7 +43,7 @@ def test_split_pieces_are_the_whole(first, length, as_, pieces):
     dating = Dating(as_, SEOUL)
     begin = dating.start(date(2024, 1, 1) + timedelta(days=first))
     end = dating.start(date(2024, 1, 1) + timedelta(days=first + length))
-    found = queries.split(dating, begin, end, pieces)
+    found = mongo_filters.split(dating, begin, end, pieces)
     assert (begin, end) == (found[0][0], found[-1][1])
     assert all(before[1] == after[0] for before, after in itertools.pairwise(found))
     assert all(low < high for low, high in found)
@@ -56,7 +56,7 @@ def test_split_pieces_are_the_whole(first, length, as_, pieces):
 )
 def test_a_projection_brings_whole_arrays(path, expected):
     """A projection does not go into an array by its number, so what is before the number is brought."""
-    assert expected == [queries._projectable(path)]
+    assert expected == [mongo_filters._projectable(path)]
 
 
 @pytest.mark.parametrize(

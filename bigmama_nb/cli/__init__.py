@@ -1,0 +1,168 @@
+"""The command's verbs, their words and their JSON: an interface that scripts outside the project rely on.
+
+Source: runs.md, "The command". One object goes to stdout with `--json`, everything that is said goes to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from bigmama_nb.errors import BigmamaError, LockedError, TaskError, UnrecordedError, UsageError
+
+FORMAT = 1
+
+
+@dataclass
+class Done:
+    """What a verb comes to: its data, the text that a person reads, and its exit status."""
+
+    data: Any
+    text: str = ""
+    exit_status: int = 0
+    error: dict[str, str] | None = None
+
+
+class Verbs(click.Group):
+    """The verbs; `run` is the default, so `run_all.py --date 2024-05-01` is `run_all.py run --date 2024-05-01`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["--help"], "max_content_width": 100})
+def verbs() -> None:
+    """Publish every game's metrics to one table, and keep the record of it.
+
+    Exit status: 0 every task a success, 3 some published, 1 nothing published, 2 the command or the profile is
+    wrong, 75 another run held the lock, 128+n ended by signal n.
+    """
+
+
+def verb(name: str, group: click.Group = verbs, *, example: str) -> Callable[[Callable[..., Done]], click.Command]:
+    """Make a function a verb that takes `--profile` and `--json` and returns Done."""
+
+    def decorate(function: Callable[..., Done]) -> click.Command:
+        @click.pass_context
+        def called(ctx: click.Context, /, *, as_json: bool, **arguments: Any) -> None:
+            spoken = " ".join(ctx.command_path.split()[1:])
+            try:
+                done = function(**arguments)
+            except BigmamaError as error:
+                done = failed(error)
+            except click.ClickException:
+                raise
+            except Exception as error:
+                done = unforeseen(error, spoken, arguments["profile"])
+            answer(spoken, done, as_json=as_json)
+
+        called.__doc__ = f"{function.__doc__}\n\n    Example: python run_all.py {example}\n"
+        called.__click_params__ = [  # type: ignore[attr-defined]
+            click.Option(
+                ["--json", "as_json"], is_flag=True, help="One JSON object on stdout, everything else on stderr."
+            ),
+            click.Option(
+                ["--profile"], metavar="FILE", help="The profile; else BIGMAMA_PROFILE, else parameters/sample.yaml."
+            ),
+            *getattr(function, "__click_params__", []),
+        ]
+        return group.command(name)(called)
+
+    return decorate
+
+
+def failed(error: BigmamaError) -> Done:
+    """Return what a verb comes to that could not be done: 2 for a wrong command or profile, 75 for a lock, else 1."""
+    if isinstance(error, UsageError):
+        return Done(None, exit_status=2, error={"reason": "usage", "message": str(error)})
+    reason = error.reason if isinstance(error, TaskError) else "stage_died"
+    status = 75 if isinstance(error, LockedError) else 1
+    if isinstance(error, UnrecordedError):
+        status = error.exit_status
+    return Done(None, exit_status=status, error={"reason": reason, "message": str(error)})
+
+
+def unforeseen(error: Exception, spoken: str, profile: str | None) -> Done:
+    """Return what a verb comes to that broke off where nobody thought that it could: 1, the trace in a file."""
+    from bigmama_nb.executor.redact import Redactor
+    from bigmama_nb.profile import load
+
+    try:
+        redactor = Redactor.of(load(profile))
+    except UsageError:
+        redactor = Redactor()
+    trace, _ = redactor.text("".join(traceback.format_exception(error)))
+    where = "above"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="run_all-", suffix=".trace.txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(trace)
+        where = f"in {file.name}"
+    except OSError:
+        click.echo(trace, err=True)
+    message = (
+        f"run_all.py {spoken}: broken off by an error that was not foreseen, {trace.strip().splitlines()[-1]}. "
+        "Tables are whole: a partition changes as one or stays as it was. If a run was under way, 'run_all.py runs "
+        "show latest' tells how far it came, and 'run_all.py repair latest' does the rest. "
+        f"The trace, for who mends this, is {where}."
+    )
+    return Done(None, exit_status=1, error={"reason": "unforeseen", "message": message})
+
+
+def refusal(error: click.ClickException) -> str:
+    """Return what is wrong with the words of a command, and that nothing was run."""
+    text = error.format_message().strip()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    spoken = context.command_path if context is not None else "run_all.py"
+    return f"{text}{'' if text.endswith(('.', '?', ')')) else '.'} Nothing was run; see '{spoken} --help'."
+
+
+def answer(spoken: str, done: Done, *, as_json: bool) -> None:
+    """Print what a verb comes to, and end with its exit status."""
+    if as_json:
+        body = {
+            "format": FORMAT,
+            "verb": spoken,
+            "exit_status": done.exit_status,
+            "error": done.error,
+            "data": done.data,
+        }
+        click.echo(json.dumps(body, ensure_ascii=False))
+    elif done.text:
+        click.echo(done.text)
+    if done.error is not None:
+        click.echo(done.error["message"], err=True)
+    sys.exit(done.exit_status)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; ends the process with its exit status."""
+    # jsonschema tries to import this, which builds grammars for a second; no notebook's schema speaks of URIs.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    from bigmama_nb.cli import check, runs, warehouse  # noqa: F401 - they add their verbs
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        verbs.main(arguments, prog_name="run_all.py", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()
+            sys.exit(2)
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        spoken = " ".join(context.command_path.split()[1:]) if context is not None else ""
+        wrong = Done(None, exit_status=2, error={"reason": "usage", "message": refusal(error)})
+        answer(spoken or next(iter(arguments), "run"), wrong, as_json="--json" in arguments)

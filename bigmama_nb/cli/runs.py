@@ -1,0 +1,227 @@
+"""The verbs that do and undo: run, repair, release, retract; and the archive as tables: runs list, runs show."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bigmama_nb.cli import Done, verb, verbs
+from bigmama_nb.cli.progress import speaking
+from bigmama_nb.errors import UsageError
+from bigmama_nb.profile import Profile, load
+
+
+def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise UsageError(
+            f"--run-timestamp is {text!r}; expected an instant with its zone, as in 2024-05-02T02:03:04Z. "
+            "Nothing was run."
+        )
+    return instant.astimezone(UTC)
+
+
+def _finished(data: dict[str, object], profile: Profile) -> Done:
+    from bigmama_nb.runs import show
+
+    status = data["exit_status"]
+    assert isinstance(status, int)
+    error = None
+    if status == 75:
+        tasks = data["tasks"]
+        assert isinstance(tasks, list)
+        error = {"reason": "locked", "message": next(task["message"] for task in tasks if task["reason"] == "locked")}
+    return Done(data, show.summary(data, profile.archive.uri), status, error)
+
+
+@verb("run", example="run --date 2024-05-01 --games lw,bns")
+@click.option("--date", "day", metavar="D", help="The day; else the profile's dates, else yesterday.")
+@click.option("--from", "date_from", metavar="D", help="The first day of a range.")
+@click.option("--to", "date_to", metavar="D", help="The last day of a range.")
+@click.option("--missing", is_flag=True, help="Only what the range lacks.")
+@click.option("--games", callback=_names, metavar="A,B", help="Only these games.")
+@click.option("--metrics", callback=_names, metavar="A,B", help="Only these metrics.")
+@click.option("--pipelines", callback=_names, metavar="A,B", help="game_metric, live_play; else those configured.")
+@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many notebooks run at once.")
+@click.option("--scratch", is_flag=True, help="Write to a scratch warehouse.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print the grid and ask nothing.")
+@click.option("--wait-until", metavar="HH:MM", help="Until then publish what is not ready as it comes.")
+@click.option("--run-timestamp", metavar="T", help="The run's instant, ISO 8601 with its zone; else its start.")
+@click.option("--allow-empty", is_flag=True, help="An empty result replaces rows.")
+def run(
+    profile: str | None,
+    day: str | None,
+    date_from: str | None,
+    date_to: str | None,
+    missing: bool,
+    games: tuple[str, ...],
+    metrics: tuple[str, ...],
+    pipelines: tuple[str, ...],
+    jobs: int,
+    scratch: bool,
+    only_plan: bool,
+    wait_until: str | None,
+    run_timestamp: str | None,
+    allow_empty: bool,
+) -> Done:
+    """Collect, check and publish what a day or a range asks for."""
+    from bigmama_nb.runs.plan import Wish, plan
+    from bigmama_nb.runs.run import Options
+    from bigmama_nb.runs.run import run as start
+    from bigmama_nb.runs.signals import stopped_by_signals
+    from bigmama_nb.runs.wait import until
+    from bigmama_nb.sample import prepare
+
+    if day and (date_from or date_to):
+        raise UsageError("--date and --from/--to exclude each other. Nothing was run.")
+    read = load(profile)
+    wish = Wish(day or date_from, day or date_to, games, metrics, pipelines, missing)
+    end = None if wait_until is None else until(wait_until, read, datetime.now(UTC))
+    options = Options(jobs, scratch, allow_empty, _instant(run_timestamp), end)
+    grid = plan(read, wish)
+    if only_plan:
+        planned = [{"task": task.id, "action": "run"} for task in grid.tasks]
+        return Done(planned, "\n".join(task["task"] for task in planned) or "The grid has no task.")
+    prepare(read)
+    with stopped_by_signals() as stop, speaking() as say:
+        if grid.warning:
+            say(grid.warning)
+        data = start(read, grid, wish, options, say, stop)
+    return _finished(data, read)
+
+
+@verb("repair", example="repair latest --plan")
+@click.argument("run_name", metavar="RUN")
+@click.option("--plan", "only_plan", is_flag=True, help="Print what would be redone and what kept, and do nothing.")
+@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many notebooks run at once.")
+def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> Done:
+    """Redo just the tasks of RUN that are no success, as a further attempt of it."""
+    from bigmama_nb.runs import archive
+    from bigmama_nb.runs.run import Options, plan_repair
+    from bigmama_nb.runs.run import repair as redo
+    from bigmama_nb.runs.signals import stopped_by_signals
+
+    read = load(profile)
+    folder = Path(read.archive.uri)
+    run_id = archive.find(folder, run_name)
+    if only_plan:
+        planned = plan_repair(read, archive.read(folder, run_id))
+        for warning in planned.warnings:
+            click.echo(warning, err=True)
+        actions = [("redo", task.id) for task in planned.redo] + [("keep", task.id) for task in planned.keep]
+        return Done(
+            [{"task": task, "action": action} for action, task in actions],
+            "\n".join(f"{action} {task}" for action, task in actions) or "The run has no task.",
+        )
+    with stopped_by_signals() as stop, speaking() as say:
+        data = redo(read, run_id, Options(jobs), say, stop)
+    return _finished(data, read)
+
+
+@verb("release", example="release latest lw/wau/20240501")
+@click.argument("run_name", metavar="RUN")
+@click.argument("task")
+def release(profile: str | None, run_name: str, task: str) -> Done:
+    """Publish a figure of RUN that was held because it is suspect."""
+    from bigmama_nb.runs import archive
+    from bigmama_nb.runs.run import release as let_go
+    from bigmama_nb.runs.signals import stopped_by_signals
+
+    read = load(profile)
+    run_id = archive.find(Path(read.archive.uri), run_name)
+    with stopped_by_signals() as stop, speaking() as say:
+        data = let_go(read, run_id, task, say, stop)
+    return _finished(data, read)
+
+
+@verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
+@click.argument("run_name", metavar="RUN")
+def republish(profile: str | None, run_name: str) -> Done:
+    """Publish RUN's figures to another profile's warehouse, asking no source again.
+
+    RUN is a run in that profile's archive, or the folder of a run in another archive.
+    """
+    from bigmama_nb.runs.republish import republish as publish_again
+    from bigmama_nb.runs.run import Options
+    from bigmama_nb.runs.signals import stopped_by_signals
+
+    read = load(profile)
+    with stopped_by_signals() as stop, speaking() as say:
+        data = publish_again(read, run_name, Options(), say, stop)
+    return _finished(data, read)
+
+
+@verb("retract", example="retract lw wau 20240501 --reason 'counted twice'")
+@click.argument("game")
+@click.argument("type_", metavar="TYPE")
+@click.argument("dt")
+@click.option("--reason", required=True, help="Why; the run's record keeps it.")
+def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) -> Done:
+    """Take one row out of the table, as a run of its own with its reason."""
+    from bigmama_nb.runs.run import retract as take_out
+
+    read = load(profile)
+    with speaking() as say:
+        return _finished(take_out(read, game, type_, dt, reason, say), read)
+
+
+@verbs.group("runs")
+def runs() -> None:
+    """The archive as tables."""
+
+
+@verb("list", runs, example="runs list")
+def list_runs(profile: str | None) -> Done:
+    """List the recorded runs, latest first."""
+    from bigmama_nb.runs import archive, show
+
+    folder = Path(load(profile).archive.uri)
+    listed = show.listed([archive.read(folder, run_id) for run_id in reversed(archive.run_ids(folder))])
+    rows = [
+        (run["run_id"], run["status"], run["exit_status"], show.at(run["started_at"]), show.at(run["ended_at"]),
+         run["from"], run["to"])
+        for run in listed
+    ]  # fmt: skip
+    heads = ("run", "status", "exit", "started (UTC)", "ended (UTC)", "from", "to")
+    return Done(listed, show.table(rows, heads) if rows else f"{folder}: no run is recorded here.")
+
+
+@verb("prune", runs, example="runs prune --plan")
+@click.option("--plan", "only_plan", is_flag=True, help="Only list what would be dropped.")
+def prune_runs(profile: str | None, only_plan: bool) -> Done:
+    """Drop runs older than keep_days, and superseded files past their grace; never what a current row came from."""
+    from bigmama_nb.runs.prune import prune
+
+    dropped = [f"{one.kind} {one.name}" for one in prune(load(profile), datetime.now(UTC), only_plan=only_plan)]
+    text = "\n".join([*dropped, f"{len(dropped):,} {'to drop' if only_plan else 'dropped'}."])
+    return Done([{"task": name, "action": "drop"} for name in dropped] if only_plan else {"text": text}, text)
+
+
+@verb("show", runs, example="runs show latest")
+@click.argument("run_name", metavar="RUN")
+def show_run(profile: str | None, run_name: str) -> Done:
+    """Show a run: its outcome, what failed and why, its attempts, notebooks and load."""
+    from bigmama_nb.runs import archive, show
+
+    folder = Path(load(profile).archive.uri)
+    data = archive.read(folder, archive.find(folder, run_name))
+    return Done(data, show.shown(data, str(folder)))
+
+
+if not sys.warnoptions:
+    # A library's warning is for who develops here; an operator's terminal shows what was said on purpose.
+    import warnings
+
+    warnings.simplefilter("ignore")

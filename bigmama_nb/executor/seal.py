@@ -1,0 +1,227 @@
+"""Sealing: what an executed notebook says of itself is what really became of it.
+
+papermill's own metadata lies: after a dead kernel or a timeout it marks every cell `completed`.
+Source: runs.md, "Sealed truth".
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+
+from bigmama_nb.errors import StorageError
+from bigmama_nb.executor.atomic_write import replace_file
+from bigmama_nb.executor.redact import ANSI, Redactor
+
+Outcome = Literal["ok", "failed", "timeout", "killed", "not started"]
+CellOutcome = Literal["ok", "failed", "timeout", "killed", "running", "never ran"]
+
+BANNER = "bigmama-banner"
+INJECTED = "injected-parameters"
+PAPERMILL_MARKER = "papermill-error-cell-tag"
+
+STREAM_LIMIT = 1_000_000
+"""Characters of printed text that are kept of one cell."""
+NEVER_RAN = "This cell never ran."
+
+_PAPERMILL_STATUS = {"ok": "completed", "running": "running", "never ran": "pending"}
+
+
+@dataclass(frozen=True)
+class About:
+    """Whose notebook it is: what its banner and metadata name."""
+
+    run: str
+    attempt: int
+    stage: str
+    table: str | None = None
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What became of a notebook and of its cells."""
+
+    outcome: Outcome | Literal["running"]
+    started_at: datetime
+    seconds: float
+    cell: str | None = None
+    error: str | None = None
+    signal: str | None = None
+    cells: Mapping[str, CellOutcome] = field(default_factory=dict)
+    """By cell id; a cell with code that is not named never ran."""
+    last_words: str = ""
+    """What a dead kernel wrote to its own stderr."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Characters that a cell printed and that were not even collected, by cell id."""
+
+
+def seal(notebook: Any, about: About, truth: Truth, redactor: Redactor) -> tuple[Any, int]:
+    """Return a copy of an executed notebook that tells the truth, without secrets, and how many hits were hidden.
+
+    It begins with a banner cell; its metadata has `bigmama` (format 1: run, attempt, stage, table, outcome, cell,
+    error, signal, started_at, ended_at, seconds, redactions), each cell's has `bigmama.outcome`, and papermill's agree
+    with it. A cell that never ran says so, the cell in which a kernel died shows why, and what was printed beyond
+    `STREAM_LIMIT` is cut, with a note.
+    """
+    sealed = copy.deepcopy(notebook)
+    sealed.cells = [cell for cell in sealed.cells if not _is_ours(cell)]
+    for cell in sealed.cells:
+        _settle(cell, truth)
+    ended_at = truth.started_at + timedelta(seconds=truth.seconds)
+    sealed.metadata["bigmama"] = {
+        "format": 1,
+        "run": about.run,
+        "attempt": about.attempt,
+        "stage": about.stage,
+        "table": about.table,
+        "outcome": truth.outcome,
+        "cell": truth.cell,
+        "error": truth.error,
+        "signal": truth.signal,
+        "started_at": truth.started_at.isoformat(timespec="milliseconds"),
+        "ended_at": None if truth.outcome == "running" else ended_at.isoformat(timespec="milliseconds"),
+        "seconds": round(truth.seconds, 3),
+    }
+    papermill = sealed.metadata.get("papermill")
+    if papermill is not None:
+        papermill["exception"] = None if truth.outcome in ("ok", "running") else True
+    never_ran = sum(
+        cell.metadata.get("bigmama", {}).get("outcome") == "never ran" for cell in sealed.cells if _has_code(cell)
+    )
+    banner = nbformat.v4.new_markdown_cell(_banner(about, truth, never_ran), id=BANNER)
+    banner.metadata["tags"] = [BANNER]
+    sealed.cells.insert(0, banner)
+    sealed, redactions = redactor.notebook(sealed)
+    for cell in sealed.cells:
+        if _has_code(cell):
+            _cut(cell, truth.dropped.get(cell.id, 0))
+    sealed.metadata["bigmama"]["redactions"] = redactions
+    return sealed, redactions
+
+
+def write(notebook: Any, path: Path) -> str:
+    """Write a notebook so that a reader sees the old file or the whole new one, also after a power cut.
+
+    Returns:
+        The sha256 of the bytes written.
+
+    Raises:
+        StorageError: the folder is missing, read-only or full; what stood at `path` is as before.
+    """
+    # A lone surrogate, which a cell may print, has no UTF-8; as a JSON escape it is kept.
+    content = (nbformat.writes(notebook, version=4) + "\n").encode("utf-8", "backslashreplace")
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise StorageError(
+            f"{path}: the executed notebook could not be written ({error.strerror}). What stood there is as before. "
+            "Make room or give access, then run 'run_all.py repair latest'.",
+            place=str(path),
+        ) from error
+    return hashlib.sha256(content).hexdigest()
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """Return an error as one line without colour codes, cut at `limit` characters."""
+    line = re.sub(r"\s+", " ", ANSI.sub("", text)).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _is_ours(cell: Any) -> bool:
+    return not {BANNER, PAPERMILL_MARKER}.isdisjoint(cell.metadata.get("tags", ()))
+
+
+def _has_code(cell: Any) -> bool:
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def _settle(cell: Any, truth: Truth) -> None:
+    status = cell.metadata.get("papermill")
+    if not _has_code(cell):
+        if status:
+            status["status"] = "completed" if truth.outcome == "ok" else "pending"
+            status["exception"] = None
+        return
+    outcome = truth.cells.get(cell.id, "never ran")
+    cell.metadata["bigmama"] = {"outcome": outcome}
+    if status is not None:
+        status["status"] = _PAPERMILL_STATUS.get(outcome, "failed")
+        status["exception"] = None if outcome in ("never ran", "running") else outcome != "ok"
+        if outcome == "never ran":
+            status["start_time"] = status["end_time"] = status["duration"] = None
+    cell.outputs = _joined(cell.outputs)
+    if outcome == "never ran":
+        cell.execution_count = None
+        cell.outputs = (
+            []
+            if truth.outcome == "running"
+            else [nbformat.v4.new_output("display_data", data={"text/plain": NEVER_RAN})]
+        )
+    elif outcome in ("failed", "timeout", "killed") and not any(o.output_type == "error" for o in cell.outputs):
+        if truth.last_words:
+            cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=truth.last_words))
+        said = truth.error or str(outcome)
+        name, _, value = said.partition(": ")
+        if not re.fullmatch(r"\w+", name):
+            name, value = outcome.capitalize(), said
+        cell.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=value, traceback=[said]))
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Join consecutive pieces of one stream, between which a secret may be split."""
+    joined: list[Any] = []
+    pieces: list[str] = []
+    for output in outputs:
+        before = joined[-1] if joined else None
+        if output.output_type == "stream" and before is not None and before.get("name") == output.name:
+            pieces.append(output.text)
+            continue
+        if pieces and before is not None:
+            before["text"] += "".join(pieces)
+            pieces = []
+        joined.append(output)
+    if pieces:
+        joined[-1]["text"] += "".join(pieces)
+    return joined
+
+
+def _cut(cell: Any, dropped: int) -> None:
+    # After the secrets are hidden, so that none is cut in two.
+    left = STREAM_LIMIT
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            dropped += max(0, len(output.text) - left)
+            output["text"] = output.text[:left]
+            left -= len(output.text)
+    cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.text]
+    if dropped:
+        cell.metadata.setdefault("bigmama", {})["dropped"] = dropped
+        note = f"… {dropped:,} more characters were printed and are not kept (limit: {STREAM_LIMIT:,} a cell)."
+        cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
+
+
+def _banner(about: About, truth: Truth, never_ran: int) -> str:
+    stage = about.stage if about.table is None else f"{about.stage}, {about.table}"
+    lines = [
+        f"> **{truth.outcome}** · {stage} · run {about.run}, attempt {about.attempt}"
+        + (f" · {truth.seconds:.1f} s" if truth.outcome != "running" else "")
+    ]
+    if truth.outcome == "running":
+        lines += [">", "> Written while the stage was running: where this still stands, the run itself was ended."]
+    elif truth.outcome == "not started":
+        lines += [">", "> No cell ran."]
+    elif truth.cell is not None:
+        rest = {0: "", 1: " One cell never ran."}.get(never_ran, f" {never_ran} cells never ran.")
+        lines += [">", f"> It ended in the cell [{truth.cell}](#cell-id={truth.cell}).{rest}"]
+    if truth.error is not None:
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", truth.error)), default=0))
+        lines += ["", f"{fence}text", truth.error, fence]
+    return "\n".join(lines)

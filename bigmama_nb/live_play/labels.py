@@ -1,0 +1,121 @@
+"""Numbers back to words: the columns that a live, a minute or the traits of an event decide.
+
+Engines carry a number for them, and the Parquet writer is given a dictionary: a string for each of millions of rows
+costs five times as much, and DuckDB 2.0 wrote '' for some of its ENUM values.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from bigmama_nb.tables.contract import ARROW_TYPES, Table
+from bigmama_nb.tables.live.time import MINUTE, kst, kst_minute
+
+Numbers = npt.NDArray[np.int64]
+
+LIVE_COLUMNS = ("post_id", "video_id", "start_dt", "end_dt", "tmp_end_dt", "is_fc_only")
+PARTICIPANT_COLUMNS = (*LIVE_COLUMNS, "we_art_id", "comm_id", "is_joint_live", "guest_joint_seq")
+TRAIT_COLUMNS = ("platform", "os", "ctry_code")
+MINUTE_COLUMNS = ("date_id", "hour", "minute", "datetime")
+
+DENSE = 10_000_000
+
+
+def used(numbers: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the distinct numbers in order, and for each number its place among them."""
+    least = int(numbers.min())
+    width = int(numbers.max()) - least + 1
+    if width > DENSE:
+        distinct, places = np.unique(numbers, return_inverse=True)
+        return distinct, places.astype(np.int64)
+    place_of = np.zeros(width, dtype=np.int64)
+    place_of[numbers - least] = 1
+    distinct = np.flatnonzero(place_of)
+    place_of[distinct] = np.arange(len(distinct))
+    return distinct + least, place_of[numbers - least]
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """What the numbers of one build mean.
+
+    `everybody` (participants with the columns of their live) and `traits` are the small tables in the order of their
+    numbers, from 0 without a gap.
+    """
+
+    run_timestamp: dt.datetime
+    base_us: int
+    everybody: pa.Table
+    traits: pa.Table
+
+    def rows(self, table: Table, coded: pa.Table) -> pa.Table:
+        """Return the rows of a table's files: the contract's columns in order, strings as dictionaries.
+
+        Args:
+            coded: participant_no and, where the table has such columns, minute_no and traits; other columns
+                under their own names.
+        """
+        schema = table.arrow_schema()
+        if not coded.num_rows:
+            return schema.empty_table()
+        columns: dict[str, Any] = {}
+        for number, names, values in (
+            ("participant_no", PARTICIPANT_COLUMNS, self.everybody),
+            ("traits", TRAIT_COLUMNS, self.traits),
+        ):
+            wanted = [name for name in names if name in schema.names]
+            if number in coded.column_names and wanted:
+                distinct, places = used(_numbers(coded, number))
+                few = values.take(pa.array(distinct))
+                columns |= {name: _spread(few.column(name), places) for name in wanted}
+        wanted = [name for name in MINUTE_COLUMNS if name in schema.names]
+        if "minute_no" in coded.column_names and wanted:
+            distinct, places = used(_numbers(coded, "minute_no"))
+            texts = self._minutes(distinct)
+            columns |= {name: _spread(pa.chunked_array([texts[name]]), places) for name in wanted}
+        if "run_timestamp" in schema.names:
+            columns["run_timestamp"] = pa.repeat(
+                pa.scalar(self.run_timestamp, ARROW_TYPES["timestamp"]), coded.num_rows
+            )
+        arrays = [columns[f.name] if f.name in columns else coded.column(f.name).cast(f.type) for f in schema]
+        fields = [f.with_type(array.type) for f, array in zip(schema, arrays, strict=True)]
+        return pa.table(arrays, schema=pa.schema(fields))
+
+    def _minutes(self, numbers: Numbers) -> Mapping[str, pa.Array]:
+        at = [int(number) * MINUTE + self.base_us for number in numbers]
+        wall = [kst(us) for us in at]
+        return {
+            "date_id": pa.array([time.date().isoformat() for time in wall]),
+            "hour": pa.array([f"{time.hour:02}" for time in wall]),
+            "minute": pa.array([time.minute for time in wall], pa.int32()),
+            "datetime": pa.array([kst_minute(us) for us in at]),
+        }
+
+    def minute_text(self, numbers: pa.ChunkedArray) -> pa.Array:
+        """Return KST minutes as text, null for null."""
+        return pa.array(
+            [None if no is None else kst_minute(no * MINUTE + self.base_us) for no in numbers.to_pylist()], pa.string()
+        )
+
+
+def _numbers(coded: pa.Table, name: str) -> Numbers:
+    numbers: Numbers = coded.column(name).to_numpy().astype(np.int64, copy=False)
+    return numbers
+
+
+def _spread(values: pa.ChunkedArray, places: Numbers) -> pa.Array:
+    """Return the value at each place; strings as a dictionary without repeated values."""
+    one = values.combine_chunks()
+    if isinstance(one, pa.ChunkedArray):  # pragma: no cover  # pyarrow returns it for no chunks only
+        one = pa.concat_arrays(one.chunks)
+    if not pa.types.is_string(one.type):
+        return one.take(pa.array(places))
+    encoded = one.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(encoded.indices.take(pa.array(places)), encoded.dictionary)

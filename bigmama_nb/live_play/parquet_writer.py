@@ -1,0 +1,121 @@
+"""Part files whose bytes depend on the rows alone: fixed row groups, cut by size, one writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bigmama_nb.errors import StorageError
+from bigmama_nb.live_play.result import Options, TableFiles
+from bigmama_nb.tables.contract import Table
+
+ROW_GROUP = 262_144
+FILE_BYTES = 256_000_000
+
+
+class PartWriter:
+    """Writes a table's rows, in the order given, into `part-00000.parquet` and so on.
+
+    Nothing counts as written before `close`, which syncs the last file; a failed write leaves files that only the
+    caller's folder knows of.
+    """
+
+    def __init__(self, table: Table, folder: Path, options: Options, *, file_bytes: int = FILE_BYTES) -> None:
+        self._table = table
+        self._int96 = options.timestamp == "int96"
+        self._folder = folder / table.name
+        self._file_bytes = file_bytes
+        self._paths: list[Path] = []
+        self._rows = 0
+        self._waiting: list[pa.Table] = []
+        self._waiting_rows = 0
+        self._sink: pa.NativeFile | None = None
+        self._writer: pq.ParquetWriter | None = None
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def groups(self, batches: Iterable[pa.Table]) -> Iterable[pa.Table]:
+        """Return the batches as tables of exactly one row group each, but for what still waits."""
+        for batch in batches:
+            self._waiting.append(batch)
+            self._waiting_rows += batch.num_rows
+            while self._waiting_rows >= ROW_GROUP:
+                whole = pa.concat_tables(self._waiting)
+                yield whole.slice(0, ROW_GROUP).combine_chunks()
+                rest = whole.slice(ROW_GROUP)
+                self._waiting = [rest] if rest.num_rows else []
+                self._waiting_rows = rest.num_rows
+
+    def rest(self) -> pa.Table | None:
+        """Return what waits for a whole row group, and no longer keep it."""
+        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
+        return pa.concat_tables(waiting).combine_chunks() if waiting else None
+
+    def write(self, group: pa.Table) -> None:
+        """Write one row group; strings may be dictionaries.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        try:
+            if self._writer is None or self._sink is None:
+                self._open(group.schema)
+            assert self._writer is not None
+            assert self._sink is not None
+            self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
+            self._rows += group.num_rows
+            if self._sink.tell() >= self._file_bytes:
+                self._close()
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def close(self) -> TableFiles:
+        """Finish the last file and return what was written: one file without rows, where there were none."""
+        try:
+            if not self._paths:
+                self._open(self._table.arrow_schema())
+            self._close()
+        except OSError as error:
+            raise self._refused(error) from error
+        return TableFiles(tuple(self._paths), self._rows)
+
+    def abandon(self) -> None:
+        """Let go of an open file without finishing it: an unfinished one has no footer, and nobody can read it."""
+        if self._writer is not None:
+            # Else it would write a footer when it is collected: a valid file, and a short one.
+            self._writer.is_open = False
+        if self._sink is not None:
+            self._sink.close()
+        self._sink = self._writer = None
+
+    def _open(self, schema: pa.Schema) -> None:
+        path = self._folder / f"part-{len(self._paths):05}.parquet"
+        self._paths.append(path)
+        self._sink = pa.OSFile(str(path), "wb")
+        dictionaries = [f.name for f in schema if pa.types.is_dictionary(f.type)]
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            schema,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=dictionaries or False,
+            store_schema=False,
+            write_statistics=True,
+            use_deprecated_int96_timestamps=self._int96,
+        )
+
+    def _close(self) -> None:
+        if self._writer is not None and self._sink is not None:
+            self._writer.close()
+            self._sink.close()
+        self._sink = self._writer = None
+
+    def _refused(self, error: OSError) -> StorageError:
+        self.abandon()
+        return StorageError(
+            f"{self._table.full_name}: {self._folder} could not be written ({error}). Nothing was published and the "
+            f"published partition stays; make room there and run again.",
+            place=str(self._folder),
+        )

@@ -1,0 +1,203 @@
+"""The grid: which tasks a run has, before anything is asked.
+
+Source of the rules: runs.md, "The grid"; parameters.md, "What a day asks for".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib.util import find_spec
+
+from bigmama_nb.errors import TaskError, UsageError, did_you_mean
+from bigmama_nb.periods import asks, days_asked, lacking
+from bigmama_nb.profile import Profile
+from bigmama_nb.runs.task import Task
+from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY, game_metric
+from bigmama_nb.warehouse import Settings, Warehouse
+from bigmama_nb.warehouse.lineage import lineage
+
+PIPELINES = ("game_metric", "live_play")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command asks for; empty means all that the profile configures."""
+
+    date_from: str | None = None
+    date_to: str | None = None
+    games: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    pipelines: tuple[str, ...] = ()
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The tasks of a run, and the days they come from; `warning` says what could not be looked up."""
+
+    first: date
+    last: date
+    pipelines: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    warning: str | None = None
+
+
+def plan(profile: Profile, wish: Wish, *, warehouse: Settings | None = None, now: datetime | None = None) -> Grid:
+    """Return the grid that `wish` asks for, with what is published in `warehouse` (the profile's) taken into account.
+
+    Raises:
+        UsageError: a name is not known, or a day is malformed or not yet over.
+        TaskError: `missing` is asked and the warehouse cannot say what is there.
+    """
+    first, last = days_asked(profile, wish.date_from, wish.date_to, now=now or datetime.now(UTC))
+    pipelines = _pipelines(profile, wish)
+    tasks: list[Task] = []
+    warning = None
+    if "game_metric" in pipelines:
+        # Names are checked before the warehouse is asked, so a slip of the pen costs nothing.
+        asks(profile, first, last, games=wish.games, metrics=wish.metrics)
+        published: dict[tuple[str, str, str], date] = {}
+        try:
+            published = published_throughs(warehouse or profile.warehouse)
+        except TaskError as error:
+            if wish.missing:
+                raise
+            warning = f"{error} What is published could not be looked up; newer rows are kept all the same."
+        wanted = asks(profile, first, last, games=wish.games, metrics=wish.metrics, published=published)
+        tasks += [Task.of_ask(ask) for ask in (lacking(wanted, published) if wish.missing else wanted)]
+    if "live_play" in pipelines:
+        assert profile.live_play is not None
+        dates = profile.live_play.dates
+        begin, end = days_asked(profile, wish.date_from, wish.date_to, now=now or datetime.now(UTC), dates=dates)
+        days = [begin + timedelta(days=ahead) for ahead in range((end - begin).days + 1)]
+        tasks += _live_tasks(profile, days, warehouse or profile.warehouse, missing=wish.missing)
+        if pipelines == ("live_play",):
+            first, last = begin, end
+    return Grid(first, last, pipelines, tuple(tasks), warning)
+
+
+def _live_tasks(profile: Profile, days: Sequence[date], settings: Settings, *, missing: bool) -> list[Task]:
+    """Return the tasks of the live-viewing dates that are rebuilt, and of the KPI dates and months that they change.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot say which dates are final, so it is not known what is due.
+    """
+    # Imported where it is used: planning the games' metrics needs no engine.
+    from bigmama_nb.live_play.dates import Published, due_dates, is_final
+
+    assert profile.live_play is not None
+    database, after = profile.live_play.database, profile.live_play.log_days_after
+    wanted = {name: f"{database}.{name}" for name in (*DAILY, KPI, MONTH)}
+    with Warehouse.open(settings) as warehouse:
+        stands = {
+            name: {
+                partition.partition("=")[2]: origin
+                for partition, groups in lineage(warehouse, full_name).items()
+                for origin in groups.values()
+            }
+            for name, full_name in wanted.items()
+            if missing or name == WV_LIVE_PLAY
+        }
+    published = {date.fromisoformat(day): Published(final=one.final) for day, one in stands[WV_LIVE_PLAY].items()}
+    due = due_dates(days, published.get, after)
+    if missing:
+        due = [
+            one
+            for one in due
+            if f"{one.part_date:%Y-%m}" not in stands[MONTH]
+            or any(
+                str(one.part_date) not in stands[name] or stands[name][str(one.part_date)].through < one.log_end
+                for name in (*DAILY, KPI)
+            )
+        ]
+    tasks = [
+        _live_task(table, one.part_date.isoformat(), one.log_end, is_final(one.part_date, one.log_end, after))
+        for one in due
+        for table in (*DAILY, KPI)
+    ]
+    months = sorted({f"{one.part_date:%Y-%m}" for one in due})
+    ends = {month: max(one.log_end for one in due if f"{one.part_date:%Y-%m}" == month) for month in months}
+    return tasks + [_live_task(MONTH, month, ends[month], False) for month in months]
+
+
+def _live_task(table: str, partition: str, through: date, final: bool) -> Task:
+    return Task(
+        id=f"{table}/{partition}",
+        pipeline="live_play",
+        table=table,
+        part_date=partition,
+        through=through.isoformat(),
+        final=final,
+    )
+
+
+def made_of(tasks: Collection[Task], redone: Collection[Task]) -> list[Task]:
+    """Return the tasks among `tasks` of the KPI dates and months that are made of what `redone` publishes."""
+    days = {str(task.part_date) for task in redone if task.table in DAILY}
+    return [
+        task for task in tasks if task.table in (KPI, MONTH) if any(day.startswith(str(task.part_date)) for day in days)
+    ]
+
+
+def published_throughs(settings: Settings) -> dict[tuple[str, str, str], date]:
+    """Return for each (game_cd, type, dt) that has a row the day it is counted through.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot be read.
+    """
+    table = game_metric.contract(settings.database)
+    with Warehouse.open(settings) as warehouse:
+        found = lineage(warehouse, table.full_name)
+    return {
+        (game_cd, type_, partition.partition("=")[2]): origin.through
+        for partition, groups in found.items()
+        for (game_cd, type_), origin in groups.items()
+    }
+
+
+def _pipelines(profile: Profile, wish: Wish) -> tuple[str, ...]:
+    configured = profile.pipelines
+    for name in wish.pipelines:
+        if name not in PIPELINES:
+            raise UsageError(
+                f"--pipelines names {name!r}; pipelines are {', '.join(PIPELINES)}.{did_you_mean(name, PIPELINES)} "
+                "Nothing was run."
+            )
+        if name not in configured:
+            section = "games" if name == "game_metric" else "live_play"
+            raise UsageError(
+                f"--pipelines names {name!r}, which {profile.path.name} does not configure (it has no section "
+                f"{section}). Nothing was run."
+            )
+    wanted = wish.pipelines or configured
+    if "live_play" in wanted:
+        _require_engine(profile)
+    return wanted
+
+
+def _require_engine(profile: Profile) -> None:
+    """Refuse before anything runs what no engine of the profile can do."""
+    settings = profile.live_play
+    kind, name = profile.engine.kind, profile.path.name
+    if kind == "spark" and find_spec("pyspark") is None:
+        raise UsageError(
+            f"{name}: engine.kind is 'spark', and pyspark is not installed. Nothing was run; "
+            "'pip install 'bigmama-nb[spark]'' installs it."
+        )
+    if settings is not None and settings.sources.uri and kind == "duckdb" and "://" in settings.sources.uri:
+        raise UsageError(
+            f"{name}: live_play.sources.uri is {settings.sources.uri!r}; DuckDB builds from a folder of this machine. "
+            "Nothing was run; set engine.kind to spark."
+        )
+
+
+def named(tasks: Collection[Task], name: str) -> Task:
+    """Return the task called `name`; raises UsageError, with the nearest name there is."""
+    for task in tasks:
+        if task.id == name:
+            return task
+    raise UsageError(
+        f"{name!r} is no task of the run.{did_you_mean(name, [task.id for task in tasks])} Nothing was done."
+    )

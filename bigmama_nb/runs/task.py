@@ -1,0 +1,156 @@
+"""One task of a run's grid and what is known of it: what the plan makes, the stages fill and the record keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from typing import Any, Self
+
+import pyarrow as pa
+
+from bigmama_nb.errors import TaskError
+from bigmama_nb.periods import Ask
+from bigmama_nb.sources.outcome import Outcome
+
+TASKS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("pipeline", pa.string()),
+        ("game_cd", pa.string()),
+        ("type", pa.string()),
+        ("dt", pa.string()),
+        ("table", pa.string()),
+        ("part_date", pa.string()),
+        ("through", pa.string()),
+        ("final", pa.bool_()),
+        ("value", pa.int64()),
+        ("rows", pa.int64()),
+        ("outcome", pa.string()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+        ("place", pa.string()),
+        ("published", pa.string()),
+        ("undated", pa.int64()),
+        ("rejected", pa.int64()),
+        ("rejected_share", pa.float64()),
+        ("unmatched_joins", pa.int64()),
+        ("unmatched_leaves", pa.int64()),
+        ("source", pa.string()),
+    ]
+)
+COUNTS = ("undated", "rejected", "rejected_share", "unmatched_joins", "unmatched_leaves")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the grid and what is known of it: the fields of `tasks[]` in run.json (runs.md, "The archive").
+
+    `through` is `YYYY-MM-DD`; `outcome` is None until there is one.
+    """
+
+    id: str
+    pipeline: str
+    game_cd: str | None = None
+    type: str | None = None
+    dt: str | None = None
+    table: str | None = None
+    part_date: str | None = None
+    through: str | None = None
+    final: bool | None = None
+    value: int | None = None
+    rows: int | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    place: str | None = None
+    published: str = "no"
+    undated: int | None = None
+    rejected: int | None = None
+    rejected_share: float | None = None
+    unmatched_joins: int | None = None
+    unmatched_leaves: int | None = None
+    source: str | None = None
+
+    @classmethod
+    def of_ask(cls, ask: Ask) -> Self:
+        """Return the task of a figure that is asked for."""
+        return cls(
+            id="/".join(ask.key),
+            pipeline="game_metric",
+            game_cd=ask.game_cd,
+            type=ask.type,
+            dt=ask.dt,
+            through=ask.through.isoformat(),
+            final=ask.final,
+        )
+
+    @classmethod
+    def of_outcome(cls, outcome: Outcome) -> Self:
+        """Return the task of a figure with what became of it."""
+        ask = outcome.ask
+        return cls(
+            id=outcome.task,
+            pipeline="game_metric",
+            game_cd=ask.game_cd,
+            type=ask.type,
+            dt=ask.dt,
+            through=ask.through.isoformat(),
+            final=ask.final,
+            value=outcome.value,
+            rows=1 if outcome.outcome == "ok" else None,
+            outcome=outcome.outcome,
+            reason=outcome.reason,
+            message=outcome.message,
+            place=outcome.place,
+            undated=outcome.undated,
+            source=outcome.source,
+        )
+
+    @classmethod
+    def of_record(cls, entry: Mapping[str, Any]) -> Self:
+        """Return the task that an entry of `tasks[]` in run.json tells of."""
+        counts = entry.get("counts") or {}
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in {**entry, **counts}.items() if name in known})
+
+    def fresh(self) -> Self:
+        """Return the task as it is asked for, with nothing known of it."""
+        named = ("id", "pipeline", "game_cd", "type", "dt", "table", "part_date", "through", "final")
+        return type(self)(**{name: getattr(self, name) for name in named})
+
+    def failed(self, error: TaskError) -> Self:
+        """Return the task as `error` leaves it; after a lost answer it is not known whether it was published."""
+        return replace(
+            self,
+            outcome="failed",
+            reason=error.reason,
+            message=error.message,
+            place=error.place,
+            published="unknown" if error.reason == "publish_unknown" else "no",
+        )
+
+    @property
+    def ask(self) -> Ask:
+        """The figure that this task of `game_metric` asks for."""
+        assert self.game_cd is not None
+        assert self.type is not None
+        assert self.dt is not None
+        assert self.through is not None
+        return Ask(self.game_cd, self.type, self.dt, date.fromisoformat(self.through), bool(self.final))
+
+    def as_recorded(self, attempt: int) -> dict[str, Any]:
+        """Return the entry of `tasks[]` in run.json."""
+        named = ("game_cd", "type", "dt") if self.pipeline == "game_metric" else ("table", "part_date")
+        fields = ("through", "final", "value", "rows", "outcome", "reason", "message", "place")
+        return {
+            **{name: getattr(self, name) for name in ("id", "pipeline", *named, *fields)},
+            "attempt": attempt,
+            "published": self.published,
+            "counts": {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None},
+        }
+
+
+def recorded(data: Mapping[str, Any]) -> list[Task]:
+    """Return the tasks that a run's record tells of, in its order."""
+    return [Task.of_record(entry) for entry in data["tasks"]]

@@ -1,0 +1,151 @@
+"""The sources of a profile: opened for a run, or looked at before one.
+
+Source of the rules: runs.md, "The command" (`check`); parameters.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bigmama_nb.errors import SourceError
+from bigmama_nb.profile import Metric, MetricValue, Profile
+from bigmama_nb.sources import Source, verdict
+from bigmama_nb.sources.dump import Dump
+from bigmama_nb.sources.scan import Question
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, whether a run could use it, and what was found."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def open_source(
+    profile: Profile,
+    cluster: str,
+    *,
+    comment: str,
+    check: Callable[[], None],
+    stopped: threading.Event,
+    deadline: float,
+) -> Source:
+    """Return a cluster's source; nothing is connected yet.
+
+    `comment` goes with each query, `check` is called between two pieces of work and raises where the work is to end,
+    `stopped` ends a pause early, `deadline` is of `time.monotonic()`.
+    """
+    settings = profile.clusters[cluster]
+    if settings.dump is not None:
+        return Dump(cluster, settings.dump, profile.zone, check=check)
+    # Imported here: a run over dumps alone does without the driver.
+    from bigmama_nb.sources.mongo import Mongo
+
+    return Mongo(cluster, settings, profile.zone, comment=comment, check=check, stopped=stopped, deadline=deadline)
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def check_sources(profile: Profile) -> list[Finding]:
+    """Return what was found of each cluster, and of each game's collections: whether they are there, the newest date,
+    and for a live cluster whether an index answers for the date.
+
+    All clusters are looked at at once, and none for longer than `extract_deadline_s`.
+    """
+    deadline = time.monotonic() + profile.extract_deadline_s
+    stopped = threading.Event()
+    done: queue.SimpleQueue[tuple[str, list[Finding]]] = queue.SimpleQueue()
+    clusters = [name for name in profile.clusters if any(game.cluster == name for game in profile.games.values())]
+
+    def check() -> None:
+        if stopped.is_set():
+            raise _StoppedError
+
+    def work(cluster: str) -> None:
+        source = open_source(profile, cluster, comment="check", check=check, stopped=stopped, deadline=deadline)
+        try:
+            done.put((cluster, _looked_at(profile, cluster, source)))
+        except _StoppedError:
+            return
+        except Exception as error:
+            # A mistake of ours costs the cluster that it met, not the others; the trace is for who corrects it.
+            logging.getLogger(__name__).exception("%s", cluster)
+            found = f"unexpected {type(error).__name__}: {error}"
+            done.put((cluster, [Finding(f"cluster {cluster}", False, found)]))
+        finally:
+            source.close()
+
+    for cluster in clusters:
+        threading.Thread(target=work, args=(cluster,), name=f"check {cluster}", daemon=True).start()
+    found: dict[str, list[Finding]] = {}
+    while len(found) < len(clusters):
+        try:
+            cluster, some = done.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        found[cluster] = some
+    stopped.set()
+    late = f"was not done within extract_deadline_s = {profile.extract_deadline_s} s"
+    return [
+        one
+        for cluster in clusters
+        for one in found.get(cluster, [Finding(f"cluster {cluster}", False, f"{cluster} {late}")])
+    ]
+
+
+def _looked_at(profile: Profile, cluster: str, source: Source) -> list[Finding]:
+    try:
+        found = [Finding(f"cluster {cluster}", True, source.reached())]
+    except SourceError as error:
+        return [Finding(f"cluster {cluster}", False, f"{error.reason}: {error.message}")]
+    for game_cd, game in profile.games.items():
+        if game.cluster != cluster:
+            continue
+        seen: set[tuple[str, str, str]] = set()
+        for (of_game, type_), metric in profile.pairs.items():
+            key = (metric.collection, metric.date.field, metric.date.as_)
+            if of_game == game_cd and key not in seen:
+                seen.add(key)
+                found.append(_collection(source, game_cd, game.database, type_, metric))
+        for name in dict.fromkeys(
+            metric.ready.collection
+            for (of_game, _), metric in profile.pairs.items()
+            if of_game == game_cd and metric.ready is not None
+        ):
+            found.append(_ready(source, game_cd, game.database, name))
+    return found
+
+
+def _collection(source: Source, game_cd: str, database: str, type_: str, metric: Metric) -> Finding:
+    name = f"{game_cd} {database}.{metric.collection}"
+    plain = metric.model_copy(update={"value": MetricValue(count=True), "match": {}, "ready": None})
+    try:
+        (evidence,) = source.look(database, metric.collection, [Question(game_cd, type_, plain, ())])
+        advice = source.advice(database, metric.collection, metric.date.field)
+    except SourceError as error:
+        return Finding(name, False, f"{error.reason}: {error.message}")
+    found = f"by {metric.date.field}, {verdict.newest(evidence, evidence.newest)}"
+    if evidence.undated:
+        found += f"; {evidence.undated} undated"
+    undatable = verdict.undatable(evidence)
+    if undatable is not None:
+        found += f"; {undatable.reason}: {undatable.message}"
+    return Finding(name, undatable is None, found + (f"; {advice}" if advice else ""))
+
+
+def _ready(source: Source, game_cd: str, database: str, collection: str) -> Finding:
+    name = f"{game_cd} {database}.{collection}"
+    try:
+        there = collection in source.collections(database)
+    except SourceError as error:
+        return Finding(name, False, f"{error.reason}: {error.message}")
+    return Finding(name, there, "is there" if there else f"source_missing: {database} has no such collection")

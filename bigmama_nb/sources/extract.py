@@ -1,0 +1,239 @@
+"""All games at once: one outcome for each figure asked for, and never an exception for a game's failure.
+
+Each cluster is asked by `max_concurrency` threads, whatever the number of games. At `extract_deadline_s` the result is
+returned as it stands: what is not done by then is `failed: deadline`, and the threads that still wait are left behind.
+
+Source of the rules: parameters.md; runs.md, "Stages and attempts".
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from bigmama_nb.errors import SourceError
+from bigmama_nb.periods import Ask
+from bigmama_nb.profile import Profile
+from bigmama_nb.sources import Input, Load, Source, filters, verdict
+from bigmama_nb.sources.connections import check_sources as check_sources
+from bigmama_nb.sources.connections import open_source
+from bigmama_nb.sources.outcome import Outcome
+from bigmama_nb.sources.scan import Question, throughs
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What came of it: one outcome for each ask, in the asks' order; the load by cluster; the files read."""
+
+    outcomes: list[Outcome]
+    load: list[Load]
+    inputs: list[Input]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One collection of one game, and all that is asked of it."""
+
+    cluster: str
+    database: str
+    collection: str
+    questions: tuple[Question, ...]
+
+    @property
+    def asks(self) -> list[Ask]:
+        return [ask for question in self.questions for ask in question.asks]
+
+    @property
+    def source(self) -> str:
+        return f"{self.cluster}/{self.database}.{self.collection}"
+
+
+class _StoppedError(Exception):
+    """The deadline has passed; nobody waits for this thread any more."""
+
+
+def extract(
+    profile: Profile,
+    asks: Sequence[Ask],
+    *,
+    run_id: str,
+    attempt: int = 1,
+    progress: Callable[[Outcome], None] | None = None,
+) -> Extraction:
+    """Ask every game for its figures.
+
+    Args:
+        profile: says where the games are and what the metrics read.
+        asks: what to ask for, as `periods.asks` gives it; an attempt that waits asks only for what was `not_ready`.
+        run_id, attempt: named in each query's comment, so that a cluster's operator can tell who asks.
+        progress: called with each outcome as it comes, in this thread.
+
+    Returns:
+        The outcomes, `ok`, `not_ready` or `failed`: exactly one for each of `asks`, in their order.
+    """
+    deadline = time.monotonic() + profile.extract_deadline_s
+    stopped = threading.Event()
+    jobs = _jobs(profile, asks)
+    done: queue.SimpleQueue[list[Outcome]] = queue.SimpleQueue()
+    sources: dict[str, Source] = {}
+
+    def check() -> None:
+        if stopped.is_set():
+            raise _StoppedError
+
+    for cluster, some in jobs.items():
+        sources[cluster] = open_source(
+            profile, cluster, comment=f"{run_id}-{attempt}", check=check, stopped=stopped, deadline=deadline
+        )
+        _start(cluster, sources[cluster], some, done, _threads(profile, cluster, len(some)), stopped)
+
+    found: dict[Ask, Outcome] = {}
+    wanted = set(asks)
+    while len(found) < len(wanted):
+        try:
+            some_outcomes = done.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        for outcome in some_outcomes:
+            found[outcome.ask] = outcome
+            if progress is not None:
+                progress(outcome)
+    stopped.set()
+    for outcome in _late(profile, jobs, found):
+        found[outcome.ask] = outcome
+        if progress is not None:
+            progress(outcome)
+    load = [source.load() for source in sources.values()]
+    inputs = [input_ for source in sources.values() for input_ in source.inputs()]
+    for source in sources.values():
+        # Closing can wait for a server that does not answer.
+        threading.Thread(target=source.close, daemon=True).start()
+    return Extraction([found[ask] for ask in asks], load, list(dict.fromkeys(inputs)))
+
+
+def _jobs(profile: Profile, asks: Iterable[Ask]) -> dict[str, list[_Job]]:
+    """Return the jobs by cluster: one for each collection of a game, so that one pass answers all its metrics."""
+    by_metric: dict[tuple[str, str], list[Ask]] = {}
+    for ask in dict.fromkeys(asks):
+        by_metric.setdefault((ask.game_cd, ask.type), []).append(ask)
+    by_collection: dict[tuple[str, str], list[Question]] = {}
+    for (game_cd, type_), some in by_metric.items():
+        metric = profile.pairs[game_cd, type_]
+        by_collection.setdefault((game_cd, metric.collection), []).append(Question(game_cd, type_, metric, tuple(some)))
+    jobs: dict[str, list[_Job]] = {}
+    for (game_cd, collection), questions in by_collection.items():
+        game = profile.games[game_cd]
+        jobs.setdefault(game.cluster, []).append(_Job(game.cluster, game.database, collection, tuple(questions)))
+    return jobs
+
+
+def _threads(profile: Profile, cluster: str, jobs: int) -> int:
+    settings = profile.clusters[cluster]
+    # A dump is decoded, not waited for: more threads than processors only wait for each other.
+    most = settings.max_concurrency if settings.dump is None else min(settings.max_concurrency, os.cpu_count() or 1)
+    return min(most, jobs)
+
+
+def _start(
+    cluster: str,
+    source: Source,
+    jobs: Sequence[_Job],
+    done: queue.SimpleQueue[list[Outcome]],
+    threads: int,
+    stopped: threading.Event,
+) -> None:
+    waiting: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+
+    def work() -> None:
+        while not stopped.is_set():
+            try:
+                job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                done.put(_outcomes(source, job))
+            except _StoppedError:
+                return
+            except Exception as error:
+                # A mistake of ours costs the collection that it met, not the others; the trace is for who corrects it.
+                logging.getLogger(__name__).exception("%s", job.source)
+                unexpected = SourceError("stage_died", f"{job.source}: unexpected {type(error).__name__}: {error}")
+                done.put([verdict.refused(ask, unexpected, source=job.source) for ask in job.asks])
+
+    for number in range(threads):
+        # Daemons, so that a thread that waits for a dead server keeps neither this call nor the process.
+        threading.Thread(target=work, name=f"extract {cluster} {number}", daemon=True).start()
+
+
+def _outcomes(source: Source, job: _Job) -> list[Outcome]:
+    """Return one outcome for each ask of the job, whatever happens."""
+    outcomes: list[Outcome] = []
+    loaded: list[Question] = []
+    ready: dict[str, set[date] | SourceError] = {}
+    for question in job.questions:
+        try:
+            filters.compiled(question.metric.match)
+        except SourceError as error:
+            outcomes += [verdict.refused(ask, error, source=job.source) for ask in question.asks]
+            continue
+        if question.metric.ready is None:
+            loaded.append(question)
+            continue
+        days = _ready_days(source, job, question, ready)
+        if isinstance(days, SourceError):
+            outcomes += [verdict.refused(ask, days, source=job.source) for ask in question.asks]
+            continue
+        outcomes += [
+            verdict.unready(ask, question, database=job.database, source=job.source)
+            for ask in question.asks
+            if ask.through not in days
+        ]
+        asks = tuple(ask for ask in question.asks if ask.through in days)
+        if asks:
+            loaded.append(replace(question, asks=asks))
+    if loaded:
+        try:
+            evidence = source.look(job.database, job.collection, loaded)
+        except SourceError as error:
+            outcomes += [verdict.refused(ask, error, source=job.source) for question in loaded for ask in question.asks]
+        else:
+            for one in evidence:
+                outcomes += verdict.outcomes(one, database=job.database, source=job.source)
+    return outcomes
+
+
+def _ready_days(
+    source: Source, job: _Job, question: Question, known: dict[str, set[date] | SourceError]
+) -> set[date] | SourceError:
+    ready = question.metric.ready
+    assert ready is not None
+    key = ready.model_dump_json()
+    if key not in known:
+        days = throughs(one for one in job.questions if one.metric.ready == ready)
+        try:
+            known[key] = source.ready_days(job.database, ready, days)
+        except SourceError as error:
+            known[key] = error
+    return known[key]
+
+
+def _late(profile: Profile, jobs: dict[str, list[_Job]], found: dict[Ask, Outcome]) -> list[Outcome]:
+    late = []
+    for some in jobs.values():
+        for job in some:
+            error = SourceError(
+                "deadline",
+                f"{job.source} was not done within extract_deadline_s = {profile.extract_deadline_s} s, "
+                "and is not waited for any longer",
+                place=f"{job.database}.{job.collection}",
+            )
+            late += [verdict.refused(ask, error, source=job.source) for ask in job.asks if ask not in found]
+    return late

@@ -1,0 +1,319 @@
+"""What a notebook holds: one call for each thing that a stage does, and what it shows of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from bigmama_nb.errors import TaskError, UsageError, did_you_mean
+from bigmama_nb.executor.scraps import glue
+from bigmama_nb.runs import artifacts
+from bigmama_nb.runs.task import Task
+from bigmama_nb.sources.extract import extract as extract_all
+from bigmama_nb.stages.plausibility import implausible
+from bigmama_nb.tables import game_metric
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.lineage import Author, Group
+from bigmama_nb.warehouse.publish import Brought, Published, publish_keyed
+from bigmama_nb.warehouse.query import connect, views
+
+if TYPE_CHECKING:
+    import duckdb
+from bigmama_nb.stages.context import Stage, frame, shown
+
+# 10_extract
+
+
+def extract(here: Stage) -> pd.DataFrame:
+    """Collect every figure of the grid, all games at once, and hand the outcomes over.
+
+    Returns:
+        One row a task, columns as `outcomes` gives them.
+
+    Raises:
+        UsageError: a parameter names what the profile does not have.
+    """
+    asks = [task.ask for task in here.planned("game_metric")]
+    extraction = extract_all(here.profile, asks, run_id=here.run_id, attempt=here.attempt)
+    tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
+    here.hand_over(artifacts.EXTRACTED, tasks)
+    here.said["load"] = [asdict(one) for one in extraction.load]
+    artifacts.write(here.run_dir, artifacts.LOAD, pa.Table.from_pylist(here.said["load"], schema=_LOAD))
+    here.said["inputs"] = [{**asdict(one), "path": shown(one.path)} for one in extraction.inputs]
+    return outcomes(here)
+
+
+_LOAD = pa.schema([("cluster", pa.string()), *((name, pa.int64()) for name in ("queries", "documents", "bytes"))])
+
+
+def load_by_cluster(here: Stage) -> pd.DataFrame:
+    """Return what 10_extract asked of each cluster: cluster string, queries, documents and bytes int64.
+
+    Where it was not run, or did not get there, there are no rows.
+    """
+    there = artifacts.exists(here.run_dir, artifacts.LOAD)
+    return frame(artifacts.read(here.run_dir, artifacts.LOAD) if there else _LOAD.empty_table())
+
+
+# 20_normalize
+
+
+def normalize(here: Stage) -> pd.DataFrame:
+    """Make the table's rows of what was extracted, check them against the contract and against their own history.
+
+    Returns:
+        game_cd string, dt string, type string, value int64: the rows that are to be published, sorted.
+
+    Raises:
+        ContractError: two figures have one key.
+        StorageError: 10_extract left no whole hand-over, or the warehouse cannot be read.
+    """
+    if not here.under_way and not artifacts.exists(here.run_dir, artifacts.EXTRACTED):
+        extract(here)
+    extracted = artifacts.read_tasks(here.run_dir, artifacts.EXTRACTED)
+    history = _history(here)
+    for task in extracted:
+        if task.outcome == "ok" and task.value is not None:
+            history.setdefault((task.game_cd, task.type), {})[str(task.dt)] = task.value
+    tasks = [_judged(here, task, history) for task in extracted]
+    here.hand_over(artifacts.NORMALIZED, tasks)
+    rows = artifacts.figures([task for task in tasks if task.outcome in ("ok", "suspect")])
+    game_metric.require(rows)
+    artifacts.write(here.run_dir, game_metric.CONTRACT.name, rows)
+    return frame(rows)
+
+
+def _history(here: Stage) -> dict[tuple[str | None, str | None], dict[str, int]]:
+    """Return the published figures by game and metric, then by dt."""
+    table = game_metric.contract(here.warehouse.database)
+    with Warehouse.open(here.warehouse) as warehouse:
+        if warehouse.catalog.entry(table.full_name) is None:
+            return {}
+        with contextlib.closing(views(warehouse)) as connection:
+            rows = connection.execute(f"SELECT game_cd, type, dt, value FROM {table.full_name}").fetchall()
+    found: dict[tuple[str | None, str | None], dict[str, int]] = {}
+    for game_cd, type_, dt, value in rows:
+        found.setdefault((game_cd, type_), {})[dt] = value
+    return found
+
+
+def _judged(here: Stage, task: Task, history: Mapping[tuple[str | None, str | None], Mapping[str, int]]) -> Task:
+    if task.outcome != "ok" or task.value is None:
+        return task
+    assert task.game_cd is not None
+    assert task.type is not None
+    period = here.profile.pairs[task.game_cd, task.type].period
+    known = history.get((task.game_cd, task.type), {})
+    why = implausible(task.value, str(task.dt), known, period, final=bool(task.final))
+    if why is None:
+        return task
+    held = here.profile.checks.on_suspect == "hold"
+    state = f"Held; 'run_all.py release {here.run_id} {task.id}' publishes it." if held else "Published all the same."
+    return replace(task, outcome="suspect", message=f"{' '.join(task.id.split('/'))}: {why} {state}")
+
+
+def suspects(here: Stage) -> pd.DataFrame:
+    """Return the implausible figures: task, value and message, none where all are plausible."""
+    found = outcomes(here)
+    return found.loc[found["outcome"] == "suspect", ["id", "value", "message"]].reset_index(drop=True)
+
+
+# 40_write_parquet
+
+
+def publish(here: Stage, table: str = "game_metric") -> pd.DataFrame:
+    """Publish a table's rows by carry, stage, verify, move, and hand over what became of every task.
+
+    Returns:
+        One row a partition: partition string, version string, rows int64, carried int64, bytes int64, moved bool.
+
+    Raises:
+        UsageError: `table` is none that this stage writes.
+        StorageError: the stage before left no whole hand-over.
+    """
+    if table == "wv_live_play":
+        # Imported where it is used: a stage of games' metrics needs no engine.
+        from bigmama_nb.stages import live_play
+
+        if not here.under_way:
+            # The files of an archived attempt are gone: they were published. So what it built is built again.
+            live_play.build_dates(here)
+        return _partitions(here, live_play.publish(here))
+    if table != game_metric.CONTRACT.name:
+        raise UsageError(
+            f"table is {table!r}; this stage writes game_metric or wv_live_play."
+            f"{did_you_mean(table, ['game_metric', 'wv_live_play'])} Nothing was published."
+        )
+    if not here.under_way and not artifacts.exists(here.run_dir, artifacts.NORMALIZED):
+        normalize(here)
+    tasks = artifacts.read_tasks(here.run_dir, artifacts.NORMALIZED)
+    holds = here.profile.checks.on_suspect == "hold"
+    held = {task.id for task in tasks if task.outcome == "suspect" and holds}
+    bring = [task for task in tasks if task.outcome in ("ok", "suspect") and task.id not in held]
+    done, ended = _published(here, bring)
+    by_id = {task.id: task for task in ended}
+    here.hand_over(artifacts.published(table), [by_id.get(task.id, task) for task in tasks])
+    return _partitions(here, done)
+
+
+def _partitions(here: Stage, done: Sequence[Published]) -> pd.DataFrame:
+    here.said["published"] = [one.record() for one in done if one.moved]
+    counts = dict.fromkeys(("rows", "carried", "bytes"), "int64")
+    columns = {"table": "str", "partition": "str", "version": "str", **counts, "moved": "bool"}
+    return pd.DataFrame(
+        [
+            {
+                "table": one.table,
+                "partition": one.partition,
+                "version": one.version,
+                "rows": sum(file.rows for file in one.files),
+                "carried": one.carried,
+                "bytes": sum(file.bytes for file in one.files),
+                "moved": one.moved,
+            }
+            for one in done
+        ],
+        columns=list(columns),
+    ).astype(columns)
+
+
+def _published(here: Stage, tasks: Sequence[Task]) -> tuple[list[Published], list[Task]]:
+    """Publish the figures of `tasks`; return what became of the partitions and of the tasks, never an exception."""
+    table = game_metric.contract(here.warehouse.database)
+    notebook = f"runs/{here.run_id}/{here.attempt}/40_write_parquet.game_metric.ipynb"
+    author = Author(here.run_id, here.attempt, notebook)
+    try:
+        with Warehouse.open(here.warehouse) as warehouse:
+            done = publish_keyed(warehouse, table, _brought(tasks, table), author)
+    except TaskError as error:
+        moved = {one.partition: one for one in error.published}
+        return list(moved.values()), [
+            _landed(task, moved[f"dt={task.dt}"]) if f"dt={task.dt}" in moved else task.failed(error) for task in tasks
+        ]
+    return list(done.values()), [_landed(task, done[f"dt={task.dt}"]) for task in tasks]
+
+
+def _landed(task: Task, partition: Published) -> Task:
+    kept = (task.game_cd, task.type) in partition.kept
+    return replace(task, outcome="ok", published="no") if kept else replace(task, published="yes")
+
+
+def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Brought]:
+    by_dt: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_dt.setdefault(str(task.dt), []).append(task)
+    schema = table.arrow_schema()
+    return {
+        f"dt={dt}": Brought(
+            pa.Table.from_pylist(
+                [{"game_cd": task.game_cd, "type": task.type, "value": task.value} for task in those], schema=schema
+            ),
+            {
+                (str(task.game_cd), str(task.type)): Group(task.ask.through, task.ask.final, task.source or "")
+                for task in those
+            },
+        )
+        for dt, those in sorted(by_dt.items())
+    }
+
+
+# 50_report
+
+
+def outcomes(here: Stage) -> pd.DataFrame:
+    """Return what became of every task so far: one row a task, the columns of `task.TASKS`."""
+    if artifacts.exists(here.run_dir, artifacts.OUTCOMES):
+        return frame(artifacts.read(here.run_dir, artifacts.OUTCOMES))
+    if not here.handed:
+        for table in [_TABLES[name] for name in here.profile.pipelines]:
+            publish(here, table)
+    # Of a stage that made itself what it needs, the last hand-over counts; the report is about every table.
+    shown = [name for name in here.handed if name.startswith("published.")] or here.handed[-1:]
+    return frame(*(artifacts.read(here.run_dir, name) for name in shown))
+
+
+_TABLES = {"game_metric": "game_metric", "live_play": "wv_live_play"}
+
+
+def game_names(here: Stage) -> dict[str, str]:
+    """Return what each game is called; its code where the profile gives no name."""
+    return {game_cd: game.name or game_cd for game_cd, game in here.profile.games.items()}
+
+
+def figures(here: Stage) -> pd.DataFrame:
+    """Return what readers see now: game_cd string, dt string, type string, value int64, all of the table."""
+    history = _history(here)
+    rows = sorted(
+        (game_cd, dt, type_, value) for (game_cd, type_), by_dt in history.items() for dt, value in by_dt.items()
+    )
+    return pd.DataFrame(rows, columns=["game_cd", "dt", "type", "value"]).astype(
+        {"game_cd": "str", "dt": "str", "type": "str", "value": "int64"}
+    )
+
+
+def latest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return the latest figure of every game and metric as text: a game a line, a metric a column.
+
+    The dt stands behind a figure that is older than the metric's newest.
+    """
+    if rows.empty:
+        return pd.DataFrame()
+    last = rows.sort_values("dt").groupby(["game_cd", "type"], as_index=False).last()
+    newest = last.groupby("type")["dt"].transform("max")
+    older = ("  (" + last["dt"] + ")").where(last["dt"] < newest, "")
+    shown = last.assign(
+        game=last["game_cd"].map(lambda code: names.get(code, code)),
+        type=last["type"] + " " + newest,
+        value=last["value"].map("{:,}".format) + older,
+    )
+    return shown.pivot(index="game", columns="type", values="value").fillna("").rename_axis(columns=None)
+
+
+# 60_explore
+
+
+def reader(here: Stage, *, scratch: bool = True) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection for questions: one view a table, as it is at this moment; nothing is changed by it.
+
+    Args:
+        scratch: ask a scratch copy, which is made from the sources where there is none yet; else the profile's own
+            warehouse.
+
+    Raises:
+        UsageError: the profile's own warehouse holds no table yet.
+        CatalogError, StorageError: the warehouse cannot be read.
+    """
+    if scratch:
+        outcomes(here)
+        return connect(here.warehouse)
+    with Warehouse.open(here.profile.warehouse) as warehouse:
+        if not warehouse.tables():
+            raise UsageError(
+                f"{here.profile.warehouse.uri}: the warehouse holds no table yet. Nothing was done; 'run_all.py run' "
+                "publishes the first, and scratch = True asks a copy made for this notebook."
+            )
+    return connect(here.profile.warehouse)
+
+
+def repair_command(here: Stage) -> str:
+    """Return the command that does again what failed; empty outside a run."""
+    return f"python run_all.py repair {here.run_id} --profile {here.profile.path}" if here.under_way else ""
+
+
+def receipt(here: Stage) -> dict[str, Any]:
+    """Leave what the stage says of itself as a scrap, and return its short form to be shown last.
+
+    Returns:
+        stage, tasks (how many by outcome).
+    """
+    counts = outcomes(here)["outcome"].fillna("open").value_counts().sort_index()
+    short = {"stage": here.name, "tasks": {str(name): int(count) for name, count in counts.items()}}
+    # Outside a run nobody records files and versions, and the committed notebooks stay free of what varies.
+    glue("receipt", {**short, **here.said} if here.under_way else short)
+    return short

@@ -1,0 +1,412 @@
+"""A Hive Metastore as catalog: ordinary external tables, whose partitions' locations are moved.
+
+Source of the rules: publishing.md, "Catalogs"; the calls' oddities: lessons.md, "Hive Metastore, Spark, Parquet".
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+from thrift.Thrift import TException
+
+from bigmama_nb.errors import CatalogError, MovedMeanwhileError, PublishUnknownError
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.warehouse.catalog.hive_lock import HeldLock
+from bigmama_nb.warehouse.catalog.protocol import (
+    Entry,
+    Lock,
+    Move,
+    Observer,
+    Pointer,
+    columns_of,
+    named,
+    refuse_other_columns,
+    unobserved,
+)
+from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, said, ttypes
+from bigmama_nb.warehouse.storage.protocol import name_of
+
+MARK = "bigmama_nb"
+"""The table parameter by which our tables are found among all others of a metastore."""
+SETTLING_TRIES = 3
+CREATE_WAIT_S = 120
+
+# Left behind they are wrong, and Hive answers count(*) from them.
+STATISTICS = (
+    "COLUMN_STATS_ACCURATE",
+    "numRows",
+    "rawDataSize",
+    "numFiles",
+    "numFilesErasureCoded",
+    "totalSize",
+    "STATS_GENERATED",
+    "STATS_GENERATED_VIA_STATS_TASK",
+    "transient_lastDdlTime",
+)
+SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+INPUT = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
+OUTPUT = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"
+
+
+class HiveCatalog:
+    """The metastore at `thrift://host:port`. Options: those of `thrift.Connection`, and
+
+    `heartbeat_s` (60) and `stale_lock_s` (300): how often a held lock says that it lives, and after how long a silence
+    another run takes it over; `s3_scheme` (s3a): what Hadoop calls the bucket of a warehouse at `s3://`.
+    """
+
+    def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
+        self._connection = Connection(uri, options)
+        self._options = options
+        self._s3_scheme = str(options.get("s3_scheme", "s3a"))
+        self.uri = uri
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def ensure(self, table: Table, location: str) -> Entry:
+        """Create database and external table where they are missing, and return the table as it stands.
+
+        A table that others made keeps the location it has; ours gets a mark, by which readers find it.
+        """
+        known = self._table(table.full_name)
+        if known is None:
+            # One at a time: a metastore whose create_database fails, as another was faster, deletes the folder.
+            creating = HeldLock(
+                self._connection, self._options, f"{table.database}.@", "bigmama-nb create", CREATE_WAIT_S
+            )
+            with creating:
+                known = self._table(table.full_name)
+                if known is None:
+                    self._create(table, location)
+                    known = self._table(table.full_name)
+            assert known is not None
+        entry = self._entry(known)
+        refuse_other_columns(entry, table)
+        if MARK not in (known.parameters or {}):
+            marked = copy.deepcopy(known)
+            marked.parameters = {**(known.parameters or {}), MARK: "1"}
+            self._order(
+                f"{table.full_name} could not be marked as ours",
+                lambda client: client.alter_table_with_environment_context(
+                    table.database, table.name, marked, ttypes.EnvironmentContext({"DO_NOT_UPDATE_STATS": "true"})
+                ),
+            )
+        return entry
+
+    def tables(self) -> list[Entry]:
+        """Return every table that a publish has made or adopted, over all databases, sorted by name."""
+        mark = f'hive_filter_field_params__{MARK} = "1"'
+
+        def found(client: Any) -> list[Any]:
+            return [
+                client.get_table(database, name)
+                for database in client.get_all_databases()
+                for name in client.get_table_names_by_filter(database, mark, -1)
+            ]
+
+        return sorted((self._entry(one) for one in self._question(found)), key=lambda entry: entry.full_name)
+
+    def entry(self, full_name: str) -> Entry | None:
+        """Return one table, or None."""
+        known = self._table(full_name)
+        return None if known is None else self._entry(known)
+
+    def drop(self, full_name: str) -> None:
+        """Forget a table; its files stay."""
+        database, name = full_name.split(".")
+        if self._table(full_name) is not None:
+            self._order(f"{full_name} could not be dropped", lambda client: client.drop_table(database, name, False))
+
+    def current(self, full_name: str, partitions: Collection[str] | None = None) -> dict[str, Pointer]:
+        """Return the pointers of `partitions` (None: all), sorted by partition."""
+        known = self._table(full_name)
+        if known is None or (partitions is not None and not partitions):
+            return {}
+        found = [self._pointer(known, one) for one in self._partitions(full_name, partitions)]
+        return {pointer.partition: pointer for pointer in sorted(found, key=lambda pointer: pointer.partition)}
+
+    def lock(self, full_name: str, holder: str, wait_s: float) -> AbstractContextManager[Lock]:
+        """Hold the table's lock, with a heartbeat; a dead holder's lock is taken over."""
+        return HeldLock(self._connection, self._options, full_name, holder, wait_s)
+
+    def move(self, full_name: str, moves: Sequence[Move], lock: Lock, at: Observer = unobserved) -> None:
+        """Alter the partitions that exist in one call, then add the new ones in one call."""
+        if not moves:
+            return
+        table = self._table(full_name)
+        where = f"{full_name} {named([move.pointer.partition for move in moves])}"
+        if table is None:
+            raise CatalogError(f"{where}: the table is gone from {self.uri}; nothing was moved.", place=full_name)
+        standing = {
+            _partition_name(table, one): one
+            for one in self._partitions(full_name, [move.pointer.partition for move in moves])
+        }
+        at("moving")
+        if not lock.held():
+            raise MovedMeanwhileError(f"{where}: the table's lock was lost before the move; nothing was moved")
+        for move in moves:
+            found = standing.get(move.pointer.partition)
+            stands = None if found is None else self._inside(found.sd.location)
+            expected = None if move.expected is None else move.expected.location
+            if stands != expected:
+                raise MovedMeanwhileError(
+                    f"{full_name} {move.pointer.partition}: points at {stands}, expected {expected}; nothing was moved"
+                )
+        existing = [move.pointer for move in moves if move.expected is not None]
+        new = [move.pointer for move in moves if move.expected is None]
+        moved: set[str] = set()
+        if existing:
+            altered = [self._partition(table, pointer, standing[pointer.partition]) for pointer in existing]
+            self._forget_column_statistics(table, existing)
+            self._settled(
+                full_name,
+                existing,
+                moved,
+                lambda client: client.alter_partitions_with_environment_context(
+                    table.dbName, table.tableName, altered, ttypes.EnvironmentContext({"DO_NOT_UPDATE_STATS": "true"})
+                ),
+            )
+            at("moved existing")
+        if new:
+            added = [self._partition(table, pointer, None) for pointer in new]
+            self._settled(full_name, new, moved, lambda client: client.add_partitions(added))
+            at("moved new")
+        at("moved")
+
+    def _settled(self, full_name: str, pointers: Sequence[Pointer], moved: set[str], order: Any) -> None:
+        """Send an order that moves `pointers`, and find out what became of it; add what moved to `moved`."""
+        names = [pointer.partition for pointer in pointers]
+        where = f"{full_name} {named(names)}"
+        try:
+            self._connection.tell(order)
+        except CatalogError as error:
+            error.moved = frozenset(moved)
+            raise
+        except (LostAnswerError, TException) as error:
+            stands = self._locations(full_name, names)
+            if stands is not None and all(stands.get(one.partition) == one.location for one in pointers):
+                moved.update(names)
+                return
+            if isinstance(error, LostAnswerError) or stands is None:
+                unknown = PublishUnknownError(
+                    f"{where}: the files are in place, but the metastore {self.uri} did not answer ({said(error)}). "
+                    "Files are kept: Hive may already point at them. 'repair' is safe to repeat.",
+                    place=full_name,
+                )
+                unknown.moved = frozenset(moved)
+                raise unknown from error
+            kind = MovedMeanwhileError if isinstance(error, _BEATEN) else CatalogError
+            refused = kind(
+                f"{where}: the metastore {self.uri} refused to move it: {said(error)}. "
+                f"{named(sorted(moved)) + ' moved before.' if moved else 'Nothing was moved.'} "
+                "Run 'run_all.py repair latest' once that is mended.",
+                place=full_name,
+            )
+            refused.moved = frozenset(moved)
+            raise refused from error
+        moved.update(names)
+
+    def _locations(self, full_name: str, partitions: Sequence[str]) -> dict[str, str] | None:
+        """Return where partitions point, or None where the metastore does not say."""
+        for _ in range(SETTLING_TRIES):
+            try:
+                return {name: pointer.location for name, pointer in self.current(full_name, partitions).items()}
+            except CatalogError:
+                time.sleep(0.2)
+        return None
+
+    def _create(self, table: Table, location: str) -> None:
+        database = ttypes.Database(
+            name=table.database, description="", locationUri=self._outside(location.rsplit("/", 1)[0]), parameters={}
+        )
+        if table.database not in self._question(lambda client: client.get_all_databases()):
+            self._order(
+                f"database {table.database} could not be created",
+                lambda client: client.create_database(database),
+                fine=ttypes.AlreadyExistsException,
+            )
+        partition = table.column(table.partition)
+        made = ttypes.Table(
+            dbName=table.database,
+            tableName=table.name,
+            owner=str(self._options.get("user", "bigmama-nb")),
+            createTime=int(time.time()),
+            lastAccessTime=0,
+            retention=0,
+            sd=ttypes.StorageDescriptor(
+                cols=_fields(columns_of(table.file_columns)),
+                location=self._outside(location),
+                inputFormat=INPUT,
+                outputFormat=OUTPUT,
+                compressed=False,
+                numBuckets=-1,
+                serdeInfo=ttypes.SerDeInfo(name=None, serializationLib=SERDE, parameters={"serialization.format": "1"}),
+                bucketCols=[],
+                sortCols=[],
+                parameters={},
+                skewedInfo=ttypes.SkewedInfo([], [], {}),
+                storedAsSubDirectories=False,
+            ),
+            partitionKeys=_fields(columns_of([partition])),
+            parameters={"EXTERNAL": "TRUE", "external.table.purge": "false", "comment": table.comment, MARK: "1"},
+            tableType="EXTERNAL_TABLE",
+        )
+        self._order(
+            f"{table.full_name} could not be created",
+            lambda client: client.create_table(made),
+            fine=ttypes.AlreadyExistsException,
+        )
+
+    def _partition(self, table: Any, pointer: Pointer, standing: Any) -> Any:
+        """Return the partition as it is to be, other people's parameters kept."""
+        kept = {} if standing is None else dict(standing.parameters or {})
+        parameters = {
+            name: value
+            for name, value in kept.items()
+            if name not in STATISTICS and not name.startswith("spark.sql.statistics.")
+        }
+        assert pointer.moved_at is not None
+        parameters |= {
+            "numRows": str(pointer.rows),
+            "numFiles": str(len(pointer.files or ())),
+            "totalSize": str(pointer.bytes),
+            f"{MARK}.version": pointer.version,
+            f"{MARK}.run": str(pointer.run),
+            f"{MARK}.attempt": str(pointer.attempt),
+            f"{MARK}.sha256": str(pointer.sha256),
+            f"{MARK}.moved_at": pointer.moved_at.isoformat(),
+        }
+        described = copy.deepcopy(table.sd)
+        described.location = self._outside(pointer.location)
+        return ttypes.Partition(
+            values=[pointer.partition.partition("=")[2]],
+            dbName=table.dbName,
+            tableName=table.tableName,
+            createTime=int(time.time()) if standing is None else standing.createTime,
+            lastAccessTime=0,
+            sd=described,
+            parameters=parameters,
+        )
+
+    def _pointer(self, table: Any, partition: Any) -> Pointer:
+        location = self._inside(partition.sd.location)
+        parameters = partition.parameters or {}
+        name = _partition_name(table, partition)
+        # Who altered the location by hand left our parameters behind: they describe another folder.
+        if parameters.get(f"{MARK}.version") != name_of(location):
+            return Pointer(partition=name, location=location)
+        return Pointer(
+            partition=name,
+            location=location,
+            files=tuple(f"part-{n}.parquet" for n in range(int(parameters["numFiles"]))),
+            rows=int(parameters["numRows"]),
+            bytes=int(parameters["totalSize"]),
+            sha256=parameters[f"{MARK}.sha256"],
+            run=parameters[f"{MARK}.run"],
+            attempt=int(parameters[f"{MARK}.attempt"]),
+            moved_at=datetime.fromisoformat(parameters[f"{MARK}.moved_at"]).astimezone(UTC),
+        )
+
+    def _entry(self, table: Any) -> Entry:
+        keys = [(field.name, field.type, field.comment or "") for field in table.partitionKeys or ()]
+        return Entry(
+            database=table.dbName,
+            name=table.tableName,
+            columns=tuple((field.name, field.type, field.comment or "") for field in table.sd.cols),
+            partition=keys[0] if len(keys) == 1 else (",".join(key[0] for key in keys) or "nothing", "", ""),
+            location=self._inside(table.sd.location),
+            comment=(table.parameters or {}).get("comment", ""),
+            parameters=dict(table.parameters or {}),
+        )
+
+    def _forget_column_statistics(self, table: Any, pointers: Sequence[Pointer]) -> None:
+        columns = [field.name for field in table.sd.cols]
+        names = [pointer.partition for pointer in pointers]
+        asked = ttypes.PartitionsStatsRequest(
+            dbName=table.dbName, tblName=table.tableName, colNames=columns, partNames=names
+        )
+        found = self._question(lambda client: client.get_partitions_statistics_req(asked).partStats) or {}
+        for partition, statistics in found.items():
+            for one in statistics:
+                self._order(
+                    f"{table.dbName}.{table.tableName} {partition}: its column statistics could not be dropped",
+                    lambda client, partition=partition, column=one.colName: client.delete_partition_column_statistics(
+                        table.dbName, table.tableName, partition, column, "hive"
+                    ),
+                    fine=ttypes.NoSuchObjectException,
+                )
+
+    def _table(self, full_name: str) -> Any:
+        database, name = full_name.split(".")
+
+        def found(client: Any) -> Any:
+            try:
+                return client.get_table(database, name)
+            except ttypes.NoSuchObjectException:
+                return None
+
+        return self._question(found)
+
+    def _partitions(self, full_name: str, partitions: Collection[str] | None) -> list[Any]:
+        database, name = full_name.split(".")
+        if partitions is None:
+            return list(self._question(lambda client: client.get_partitions(database, name, -1)))
+        asked = list(partitions)
+        return list(self._question(lambda client: client.get_partitions_by_names(database, name, asked)))
+
+    def _question(self, question: Any) -> Any:
+        try:
+            return self._connection.ask(question)
+        except TException as error:
+            raise CatalogError(
+                f"the metastore {self.uri} refused a question: {said(error)}. Readers see what stood before; nothing "
+                "was moved.",
+                place=self.uri,
+            ) from error
+
+    def _order(self, what: str, order: Any, *, fine: type[Exception] | tuple[type[Exception], ...] = ()) -> None:
+        """Send an order that moves no pointer; `fine` are refusals that leave things as they are meant."""
+        try:
+            self._connection.tell(order)
+        except fine:
+            return
+        except (LostAnswerError, TException) as error:
+            raise CatalogError(
+                f"{what}: the metastore {self.uri} says {said(error)}. Readers see what stood before; nothing was "
+                "moved. Run 'run_all.py repair latest' once that is mended.",
+                place=self.uri,
+            ) from error
+
+    def _outside(self, location: str) -> str:
+        """Return a location as Hadoop writes it."""
+        if location.startswith("/"):
+            return f"file:{location}"
+        return f"{self._s3_scheme}://{location[5:]}" if location.startswith("s3://") else location
+
+    def _inside(self, location: str) -> str:
+        """Return a location as we write it."""
+        if location.startswith("file:"):
+            return "/" + location.removeprefix("file:").lstrip("/")
+        for scheme in ("s3a://", "s3n://"):
+            if location.startswith(scheme):
+                return f"s3://{location[len(scheme) :]}"
+        return location
+
+
+_BEATEN = (ttypes.AlreadyExistsException, ttypes.NoSuchObjectException)
+
+
+def _fields(columns: Sequence[tuple[str, str, str]]) -> list[Any]:
+    return [ttypes.FieldSchema(name, kind, comment) for name, kind, comment in columns]
+
+
+def _partition_name(table: Any, partition: Any) -> str:
+    keys = [field.name for field in table.partitionKeys]
+    return "/".join(f"{key}={value}" for key, value in zip(keys, partition.values, strict=True))

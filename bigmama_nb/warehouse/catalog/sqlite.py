@@ -1,0 +1,326 @@
+"""The embedded catalog: SQLite in `<warehouse>/catalog.db`, locks by flock in `<warehouse>/.locks`.
+
+The journal is a rollback journal: WAL needs shared memory, which breaks readers on a read-only folder or a network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from bigmama_nb.errors import CatalogError, LockedError, MovedMeanwhileError, PublishUnknownError
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.warehouse.catalog.protocol import (
+    Entry,
+    Lock,
+    Move,
+    Observer,
+    Pointer,
+    columns_of,
+    named,
+    refuse_other_columns,
+    unobserved,
+)
+from bigmama_nb.warehouse.storage.protocol import local_path
+
+BUSY_TIMEOUT_S = 60.0
+FORMAT = 1
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS tables (
+    full_name TEXT PRIMARY KEY, "database" TEXT NOT NULL, name TEXT NOT NULL, columns TEXT NOT NULL,
+    "partition" TEXT NOT NULL, location TEXT NOT NULL, comment TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS partitions (
+    full_name TEXT NOT NULL REFERENCES tables, "partition" TEXT NOT NULL, location TEXT NOT NULL, files TEXT NOT NULL,
+    "rows" INTEGER NOT NULL, bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, run TEXT NOT NULL, attempt INTEGER NOT NULL,
+    moved_at TEXT NOT NULL, PRIMARY KEY (full_name, "partition")
+) STRICT, WITHOUT ROWID;
+"""
+
+
+class SqliteCatalog:
+    """The catalog of one folder on one machine. Locations are kept relative, so the folder may be moved as a whole."""
+
+    def __init__(self, uri: str) -> None:
+        self._root = local_path(uri).rstrip("/")
+        self.path = Path(self._root) / "catalog.db"
+
+    def close(self) -> None:
+        """Nothing stays open between calls: a connection that idles would hold nothing anybody needs."""
+
+    def ensure(self, table: Table, location: str) -> Entry:
+        """Create folder, catalog and table where they are missing, and return the table as it stands."""
+        known = self.entry(table.full_name)
+        if known is None:
+            with self._writing(f"{table.full_name}: the table could not be created") as connection:
+                connection.execute(
+                    "INSERT OR IGNORE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        table.full_name,
+                        table.database,
+                        table.name,
+                        json.dumps(columns_of(table.file_columns)),
+                        json.dumps(columns_of([table.column(table.partition)])[0]),
+                        self._relative(location),
+                        table.comment,
+                    ),
+                )
+            known = self.entry(table.full_name)
+            assert known is not None
+        refuse_other_columns(known, table)
+        return known
+
+    def tables(self) -> list[Entry]:
+        """Return every table, sorted by name."""
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            return [self._entry(row) for row in connection.execute("SELECT * FROM tables ORDER BY full_name")]
+
+    def entry(self, full_name: str) -> Entry | None:
+        """Return one table, or None."""
+        return next((entry for entry in self.tables() if entry.full_name == full_name), None)
+
+    def current(self, full_name: str, partitions: Collection[str] | None = None) -> dict[str, Pointer]:
+        """Return the pointers of `partitions` (None: all), sorted by partition."""
+        with self._reading() as connection:
+            if connection is None:
+                return {}
+            if partitions is not None and len(partitions) < 100:
+                marks = ", ".join("?" * len(partitions))
+                rows = connection.execute(
+                    f'SELECT * FROM partitions WHERE full_name = ? AND "partition" IN ({marks}) ORDER BY "partition"',
+                    (full_name, *partitions),
+                ).fetchall()
+            else:
+                rows = connection.execute(
+                    'SELECT * FROM partitions WHERE full_name = ? ORDER BY "partition"', (full_name,)
+                ).fetchall()
+        wanted = None if partitions is None else set(partitions)
+        return {row["partition"]: self._pointer(row) for row in rows if wanted is None or row["partition"] in wanted}
+
+    @contextlib.contextmanager
+    def lock(self, full_name: str, holder: str, wait_s: float) -> Iterator[Lock]:
+        """Hold the table's lock file; the kernel lets go of it when the process dies."""
+        path = Path(self._root) / ".locks" / full_name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise CatalogError(
+                f"{full_name}: cannot lock {path}: {error.strerror}. Nothing was published; readers see what stood "
+                "before. Make the warehouse folder writable and run again.",
+                place=str(path),
+            ) from error
+        try:
+            _wait_for(handle, path, full_name, wait_s)
+            os.truncate(handle, 0)
+            # Who holds it is a courtesy to the one who waits; a full disk must not stop a run here.
+            with contextlib.suppress(OSError):
+                os.pwrite(handle, f"{holder} (process {os.getpid()})".encode(), 0)
+            yield _FileLock(handle, path)
+        finally:
+            os.close(handle)
+
+    def move(self, full_name: str, moves: Sequence[Move], lock: Lock, at: Observer = unobserved) -> None:
+        """Move every pointer in one transaction, so all of them or none."""
+        if not moves:
+            return
+        where = f"{full_name} {named([move.pointer.partition for move in moves])}"
+        with self._writing(f"{where}: the catalog could not be moved") as connection:
+            at("moving")
+            if not lock.held():
+                raise MovedMeanwhileError(f"{where}: the table's lock was lost before the move; nothing was moved")
+            for move in moves:
+                pointer = move.pointer
+                row = connection.execute(
+                    'SELECT location FROM partitions WHERE full_name = ? AND "partition" = ?',
+                    (full_name, pointer.partition),
+                ).fetchone()
+                found = None if row is None else self._absolute(row["location"])
+                expected = None if move.expected is None else move.expected.location
+                if found != expected:
+                    raise MovedMeanwhileError(
+                        f"{full_name} {pointer.partition}: points at {found}, expected {expected}; nothing was moved"
+                    )
+                assert pointer.moved_at is not None
+                connection.execute(
+                    "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        full_name,
+                        pointer.partition,
+                        self._relative(pointer.location),
+                        json.dumps(pointer.files),
+                        pointer.rows,
+                        pointer.bytes,
+                        pointer.sha256,
+                        pointer.run,
+                        pointer.attempt,
+                        pointer.moved_at.isoformat(),
+                    ),
+                )
+            at("moved, not committed")
+        at("moved")
+
+    def drop(self, full_name: str) -> None:
+        """Forget a table and its partitions; files stay."""
+        if self.entry(full_name) is not None:
+            with self._writing(f"{full_name}: the table could not be dropped") as connection:
+                connection.execute("DELETE FROM partitions WHERE full_name = ?", (full_name,))
+                connection.execute("DELETE FROM tables WHERE full_name = ?", (full_name,))
+
+    def _relative(self, location: str) -> str:
+        path = local_path(location)
+        return path.removeprefix(self._root + "/")
+
+    def _absolute(self, location: str) -> str:
+        return location if location.startswith("/") else f"{self._root}/{location}"
+
+    def _entry(self, row: sqlite3.Row) -> Entry:
+        return Entry(
+            database=row["database"],
+            name=row["name"],
+            columns=tuple((name, kind, comment) for name, kind, comment in json.loads(row["columns"])),
+            partition=tuple(json.loads(row["partition"])),
+            location=self._absolute(row["location"]),
+            comment=row["comment"],
+        )
+
+    def _pointer(self, row: sqlite3.Row) -> Pointer:
+        return Pointer(
+            partition=row["partition"],
+            location=self._absolute(row["location"]),
+            files=tuple(json.loads(row["files"])),
+            rows=row["rows"],
+            bytes=row["bytes"],
+            sha256=row["sha256"],
+            run=row["run"],
+            attempt=row["attempt"],
+            moved_at=datetime.fromisoformat(row["moved_at"]),
+        )
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """Yield a connection to read by, or None where there is no catalog yet."""
+        if not self.path.exists():
+            yield None
+            return
+        try:
+            # Not "ro": a reader that comes after a killed writer has to roll its journal back. SQLite falls back to
+            # reading alone where the file is write-protected.
+            with contextlib.closing(self._connected("rw")) as connection:
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    # Its first writer died, or works still, before the schema was committed.
+                    yield None
+                    return
+                self._refuse_other_format(version)
+                yield connection
+        except sqlite3.Error as error:
+            raise CatalogError(
+                f"cannot read the catalog {self.path}: {error}. Nothing was changed. Look at the file and its folder's "
+                "permissions; 'sqlite3 catalog.db \"pragma integrity_check\"' says whether it is whole.",
+                place=str(self.path),
+            ) from error
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[sqlite3.Connection]:
+        """Yield a connection in a transaction that holds the write lock; commit where the block ends well."""
+        committing = False
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(self._connected("rwc")) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    version = connection.execute("PRAGMA user_version").fetchone()[0]
+                    if version == 0:
+                        for statement in SCHEMA.split(";"):
+                            connection.execute(statement)
+                        connection.execute(f"PRAGMA user_version = {FORMAT}")
+                    else:
+                        self._refuse_other_format(version)
+                    yield connection
+                    committing = True
+                    connection.execute("COMMIT")
+                    committing = False
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                        committing = False
+                    raise
+        except (sqlite3.Error, OSError) as error:
+            if committing:
+                raise PublishUnknownError(
+                    f"{what}, or was: {error} while {self.path} committed. Files are kept: the catalog may already "
+                    "point at them. 'repair' is safe to repeat.",
+                    place=str(self.path),
+                ) from error
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise CatalogError(
+                f"{what}: {self.path}: {reason}. Readers see what stood before. Free or unlock the warehouse folder, "
+                "then 'run_all.py repair latest'.",
+                place=str(self.path),
+            ) from error
+
+    def _connected(self, mode: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+        )
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def _refuse_other_format(self, version: int) -> None:
+        if version != FORMAT:
+            raise CatalogError(
+                f"the catalog {self.path} has format {version}, expected {FORMAT}: another version of bigmama-nb made "
+                "it. Nothing was changed. Use that version.",
+                place=str(self.path),
+            )
+
+
+class _FileLock:
+    takeovers = 0
+
+    def __init__(self, handle: int, path: Path) -> None:
+        self._handle = handle
+        self._path = path
+
+    def held(self) -> bool:
+        """Return False where somebody removed the lock file: another process may hold a new one then."""
+        try:
+            return os.path.samestat(os.fstat(self._handle), os.stat(self._path))
+        except OSError:
+            return False
+
+
+def _wait_for(handle: int, path: Path, full_name: str, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise CatalogError(
+                    f"{full_name}: {path}: {error.strerror}; its file system has no locks that work. Nothing was "
+                    "published. Keep the warehouse on a local disk, or use a metastore.",
+                    place=str(path),
+                ) from error
+        if time.monotonic() >= deadline:
+            holder = os.pread(handle, 1000, 0).decode(errors="replace").strip() or "another process"
+            raise LockedError(
+                f"{full_name}: {holder} held its lock for longer than lock_wait_s ({wait_s:g} s). Nothing was "
+                "published. Run again when it is done.",
+                place=str(path),
+            )
+        time.sleep(0.02)

@@ -1,0 +1,223 @@
+"""Who wrote what: the record `_lineage.json` that stands in every version beside its data.
+
+It is written last, so a version that has one was staged to its end. Data files stay free of it: equal rows,
+equal bytes.
+Source of the rules: publishing.md, "Who wrote what".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from bigmama_nb.errors import StorageError
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.catalog.protocol import Pointer
+from bigmama_nb.warehouse.storage.protocol import Storage, join
+
+NAME = "_lineage.json"
+FORMAT = 1
+
+Key = tuple[str, ...]
+"""A key group: (game_cd, type) in metrics, (the partition's value,) in a mart."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who publishes: a run, its attempt, and the notebook by which."""
+
+    run: str
+    attempt: int
+    notebook: str
+
+    @property
+    def version(self) -> str:
+        """The version's name: `<run id>-<attempt>`."""
+        return f"{self.run}-{self.attempt}"
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a run says of a key group that it brings: the day it is counted through, whether that is the last one,
+    and where it was read."""
+
+    through: date
+    final: bool
+    source: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a key group come from."""
+
+    run: str
+    attempt: int
+    through: date
+    final: bool
+    source: str
+    notebook: str
+
+    @classmethod
+    def of(cls, group: Group, author: Author) -> Origin:
+        """Return the origin of a group that `author` brings."""
+        return cls(author.run, author.attempt, group.through, group.final, group.source, author.notebook)
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data file of a version; `path` is its name in the version, in records its path below the warehouse."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """`_lineage.json`: the version's files, whose rows they are, and the version that stood there before."""
+
+    table: str
+    partition: str
+    version: str
+    run: str
+    attempt: int
+    previous: str | None
+    files: tuple[DataFile, ...]
+    groups: Mapping[Key, Origin]
+
+    @property
+    def rows(self) -> int:
+        """How many rows the version holds."""
+        return sum(file.rows for file in self.files)
+
+    def to_json(self) -> bytes:
+        """Return the file's bytes."""
+        head = {
+            "format": FORMAT,
+            "table": self.table,
+            "partition": self.partition,
+            "version": self.version,
+            "run": self.run,
+            "attempt": self.attempt,
+            "previous": self.previous,
+            "files": [vars(file) for file in self.files],
+        }
+        groups = (
+            {**_as_json(origin), "key": key, "through": origin.through.isoformat()}
+            for key, origin in sorted(self.groups.items())
+        )
+        # A group a line: it can be read and compared, and json's fast encoder knows no indentation.
+        lines = ",\n  ".join(_encoded(group) for group in groups)
+        return f'{_encoded(head)[:-1]},\n "groups": [\n  {lines}\n]}}\n'.encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, *, place: str) -> Record:
+        """Return the record that `content` holds.
+
+        Raises:
+            StorageError: it is not whole, or of another format; `place` is named.
+        """
+        try:
+            document = json.loads(content)
+            if document["format"] != FORMAT:
+                raise ValueError(f"its format is {document['format']!r}, expected {FORMAT}")
+            return cls(
+                table=document["table"],
+                partition=document["partition"],
+                version=document["version"],
+                run=document["run"],
+                attempt=document["attempt"],
+                previous=document["previous"],
+                files=tuple(DataFile(**file) for file in document["files"]),
+                groups={tuple(group["key"]): _origin(group) for group in document["groups"]},
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(
+                f"{place} is no lineage record: {error!r}; 'run_all.py rollback' moves the partition "
+                "to a whole version",
+                place=place,
+            ) from error
+
+
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _as_json(origin: Origin) -> dict[str, Any]:
+    return {"key": None, **vars(origin)}
+
+
+def _origin(group: dict[str, Any]) -> Origin:
+    return Origin(
+        run=group["run"],
+        attempt=group["attempt"],
+        through=date.fromisoformat(group["through"]),
+        final=group["final"],
+        source=group["source"],
+        notebook=group["notebook"],
+    )
+
+
+def read_record(storage: Storage, location: str) -> Record:
+    """Return the record of the version at `location`; raises StorageError where it is missing or not whole."""
+    place = join(location, NAME)
+    return Record.from_json(storage.read(place), place=place)
+
+
+def records(warehouse: Warehouse, table: str, pointers: Collection[Pointer]) -> dict[str, Record]:
+    """Return by partition the records behind `pointers`; a partition that others made (no run in it) has none."""
+
+    def read(pointer: Pointer) -> Record:
+        with in_context(table, pointer.partition):
+            return read_record(warehouse.storage, pointer.location)
+
+    ours = [pointer for pointer in pointers if pointer.run is not None]
+    found = warehouse.each(read, ours)
+    return {pointer.partition: record for pointer, record in zip(ours, found, strict=True)}
+
+
+@contextlib.contextmanager
+def in_context(table: str, partition: str) -> Iterator[None]:
+    """Say of a StorageError in the block which partition it concerns, and what state is left."""
+    try:
+        yield
+    except StorageError as error:
+        if error.message.startswith(table):
+            raise
+        raise StorageError(
+            f"{table} {partition}: {error.message}. Readers see what stood before; nothing was moved. "
+            "Mend that, then 'run_all.py repair latest'.",
+            place=error.place,
+        ) from error
+
+
+def lineage(
+    warehouse: Warehouse, table: str, partitions: Collection[str] | None = None
+) -> dict[str, dict[Key, Origin]]:
+    """Return for each current partition (None: all) who wrote each key group; a table not there yet has none.
+
+    Args:
+        table: `database.name`.
+        partitions: names such as `dt=20240501`; missing ones are left out.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot be read.
+    """
+    pointers = warehouse.catalog.current(table, partitions)
+    found = records(warehouse, table, pointers.values())
+    return {name: dict(found[name].groups) if name in found else {} for name in pointers}
+
+
+def runs_behind(warehouse: Warehouse) -> set[tuple[str, int]]:
+    """Return (run, attempt) of all that current partitions came from, over all tables: these runs are never pruned."""
+    behind: set[tuple[str, int]] = set()
+    for entry in warehouse.tables():
+        pointers = warehouse.catalog.current(entry.full_name)
+        behind |= {(pointer.run, pointer.attempt or 0) for pointer in pointers.values() if pointer.run is not None}
+        for groups in lineage(warehouse, entry.full_name).values():
+            behind |= {(origin.run, origin.attempt) for origin in groups.values()}
+    return behind

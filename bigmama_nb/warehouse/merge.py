@@ -1,0 +1,131 @@
+"""Carry: the rows that stay when a run brings some of a partition's.
+
+Source of the rules: publishing.md, "Rows that were there before".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from bigmama_nb.errors import ContractError, UsageError
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.catalog.protocol import Pointer
+from bigmama_nb.warehouse.lineage import Author, Group, Key, Origin, Record
+from bigmama_nb.warehouse.version import require_rows, rows_of
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a run brings for one partition of a keyed table.
+
+    `rows` has the contract's file columns; `groups` says for each key in it how far it is counted and from where.
+    """
+
+    rows: pa.Table
+    groups: Mapping[Key, Group]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A partition's next rows (None: nothing changes), who wrote them, and how many were carried over."""
+
+    rows: pa.Table | None
+    groups: Mapping[Key, Origin]
+    kept: frozenset[Key] = frozenset()
+    carried: int = 0
+
+
+def merge(
+    warehouse: Warehouse,
+    table: Table,
+    partition: str,
+    brought: Brought,
+    author: Author,
+    pointer: Pointer | None,
+    record: Record | None,
+) -> Merged:
+    """Return the rows brought, and those that stay: of keys not brought, or counted through a later day already.
+
+    Raises:
+        StorageError: what stands there cannot be read, or is not what was published.
+        ContractError: a partition that others made has other columns or a key twice.
+    """
+    origins = {key: Origin.of(group, author) for key, group in brought.groups.items()}
+    if pointer is None:
+        return Merged(brought.rows, origins)
+    stood = dict(record.groups) if record is not None else {}
+    kept = frozenset(key for key, origin in origins.items() if key in stood and stood[key].through > origin.through)
+    if record is not None and kept == origins.keys():
+        return Merged(None, stood, kept=kept)
+    brings = origins.keys() - kept
+    stays = _without(rows_of(warehouse, table, pointer, record), table, brings)
+    rows = pa.concat_tables([stays, _without(brought.rows, table, kept).cast(table.arrow_schema())])
+    require_rows(rows, table, place=partition)
+    return Merged(rows, stood | {key: origins[key] for key in brings}, kept=kept, carried=stays.num_rows)
+
+
+def retain(
+    warehouse: Warehouse,
+    table: Table,
+    partition: str,
+    keys: Collection[Key],
+    pointer: Pointer | None,
+    record: Record | None,
+) -> Merged:
+    """Return the rows that stay when those of `keys` are taken out.
+
+    Raises:
+        UsageError: the partition or a key is not there.
+        StorageError, ContractError: as `merge`.
+    """
+    if pointer is None:
+        raise UsageError(f"{table.full_name} has no partition {partition}. Nothing was retracted.")
+    rows = rows_of(warehouse, table, pointer, record)
+    there = keys_of(rows, table)
+    for key in keys:
+        if key not in there:
+            held = ", ".join("/".join(one) for one in sorted(there)[:20]) or "none"
+            raise UsageError(
+                f"{table.full_name} {partition} has no row {'/'.join(key)}; it holds {held}. Nothing was retracted."
+            )
+    stays = _without(rows, table, keys)
+    groups = {key: origin for key, origin in (record.groups if record else {}).items() if key not in keys}
+    return Merged(stays, groups, carried=stays.num_rows)
+
+
+def require_brought(table: Table, partition: str, brought: Brought) -> None:
+    """Raise ContractError where the partition's name, the rows or their key groups are not what they should be."""
+    name, _, value = partition.partition("=")
+    if name != table.partition or table.partition_name(value) != partition:
+        raise ContractError(
+            f"{table.full_name}: {partition!r} is no partition of it; expected '{table.partition}=…'. "
+            "Nothing was published.",
+            place=table.full_name,
+        )
+    require_rows(brought.rows, table, place=partition)
+    odd = sorted("/".join(key) for key in keys_of(brought.rows, table) ^ set(brought.groups))
+    if odd or not brought.groups:
+        raise ContractError(
+            f"{table.full_name} {partition}: rows and key groups differ: {', '.join(odd[:10]) or 'there are none'}. "
+            "Nothing was published.",
+            place=partition,
+        )
+
+
+def keys_of(rows: pa.Table, table: Table) -> set[Key]:
+    """Return the key of each row."""
+    return set(_key_column(rows, table))
+
+
+def _without(rows: pa.Table, table: Table, keys: Collection[Key]) -> pa.Table:
+    if not keys:
+        return rows
+    return rows.filter(pa.array([key not in keys for key in _key_column(rows, table)], pa.bool_()))
+
+
+def _key_column(rows: pa.Table, table: Table) -> list[Key]:
+    return list(zip(*(rows[name].to_pylist() for name in table.key), strict=True))

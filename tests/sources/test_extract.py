@@ -1,0 +1,293 @@
+"""All games at once: one outcome for each figure, whatever happens to the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from datetime import date
+from pathlib import Path
+
+import pytest
+from bson import Decimal128
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from bigmama_nb import periods
+from bigmama_nb.sources.dump import Dump
+from bigmama_nb.sources.extract import extract
+from tests.sources.asking import a_profile, ask, by_task, said, write_dump
+
+MAY_1 = date(2024, 5, 1)
+DT = "20240501"
+WAU = {"collection": "stats", "date": {"field": "dt", "as": "yyyymmdd"}, "value": {"field": "v"}, "period": "day"}
+SUM = {**WAU, "value": {"sum": "v"}}
+
+
+def games_of(tmp_path: Path, games: dict[str, list[dict]], metrics: dict | None = None, **sections):
+    """A profile of one dump with these games' `stats`."""
+    for game, documents in games.items():
+        write_dump(tmp_path / "dump", game, {"stats": documents})
+    return a_profile(
+        tmp_path,
+        clusters={"c": {"dump": "dump"}},
+        games={game: {"cluster": "c", "database": game} for game in games},
+        metrics=metrics or {"wau": WAU},
+        **sections,
+    )
+
+
+FATES = {
+    "ok": ([{"dt": DT, "v": 5}], 5),
+    "wrong": ([{"dt": DT, "v": "5"}], "wrong_type"),
+    "late": ([{"dt": "20240430", "v": 5}], "not_ready"),
+    "twice": ([{"dt": DT, "v": 5}] * 2, "duplicate_documents"),
+    "truncated": (None, "source_corrupt"),
+    "missing": (None, "source_missing"),
+}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fates=st.lists(st.sampled_from(sorted(FATES)), min_size=1, max_size=8))
+def test_a_game_that_fails_stops_no_other(tmp_path_factory, fates):
+    """Whichever games fail and how: each figure has exactly one outcome, its own."""
+    tmp_path = tmp_path_factory.mktemp("games")
+    profile = games_of(tmp_path, {f"g{n}": FATES[fate][0] or [{"dt": DT, "v": 5}] for n, fate in enumerate(fates)})
+    for number, fate in enumerate(fates):
+        path = tmp_path / "dump" / f"g{number}" / "stats.bson"
+        if fate == "truncated":
+            path.write_bytes(path.read_bytes()[:-1])
+        if fate == "missing":
+            path.unlink()
+    extraction = ask(profile, MAY_1)
+    assert [outcome.ask.game_cd for outcome in extraction.outcomes] == [f"g{n}" for n in range(len(fates))]
+    assert [FATES[fate][1] for fate in fates] == [said(outcome) for outcome in extraction.outcomes]
+
+
+def test_the_message_for_a_day_that_is_not_there(tmp_path):
+    """The message says where, what was found and expected, and the next step."""
+    profile = games_of(tmp_path, {"bns": [{"dt": "20240430", "v": 5}]}, {"wau": {**WAU, "collection": "stats"}})
+    (outcome,) = ask(profile, MAY_1).outcomes
+    assert outcome.message == (
+        'bns wau 20240501: stats has no document with dt = "20240501"; the newest is "20240430". '
+        "Other games are not affected; run 'run_all.py repair latest' once it is there."
+    )
+    assert (outcome.place, outcome.source, outcome.task) == ("bns.stats", "c/bns.stats", "bns/wau/20240501")
+
+
+def test_the_message_for_a_value_of_another_type(tmp_path):
+    """The message names the field, the type, the document and what was expected."""
+    profile = games_of(tmp_path, {"bns": [{"_id": 7, "dt": DT, "v": "5"}]})
+    (outcome,) = ask(profile, MAY_1).outcomes
+    assert outcome.message == (
+        "bns wau 20240501: stats.v is string in the document with _id = 7; expected an integer. "
+        "Nothing is published for it. Other games are not affected; run 'run_all.py repair latest' once this is "
+        "corrected."
+    )
+    assert outcome.place == "bns.stats _id=7"
+
+
+def test_every_game_of_a_cluster_that_is_not_there_fails_and_the_other_cluster_answers(tmp_path):
+    """A cluster's missing folder costs its own games only."""
+    write_dump(tmp_path / "dump", "lw", {"stats": [{"dt": DT, "v": 5}]})
+    profile = a_profile(
+        tmp_path,
+        clusters={"ncmc2": {"dump": "dump"}, "ncmc3": {"dump": "nowhere"}},
+        games={
+            "bns": {"cluster": "ncmc3", "database": "bns"},
+            "lw": {"cluster": "ncmc2", "database": "lw"},
+            "l2m": {"cluster": "ncmc3", "database": "l2m"},
+        },
+        metrics={"wau": WAU},
+    )
+    found = by_task(ask(profile, MAY_1))
+    assert {task.split("/")[0]: said(outcome) for task, outcome in found.items()} == {
+        "bns": "source_missing",
+        "lw": 5,
+        "l2m": "source_missing",
+    }
+
+
+def test_a_game_that_hangs_is_failed_at_the_deadline_and_the_others_are_not(tmp_path):
+    """A source that never answers is failed: deadline, the return does not wait for it, the others have values.
+
+    A FIFO that nobody writes to hangs its reader for ever, as a dead network disk does.
+    """
+    profile = games_of(tmp_path, {"a": [], "b": [{"dt": DT, "v": 5}]}, extract_deadline_s=1)
+    hanging = tmp_path / "dump" / "a" / "stats.bson"
+    hanging.unlink()
+    os.mkfifo(hanging)
+    # is_file() is false for a FIFO; the link is followed by open() all the same.
+    found = by_task(_ask_with_fifo(profile))
+    assert {f"a/wau/{DT}": "deadline", f"b/wau/{DT}": 5} == {task: said(one) for task, one in found.items()}
+    assert "was not done within extract_deadline_s = 1 s" in found[f"a/wau/{DT}"].message
+    with hanging.open("wb"):
+        pass  # lets the reader go
+
+
+def _ask_with_fifo(profile):
+    original = Dump.path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Dump,
+            "path",
+            lambda self, database, collection: (
+                self.folder / database / "stats.bson" if database == "a" else original(self, database, collection)
+            ),
+        )
+        return ask(profile, MAY_1)
+
+
+def test_a_mistake_of_ours_costs_one_collection(tmp_path, monkeypatch, caplog):
+    """An exception that nobody foresaw fails its game, with its name, and no other."""
+    profile = games_of(tmp_path, {"a": [{"dt": DT, "v": 5}], "b": [{"dt": DT, "v": 5}]})
+    original = Dump.look
+
+    def broken(self, database, collection, questions):
+        if database == "a":
+            raise ZeroDivisionError("a mistake")
+        return original(self, database, collection, questions)
+
+    monkeypatch.setattr(Dump, "look", broken)
+    found = by_task(ask(profile, MAY_1))
+    assert said(found[f"a/wau/{DT}"]) == "stage_died"
+    assert "unexpected ZeroDivisionError: a mistake" in found[f"a/wau/{DT}"].message
+    assert said(found[f"b/wau/{DT}"]) == 5
+    assert "c/a.stats" in caplog.text
+
+
+def test_at_most_max_concurrency_are_asked_at_once(tmp_path, monkeypatch):
+    """However many games there are, a cluster is asked by no more than max_concurrency threads."""
+    games = {f"g{n}": [{"dt": DT, "v": n}] for n in range(40)}
+    for game, documents in games.items():
+        write_dump(tmp_path / "dump", game, {"stats": documents})
+    profile = a_profile(
+        tmp_path,
+        clusters={"c": {"dump": "dump", "max_concurrency": 2}},
+        games={game: {"cluster": "c", "database": game} for game in games},
+        metrics={"wau": WAU},
+    )
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    original, lock, inside, most = Dump.look, threading.Lock(), set(), []
+
+    def counted(self, *args):
+        with lock:
+            inside.add(threading.get_ident())
+            most.append(len(inside))
+        try:
+            return original(self, *args)
+        finally:
+            with lock:
+                inside.discard(threading.get_ident())
+
+    monkeypatch.setattr(Dump, "look", counted)
+    assert [outcome.value for outcome in ask(profile, MAY_1).outcomes] == list(range(40))
+    assert max(most) <= 2
+
+
+def test_one_pass_over_a_collection_answers_all_its_metrics(tmp_path):
+    """Three metrics of a range of days read the file once."""
+    documents = [{"dt": f"202405{day:02}", "v": day} for day in range(1, 32)]
+    metrics = {"wau": WAU, "sum": SUM, "month": {**SUM, "period": "month"}}
+    profile = games_of(tmp_path, {"lw": documents}, metrics)
+    extraction = ask(profile, MAY_1, date(2024, 5, 31))
+    assert len(extraction.outcomes) == 31 + 31 + 1
+    assert extraction.outcomes[-1].value == sum(range(1, 32))
+    (load,) = extraction.load
+    assert (load.queries, load.documents) == (1, 31)
+
+
+def test_what_is_not_ready_is_asked_again_cheaply(tmp_path):
+    """While the `ready` document is not there, an attempt reads only the collection that holds it."""
+    metrics = {"sum": {**SUM, "ready": {"collection": "log", "match": {"dt": "$dt"}}}}
+    profile = games_of(tmp_path, {"lw": [{"dt": DT, "v": 5}] * 3}, metrics)
+    write_dump(tmp_path / "dump", "lw", {"log": [{"dt": "20240430"}]})
+    first = ask(profile, MAY_1)
+    assert [said(outcome) for outcome in first.outcomes] == ["not_ready"]
+    assert [load.documents for load in first.load] == [1]
+    write_dump(tmp_path / "dump", "lw", {"log": [{"dt": "20240430"}, {"dt": DT}]})
+    waiting = [outcome.ask for outcome in first.outcomes if outcome.outcome == "not_ready"]
+    second = extract(profile, waiting, run_id="20240502T020304Z-1a2b3c", attempt=2)
+    assert [said(outcome) for outcome in second.outcomes] == [15]
+
+
+def test_progress_is_told_of_every_outcome(tmp_path):
+    """Each outcome is reported once, in the caller's thread."""
+    profile = games_of(tmp_path, {f"g{n}": [{"dt": DT, "v": n}] for n in range(5)})
+    told = []
+    extraction = ask(profile, MAY_1, progress=lambda outcome: told.append((outcome, threading.current_thread())))
+    assert {outcome for outcome, _ in told} == set(extraction.outcomes)
+    assert len(told) == 5
+    assert {thread for _, thread in told} == {threading.current_thread()}
+
+
+def test_nothing_asked_is_nothing_answered(tmp_path):
+    """Without asks no source is opened."""
+    profile = games_of(tmp_path, {"lw": []})
+    extraction = extract(profile, [], run_id="r")
+    assert (extraction.outcomes, extraction.load, extraction.inputs) == ([], [], [])
+
+
+def test_an_ask_given_twice_is_answered_twice_and_asked_once(tmp_path):
+    """The outcomes are in the asks' order, one for each."""
+    profile = games_of(tmp_path, {"lw": [{"dt": DT, "v": 5}], "bns": [{"dt": DT, "v": 6}]})
+    asks = periods.asks(profile, MAY_1, MAY_1)
+    again = [*reversed(asks), *asks]
+    assert [outcome.ask for outcome in extract(profile, again, run_id="r").outcomes] == again
+
+
+@pytest.mark.parametrize(
+    ("match", "words"),
+    [
+        ({"k": {"$gt": [1]}}, "$gt: …} with a array"),
+        ({"k": {"$lte": {"a": 1}}}, "$lte: …} with a object"),
+        ({"k": 2**63}, "9223372036854775808, which no BSON integer can hold"),
+    ],
+)
+def test_a_filter_that_cannot_be_compared_is_refused(tmp_path, match, words):
+    """Such a filter fails its own metric as query_refused, before anything is read for it."""
+    profile = games_of(tmp_path, {"lw": [{"dt": DT, "v": 5}]}, {"good": WAU, "bad": {**WAU, "match": match}})
+    found = by_task(ask(profile, MAY_1))
+    assert {f"lw/good/{DT}": 5, f"lw/bad/{DT}": "query_refused"} == {task: said(one) for task, one in found.items()}
+    assert words in found[f"lw/bad/{DT}"].message
+
+
+GOOD = [{"dt": DT, "v": 1}, {"dt": DT, "v": 2.0}]
+
+
+@pytest.mark.parametrize("kind", ["sum", "max"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        ["x"],
+        [True, None],
+        [1.5],
+        [1.5, 2.5, -0.25, 1.5],
+        [float("nan"), float("inf")],
+        [1e300],
+        [[7, 8]],
+        [[]],
+        [{"a": 1}, "x", None],
+        [Decimal128("1.5"), Decimal128("NaN")],
+    ],
+    ids=str,
+)
+def test_the_match_that_a_message_offers_leaves_out_just_the_bad_values(tmp_path, kind, bad):
+    """Pasted into the profile, the filter of the message gives the figure of the good documents."""
+    documents = [*GOOD, *({"dt": DT, "v": value} for value in bad), {"dt": DT, "w": 1}]
+    metric = {**WAU, "value": {kind: "v"}}
+    (refused,) = ask(games_of(tmp_path, {"lw": documents}, {"m": metric}), MAY_1).outcomes
+    offered = re.search(r"this match leaves them out: (\{.*\})\. Nothing is published", refused.message)
+    assert f"{len(bad) + 1} of {len(documents)} documents" in refused.message
+    match = YAML(typ="safe").load(offered.group(1))
+    (outcome,) = ask(games_of(tmp_path, {"lw": documents}, {"m": {**metric, "match": match}}), MAY_1).outcomes
+    assert said(outcome) == {"sum": 3, "max": 2}[kind]
+
+
+def test_no_match_is_offered_where_none_helps(tmp_path):
+    """Many fractions cannot be left out by a filter, and the message says so."""
+    documents = [{"dt": DT, "v": n + 0.5} for n in range(9)]
+    (outcome,) = ask(games_of(tmp_path, {"lw": documents}, {"m": SUM}), MAY_1).outcomes
+    assert said(outcome) == "not_integral"
+    assert "no match leaves fractions out; name a field that holds whole units" in outcome.message

@@ -1,0 +1,158 @@
+"""A pointer that moves back, and versions that nobody needs any more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.maintenance import prune, release, rollback, superseded, versions_of
+from bigmama_nb.warehouse.publish import Part, publish_keyed, publish_whole
+from tests.crashing import write
+from tests.publishing import METRIC, PLAY, Settings, author, brought, current_folder, lineage_in, plays, rows_in
+
+DAY = "dt=20240501"
+V1, V2, V3 = (author(n).version for n in (1, 2, 3))
+NOON = datetime(2024, 5, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return the folder of a warehouse that is not there yet."""
+    return tmp_path / "warehouse"
+
+
+@pytest.fixture
+def warehouse(root: Path) -> Iterator[Warehouse]:
+    """Return the warehouse of `root`, at noon, with three versions of one day."""
+    with Warehouse.open(Settings(str(root))) as opened:
+        warehouse = replace(opened, clock=lambda: NOON)
+        for n in (1, 2, 3):
+            publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": n, f"game{n}/wau": n})}, author(n))
+        written_at(root, NOON)
+        yield warehouse
+
+
+def written_at(root: Path, when: datetime) -> None:
+    """Make every file look as if it was written then."""
+    for path in root.rglob("*"):
+        os.utime(path, (when.timestamp(), when.timestamp()))
+
+
+def test_a_rollback_shows_what_stood_before_with_its_lineage(warehouse: Warehouse, root: Path) -> None:
+    """Each further one goes one version back; who wrote what is told as it was then."""
+    done = rollback(warehouse, "game_metric", DAY, author(9))
+    assert (done.version, done.moved) == (V2, True)
+    assert rows_in(root, DAY) == {"lw/wau": 2, "game1/wau": 1, "game2/wau": 2}
+    assert lineage_in(root, DAY)["lw/wau"]["run"] == author(2).run
+    assert rollback(warehouse, "bigmama.game_metric", DAY, author(9)).version == V1
+    with pytest.raises(UsageError, match=rf"nothing stood before {V1}; versions there are {V1}, {V2}, {V3}"):
+        rollback(warehouse, "game_metric", DAY, author(9))
+    assert rollback(warehouse, "game_metric", DAY, author(9), V3).version == V3
+    assert rows_in(root, DAY) == {"lw/wau": 3, "game1/wau": 1, "game2/wau": 2, "game3/wau": 3}
+
+
+def test_a_publish_after_a_rollback_builds_on_what_stands(warehouse: Warehouse, root: Path) -> None:
+    """The rows that were rolled back do not come again."""
+    rollback(warehouse, "game_metric", DAY, author(9), V1)
+    publish_keyed(warehouse, METRIC, {DAY: brought({"bns/wau": 8})}, author(4))
+    assert rows_in(root, DAY) == {"lw/wau": 1, "game1/wau": 1, "bns/wau": 8}
+    assert rollback(warehouse, "game_metric", DAY, author(9)).version == V1
+
+
+@pytest.mark.parametrize(
+    ("table", "partition", "version", "says"),
+    [
+        ("game_metrics", DAY, None, r"no table 'game_metrics'; tables are bigmama\.game_metric\. Did you mean"),
+        ("game_metric", "dt=20240510", None, r"has no partition dt=20240510\. Did you mean 'dt=20240501'"),
+        ("game_metric", DAY, "20240502T020304Z-000004-1", f"has no version .*versions there are {V1}, {V2}, {V3}"),
+    ],
+)
+def test_what_is_not_there_is_a_usage_error(warehouse, root, table, partition, version, says) -> None:  # type: ignore[no-untyped-def]
+    """The message names what there is, and nothing moves."""
+    with pytest.raises(UsageError, match=says):
+        rollback(warehouse, table, partition, author(9), version)
+    folder = current_folder(root, METRIC.full_name, DAY)
+    assert folder is not None
+    assert folder.name == V3
+
+
+def test_a_rollback_to_a_version_that_is_not_whole_is_refused(warehouse: Warehouse, root: Path) -> None:
+    """Its files are read back first: what changed or is short is named, and nothing moves."""
+    file = root / "bigmama.db/game_metric/.runs" / DAY / V2 / "part-0.parquet"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(StorageError, match=r"has sha256 .*, was published with"):
+        rollback(warehouse, "game_metric", DAY, author(9))
+    file.write_bytes(content[:-1])
+    with pytest.raises(StorageError, match=rf"found {len(content) - 1} bytes, expected {len(content)} bytes"):
+        rollback(warehouse, "game_metric", DAY, author(9))
+    assert file.exists(), "what is not new is never deleted"
+    assert (rows_in(root, DAY) or {})["lw/wau"] == 3
+
+
+def test_the_versions_of_a_partition_are_those_that_were_closed(warehouse: Warehouse, root: Path) -> None:
+    """A version that a killed writer left half is none."""
+    (root / "bigmama.db/game_metric/.runs" / DAY / "20240502T020304Z-00000a-1").mkdir()
+    (root / "bigmama.db/game_metric/.runs" / DAY / "20240502T020304Z-00000a-1" / "part-0.parquet").write_bytes(b"PAR1")
+    assert [record.version for record in versions_of(warehouse, "game_metric", DAY)] == [V1, V2, V3]
+
+
+def test_superseded_versions_go_after_the_grace_period(warehouse: Warehouse, root: Path) -> None:
+    """Until the pointer has rested for the grace period all stay; then all but the current one go, and rows stay."""
+    assert superseded(warehouse, NOON + timedelta(hours=23)) == []
+    late = NOON + timedelta(hours=25)
+    assert [one.version for one in superseded(warehouse, late)] == [V1, V2]
+    deleted = prune(warehouse, late, author(9))
+    assert [(one.version, one.bytes > 0) for one in deleted] == [(V1, True), (V2, True)]
+    assert [path.name for path in (root / "bigmama.db/game_metric/.runs" / DAY).iterdir()] == [V3]
+    assert (rows_in(root, DAY) or {})["lw/wau"] == 3
+    assert prune(warehouse, late, author(9)) == []
+
+
+def test_what_was_rolled_back_to_is_kept_and_what_was_left_goes(warehouse: Warehouse) -> None:
+    """What is current counts, not what is newest; and the grace period begins with the rollback."""
+    later = replace(warehouse, clock=lambda: NOON + timedelta(hours=20))
+    rollback(later, "game_metric", DAY, author(9))
+    assert superseded(warehouse, NOON + timedelta(hours=25)) == []
+    assert [one.version for one in superseded(warehouse, NOON + timedelta(hours=45))] == [V1, V3]
+
+
+def test_what_a_killed_writer_left_goes_too(warehouse: Warehouse, root: Path) -> None:
+    """Also of a partition that never came to be; a writer that is at it still is younger than the grace period."""
+    assert write(Settings(str(root)), 7, {"dt=20240601": {"lw/wau": 1}}, kill_at=3).was_killed
+    assert superseded(warehouse, datetime.now(UTC) + timedelta(hours=1)) != []
+    names = {one.version for one in superseded(warehouse, datetime.now(UTC) + timedelta(hours=1))}
+    assert names == {V1, V2}
+    names = {one.version for one in superseded(warehouse, datetime.now(UTC) + timedelta(hours=25))}
+    assert names == {V1, V2, author(7).version}
+
+
+def test_what_is_held_is_kept_until_it_is_let_go(warehouse: Warehouse, root: Path) -> None:
+    """A held version outlives its grace period as long as its record says so, and is refused once it is gone."""
+    day = "part_date=2024-05-01"
+    (held,) = publish_whole(warehouse, [Part(PLAY, day, plays(2), date(2024, 5, 1), True, "x")], author(4), hold=True)
+    written_at(root, NOON)
+    late = NOON + timedelta(hours=25)
+    prune(warehouse, late, author(9), held=[(held.table, held.partition, held.version)])
+    assert [one.moved for one in release(warehouse, [held], author(5))] == [True]
+    (other,) = publish_whole(warehouse, [Part(PLAY, day, plays(3), date(2024, 5, 1), True, "x")], author(6), hold=True)
+    written_at(root, NOON)
+    prune(warehouse, late, author(9))
+    with pytest.raises(StorageError, match=r"cannot read .*_lineage\.json: No such file"):
+        release(warehouse, [other], author(7))
+
+
+def test_what_was_held_does_not_replace_what_is_counted_further(warehouse: Warehouse) -> None:
+    """Nothing goes backwards, not by a late release either."""
+    month = Part(PLAY, "part_date=2024-05", plays(1), date(2024, 5, 10), False, "x")
+    (held,) = publish_whole(warehouse, [month], author(4), hold=True)
+    publish_whole(warehouse, [replace(month, through=date(2024, 5, 20))], author(5))
+    with pytest.raises(UsageError, match="counted through 2024-05-20, what was held through 2024-05-10"):
+        release(warehouse, [held], author(6))

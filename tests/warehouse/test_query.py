@@ -1,0 +1,218 @@
+"""A warehouse is read through its catalog."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+import bigmama_nb
+from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.publish import Part, publish_keyed, publish_whole, retract
+from bigmama_nb.warehouse.query import connect, export, sql, views, who_wrote
+from tests.publishing import FULL, METRIC, PLAY, REPO, Settings, author, brought, current_folder, plays, small_disk
+
+DAY, NEXT = "dt=20240501", "dt=20240502"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return the folder of a warehouse that is not there yet."""
+    return tmp_path / "warehouse"
+
+
+@pytest.fixture
+def warehouse(root: Path) -> Iterator[Warehouse]:
+    """Return a warehouse of two days and a mart."""
+    with Warehouse.open(Settings(str(root))) as warehouse:
+        publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 9, "bns/wau": 9})}, author(1))
+        publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 5}), NEXT: brought({"lw/wau": 6})}, author(2))
+        publish_whole(warehouse, [Part(PLAY, "part_date=2024-05-01", plays(3), date(2024, 5, 1), True, "x")], author(3))
+        yield warehouse
+
+
+def test_a_view_shows_the_current_rows_with_the_partition_last(warehouse: Warehouse) -> None:
+    """By its full name or without the database; the partition is a string, and superseded rows are not there."""
+    connection = connect(warehouse.settings)
+    expected = [("bns", "wau", 9, "20240501"), ("lw", "wau", 5, "20240501"), ("lw", "wau", 6, "20240502")]
+    assert connection.execute("SELECT * FROM bigmama.game_metric ORDER BY ALL").fetchall() == expected
+    assert connection.execute("SELECT * FROM game_metric WHERE dt = '20240502'").fetchall() == expected[2:]
+    described = connection.execute("DESCRIBE wv_play").fetchall()
+    assert [(row[0], row[1]) for row in described] == [
+        ("post_id", "VARCHAR"),
+        ("seen_dt", "TIMESTAMP WITH TIME ZONE"),
+        ("play_seconds", "DOUBLE"),
+        ("n", "INTEGER"),
+        ("part_date", "VARCHAR"),
+    ]
+
+
+@pytest.mark.parametrize("timestamp", ["int64", "int96"])
+def test_instants_are_right_whatever_form_they_have(tmp_path: Path, timestamp: str) -> None:
+    """A microsecond stays a microsecond, in UTC, from INT64 and from INT96."""
+    with Warehouse.open(Settings(str(tmp_path / "w"), timestamp=timestamp)) as warehouse:  # type: ignore[arg-type]
+        publish_whole(warehouse, [Part(PLAY, "part_date=2024-05-01", plays(1), date(2024, 5, 1), True, "x")], author(1))
+        _, ((text, micros),) = sql(warehouse, "SELECT seen_dt::varchar, epoch_us(seen_dt) FROM wv_play")
+    assert text == "2024-05-01 12:00:00.123456+00"
+    assert micros == int(datetime(2024, 5, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000 + 123_456
+
+
+def test_a_connection_stays_as_it_was_when_it_was_opened(warehouse: Warehouse) -> None:
+    """What is published later is seen by the next connection; the first one's rows stay whole."""
+    connection = connect(warehouse.settings)
+    publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 7})}, author(4))
+    query = "SELECT value FROM game_metric WHERE game_cd = 'lw' AND dt = '20240501'"
+    assert connection.execute(query).fetchall() == [(5,)]
+    assert connect(warehouse.settings).execute(query).fetchall() == [(7,)]
+
+
+def test_a_table_without_rows_is_an_empty_view(tmp_path: Path) -> None:
+    """A table without partitions, or with an empty one, has columns and types all the same."""
+    with Warehouse.open(Settings(str(tmp_path / "w"))) as warehouse:
+        warehouse.ensure(METRIC)
+        assert sql(warehouse, "SELECT * FROM game_metric") == (["game_cd", "type", "value", "dt"], [])
+        publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 1})}, author(1))
+        retract(warehouse, METRIC, DAY, [("lw", "wau")], author(2))
+        assert sql(warehouse, "SELECT sum(value) AS total FROM game_metric") == (["total"], [[None]])
+
+
+def test_a_warehouse_that_is_not_there_yet_has_no_tables(tmp_path: Path) -> None:
+    """Reading makes nothing."""
+    settings = Settings(str(tmp_path / "w"))
+    assert connect(settings).execute("SHOW ALL TABLES").fetchall() == [
+        ("memory", "_bigmama", "files", ["file", "of_table", "of_partition"], ["VARCHAR"] * 3, False)
+    ]
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_thousand_partitions_are_one_view(tmp_path: Path) -> None:
+    """Every partition's value stands by its own rows."""
+    days = [f"dt={2000 + n // 336}{n // 28 % 12 + 1:02d}{n % 28 + 1:02d}" for n in range(1000)]
+    with Warehouse.open(Settings(str(tmp_path / "w"))) as warehouse:
+        publish_keyed(
+            warehouse, METRIC, {day: brought({"lw/wau": int(day.removeprefix("dt="))}) for day in days}, author(1)
+        )
+        _, rows = sql(
+            warehouse, "SELECT count(*), count(DISTINCT dt), count(*) FILTER (value::varchar <> dt) FROM game_metric"
+        )
+    assert rows == [[1000, 1000, 0]]
+
+
+def test_a_wrong_query_is_a_usage_error_that_names_the_tables(warehouse: Warehouse) -> None:
+    """DuckDB's words, and what there is to ask."""
+    with pytest.raises(UsageError, match=r"game_metrics(.|\n)*Tables of .*: bigmama\.game_metric, we_mart\.wv_play\."):
+        sql(warehouse, "SELECT * FROM game_metrics")
+
+
+def test_a_current_file_that_is_gone_is_named(warehouse: Warehouse, root: Path) -> None:
+    """Somebody deleted it: the query says which."""
+    folder = current_folder(root, METRIC.full_name, DAY)
+    assert folder is not None
+    (folder / "part-0.parquet").unlink()
+    with pytest.raises(StorageError, match=r"a current file cannot be read: .*000002-1/part-0\.parquet"):
+        sql(warehouse, "SELECT * FROM game_metric")
+
+
+def test_who_wrote_what_is_told_for_each_key(warehouse: Warehouse) -> None:
+    """Rows carried over name the run that brought them."""
+    found = who_wrote(warehouse, "game_metric", DAY)
+    assert {key: origin.run for key, origin in found.items()} == {
+        ("bns", "wau"): author(1).run,
+        ("lw", "wau"): author(2).run,
+    }
+    with pytest.raises(
+        UsageError, match=r"no partition dt=20240503; they run from dt=20240501 to dt=20240502\. Did you"
+    ):
+        who_wrote(warehouse, "game_metric", "dt=20240503")
+
+
+def test_an_export_is_a_plain_copy(warehouse: Warehouse, tmp_path: Path) -> None:
+    """A folder a partition that any tool reads, with the current rows and no others."""
+    written = export(warehouse, "game_metric", tmp_path / "copy")
+    assert written == [tmp_path / "copy" / day / "part-0.parquet" for day in (DAY, NEXT)]
+    rows = duckdb.sql(
+        f"SELECT game_cd, value, dt FROM read_parquet('{tmp_path}/copy/*/*.parquet', hive_partitioning = true, "
+        "hive_types_autocast = false) ORDER BY ALL"
+    ).fetchall()
+    assert rows == [("bns", 9, "20240501"), ("lw", 5, "20240501"), ("lw", 6, "20240502")]
+
+
+def test_an_export_goes_into_a_new_folder_alone(warehouse: Warehouse, tmp_path: Path) -> None:
+    """What stands in a folder is not mixed with it; an empty one is fine, and so is a table without partitions."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(UsageError, match=r"full is not empty; expected a new folder\. Nothing was written"):
+        export(warehouse, "game_metric", tmp_path / "full")
+    (tmp_path / "empty").mkdir()
+    assert len(export(warehouse, "game_metric", tmp_path / "empty")) == 2
+    with Warehouse.open(Settings(str(tmp_path / "w"))) as other:
+        other.ensure(METRIC)
+        assert export(other, "game_metric", tmp_path / "none") == []
+    assert list((tmp_path / "none").iterdir()) == []
+
+
+def test_an_export_that_does_not_fit_leaves_no_copy(warehouse: Warehouse, tmp_path: Path) -> None:
+    """The disk is as before, and the error names the folder."""
+    many = {f"game{n}-{n * 7919 % 99991}/wau": n * 104729 % 99991 for n in range(40_000)}
+    publish_keyed(warehouse, METRIC, {"dt=20240601": brought(many)}, author(4))
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", kibibytes=64) as disk:
+        with pytest.raises(StorageError, match=rf"could not be copied to .*copy: ({FULL})\. No copy is left"):
+            export(warehouse, "game_metric", disk / "copy")
+        assert list(disk.iterdir()) == []
+
+
+def test_the_package_opens_a_profiles_warehouse(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the profile's path, or by the variable that names it."""
+    profile = tmp_path / "my.yaml"
+    profile.write_text("warehouse: {uri: warehouse}\narchive: {uri: archive}\n")
+    assert bigmama_nb.warehouse(profile).execute("SELECT count(*) FROM game_metric").fetchall() == [(3,)]
+    monkeypatch.setenv("BIGMAMA_PROFILE", str(profile))
+    assert bigmama_nb.warehouse().execute("SELECT count(*) FROM game_metric").fetchall() == [(3,)]
+
+
+def test_importing_the_package_loads_no_driver(tmp_path: Path) -> None:
+    """Neither `bigmama_nb`, nor publishing to a folder, loads thrift, HDFS, S3, Spark or DuckDB."""
+    program = (
+        "import sys, bigmama_nb, bigmama_nb.warehouse.maintenance, bigmama_nb.warehouse.query\n"
+        "from bigmama_nb.warehouse.publish import publish_keyed\n"
+        "from tests.publishing import *\n"
+        "from bigmama_nb.warehouse import Warehouse\n"
+        "warehouse = Warehouse.open(Settings(sys.argv[1]))\n"
+        "publish_keyed(warehouse, METRIC, {'dt=20240501': brought({'lw/wau': 5})}, author(1))\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "drivers = {'thrift', 'hive_metastore', 'hdfs_native', 'obstore', 'pyspark', 'duckdb', 'fsspec'}\n"
+        "print(*sorted(loaded & drivers))\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "w")],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "\n"
+
+
+def test_pyarrow_reads_what_the_catalog_points_at(warehouse: Warehouse, root: Path) -> None:
+    """Through the catalog any reader has the rows; by folder it has none, for the versions are hidden."""
+    pointers = warehouse.catalog.current(METRIC.full_name)
+    read = {name: pq.read_table(f"{pointer.location}/part-0.parquet").num_rows for name, pointer in pointers.items()}
+    assert read == {DAY: 2, NEXT: 1}
+    assert pq.ParquetDataset(root / "bigmama.db").files == []
+
+
+def test_views_name_odd_identifiers(tmp_path: Path) -> None:
+    """A path with a quote in it is still a path."""
+    with Warehouse.open(Settings(str(tmp_path / 'it\'s "here"'))) as warehouse:
+        publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 1})}, author(1))
+        assert views(warehouse).execute("SELECT value FROM game_metric").fetchall() == [(1,)]
