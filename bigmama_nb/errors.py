@@ -93,7 +93,7 @@ class StorageError(TaskError):
         super().__init__("storage", message, place=place)
 
 
-class UnrecordedError(StorageError):
+class RecordError(StorageError):
     """The archive could not be written in the midst of a run; says what is published, and with which exit status."""
 
     def __init__(self, message: str, *, exit_status: int, place: str | None = None) -> None:
@@ -108,7 +108,7 @@ class CatalogError(TaskError):
         super().__init__("catalog", message, place=place)
 
 
-class MovedMeanwhileError(CatalogError):
+class CommitConflictError(CatalogError):
     """A partition no longer points at the version that rows were carried over from, or the lock is lost."""
 
 

@@ -55,7 +55,7 @@ def instant_of(day: date, profile: Profile) -> datetime:
 
 
 @dataclass(frozen=True, order=True)
-class Ask:
+class FigureRequest:
     """One figure that a run is asked for.
 
     `through` is the last day that counts, `final` whether that is the period's last day.
@@ -73,7 +73,7 @@ class Ask:
         return self.game_cd, self.type, self.dt
 
 
-def window(metric: Metric, ask: Ask) -> tuple[date, date]:
+def window(metric: Metric, ask: FigureRequest) -> tuple[date, date]:
     """Return the first and the last day whose documents the figure counts, both included.
 
     For `{field}` this is the dt alone, or its whole month where documents are dated by the month.
@@ -137,8 +137,8 @@ def asks(
     games: Collection[str] = (),
     metrics: Collection[str] = (),
     published: Mapping[tuple[str, str, str], date] | None = None,
-) -> list[Ask]:
-    """Return what the days `first` … `last` ask for: one Ask for each pair that is due and dt, in the pairs' order.
+) -> list[FigureRequest]:
+    """Return what the days `first` … `last` ask for: one request for each pair that is due and dt, in the pairs' order.
 
     `published` maps (game_cd, type, dt) to the through of the row that stands there: a run for an older day
     computes the figure through the published one, so nothing goes backwards.
@@ -161,11 +161,11 @@ def asks(
                 stands = published.get((game_cd, type_, dt_of(begin)))
                 if stands is not None:
                     through = max(through, stands)
-                found.append(Ask(game_cd, type_, dt_of(begin), through, through >= end))
+                found.append(FigureRequest(game_cd, type_, dt_of(begin), through, through >= end))
             begin = end + DAY
     return found
 
 
-def lacking(wanted: Sequence[Ask], published: Mapping[tuple[str, str, str], date]) -> list[Ask]:
+def lacking(wanted: Sequence[FigureRequest], published: Mapping[tuple[str, str, str], date]) -> list[FigureRequest]:
     """Return the asks that have no row, or one with an earlier through (`--missing`)."""
     return [ask for ask in wanted if ask.key not in published or published[ask.key] < ask.through]

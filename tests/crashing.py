@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.publish import Part, publish_keyed, publish_whole
+from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole
 from bigmama_nb.warehouse.storage.protocol import Storage
 from tests.publishing import METRIC, PLAY, REPO, Settings, author, brought, plays
 
@@ -116,7 +116,7 @@ def main(orders: dict[str, Any]) -> None:
     if orders["marts"] is not None:
         play = in_database(PLAY, orders["database"])
         parts = [
-            Part(play if n else replace(play, name="wv_rejects"), day, plays(rows), day_of(day), True, "log")
+            Replacement(play if n else replace(play, name="wv_rejects"), day, plays(rows), day_of(day), True, "log")
             for n in (0, 1)
             for day, rows in orders["marts"].items()
         ]

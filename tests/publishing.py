@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.tables.contract import Column, Table
-from bigmama_nb.warehouse.publish import Author, Brought, Group
+from bigmama_nb.warehouse.publish import Group, Incoming, Writer
 from tests.services import require
 
 REPO = Path(__file__).resolve().parent.parent
@@ -67,7 +67,7 @@ class Settings:
     timestamp: Literal["int64", "int96"] = "int64"
 
 
-def brought(values: Mapping[str, int], *, through: date = date(2024, 5, 1), source: str = "dump") -> Brought:
+def brought(values: Mapping[str, int], *, through: date = date(2024, 5, 1), source: str = "dump") -> Incoming:
     """Return rows `{"lw/wau": 5}` as a run brings them."""
     keys = [tuple(name.split("/")) for name in values]
     rows = pa.table(
@@ -77,7 +77,7 @@ def brought(values: Mapping[str, int], *, through: date = date(2024, 5, 1), sour
             "value": pa.array(list(values.values()), pa.int64()),
         }
     )
-    return Brought(rows, {key: Group(through, False, source) for key in keys})
+    return Incoming(rows, {key: Group(through, False, source) for key in keys})
 
 
 def plays(n: int, *, value: int = 0) -> pa.Table:
@@ -93,9 +93,9 @@ def plays(n: int, *, value: int = 0) -> pa.Table:
     )
 
 
-def author(n: int, attempt: int = 1) -> Author:
+def author(n: int, attempt: int = 1) -> Writer:
     """Return the author of the `n`th run."""
-    return Author(f"20240502T020304Z-{n:06x}", attempt, "40_write_parquet.game_metric.ipynb")
+    return Writer(f"20240502T020304Z-{n:06x}", attempt, "40_write_parquet.game_metric.ipynb")
 
 
 def current_folder(root: Path, table: str, partition: str) -> Path | None:

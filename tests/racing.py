@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.lineage import Author, Group
-from bigmama_nb.warehouse.publish import Brought, publish_keyed
+from bigmama_nb.warehouse.lineage import Group, Writer
+from bigmama_nb.warehouse.publish import Incoming, publish_keyed
 from tests.places import Place, hdfs_files, local_files
 from tests.publishing import METRIC, REPO, Settings
 
@@ -39,7 +39,7 @@ ROWS = 40
 
 
 @dataclass(frozen=True)
-class Tally:
+class Aggregate:
     """What a race came to."""
 
     reads: int
@@ -56,7 +56,7 @@ class Tally:
         )
 
 
-def run(place: Place, *, reads: int, kills: int, writers: int = 16, readers: int = 8) -> Tally:
+def run(place: Place, *, reads: int, kills: int, writers: int = 16, readers: int = 8) -> Aggregate:
     """Race until there were as many reads and kills, and return what they came to."""
     settings = asdict(place.settings) | {"lock_wait_s": 600}
     if place.settings.metastore:
@@ -75,10 +75,10 @@ def run(place: Place, *, reads: int, kills: int, writers: int = 16, readers: int
         check=False,
     )
     assert ended.returncode == 0, ended.stderr[-5000:]
-    return Tally(**json.loads(ended.stdout))
+    return Aggregate(**json.loads(ended.stdout))
 
 
-def _race(orders: dict[str, Any], folder: Path) -> Tally:
+def _race(orders: dict[str, Any], folder: Path) -> Aggregate:
     settings, began = Settings(**orders["settings"]), time.monotonic()
     choose, context = random.Random(1), multiprocessing.get_context("fork")
     generation = dict.fromkeys(range(orders["writers"]), 0)
@@ -120,7 +120,7 @@ def _race(orders: dict[str, Any], folder: Path) -> Tally:
         process.join()
     seen = [json.loads(line) for n in range(orders["readers"]) for line in _lines(folder / f"reader{n}")]
     told = [line.split() for game in writers for line in _lines(folder / f"writer{game}")]
-    return Tally(
+    return Aggregate(
         reads=len(seen),
         wrong=[problem for problems in seen for problem in problems],
         publishes=len(told),
@@ -158,8 +158,8 @@ def _write(settings: Settings, database: str, game: int, first: int, out: Path) 
                 "value": pa.array([publish] * ROWS, pa.int64()),
             }
         )
-        author = Author(f"20240502T020304Z-{publish:06x}", game + 1, "race")
-        publish_keyed(warehouse, table, dict.fromkeys(DAYS, Brought(rows, groups)), author)
+        author = Writer(f"20240502T020304Z-{publish:06x}", game + 1, "race")
+        publish_keyed(warehouse, table, dict.fromkeys(DAYS, Incoming(rows, groups)), author)
         with out.open("a") as told:
             told.write(f"{publish} {sum(getattr(one, 'takeovers', 0) for one in taken)}\n")
         taken.clear()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bigmama_nb import periods, profile
 from bigmama_nb.errors import UsageError
-from bigmama_nb.periods import Ask
+from bigmama_nb.periods import FigureRequest
 from bigmama_nb.profile import (
     Archive,
     Cluster,
@@ -353,7 +353,10 @@ def test_window_holds_the_days_that_count(one: Metric, day: date, expected: tupl
 
 def test_missing_is_what_has_no_row_or_an_earlier_through() -> None:
     """--missing asks neither for what stands nor for what stands through a later day."""
-    wanted = [Ask("lw", "c", dt_, date(2024, 4, 10), False) for dt_ in ("20240401", "20240402", "20240403", "20240404")]
+    wanted = [
+        FigureRequest("lw", "c", dt_, date(2024, 4, 10), False)
+        for dt_ in ("20240401", "20240402", "20240403", "20240404")
+    ]
     published = {
         ("lw", "c", "20240402"): date(2024, 4, 9),
         ("lw", "c", "20240403"): date(2024, 4, 10),

@@ -15,13 +15,13 @@ from typing import Any
 
 import click
 
-from bigmama_nb.errors import BigmamaError, LockedError, TaskError, UnrecordedError, UsageError
+from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError
 
 FORMAT = 1
 
 
 @dataclass
-class Done:
+class VerbResult:
     """What a verb comes to: its data, the text that a person reads, and its exit status."""
 
     data: Any
@@ -48,10 +48,12 @@ def verbs() -> None:
     """
 
 
-def verb(name: str, group: click.Group = verbs, *, example: str) -> Callable[[Callable[..., Done]], click.Command]:
-    """Make a function a verb that takes `--profile` and `--json` and returns Done."""
+def verb(
+    name: str, group: click.Group = verbs, *, example: str
+) -> Callable[[Callable[..., VerbResult]], click.Command]:
+    """Make a function a verb that takes `--profile` and `--json` and returns VerbResult."""
 
-    def decorate(function: Callable[..., Done]) -> click.Command:
+    def decorate(function: Callable[..., VerbResult]) -> click.Command:
         @click.pass_context
         def called(ctx: click.Context, /, *, as_json: bool, **arguments: Any) -> None:
             spoken = " ".join(ctx.command_path.split()[1:])
@@ -80,18 +82,18 @@ def verb(name: str, group: click.Group = verbs, *, example: str) -> Callable[[Ca
     return decorate
 
 
-def failed(error: BigmamaError) -> Done:
+def failed(error: BigmamaError) -> VerbResult:
     """Return what a verb comes to that could not be done: 2 for a wrong command or profile, 75 for a lock, else 1."""
     if isinstance(error, UsageError):
-        return Done(None, exit_status=2, error={"reason": "usage", "message": str(error)})
+        return VerbResult(None, exit_status=2, error={"reason": "usage", "message": str(error)})
     reason = error.reason if isinstance(error, TaskError) else "stage_died"
     status = 75 if isinstance(error, LockedError) else 1
-    if isinstance(error, UnrecordedError):
+    if isinstance(error, RecordError):
         status = error.exit_status
-    return Done(None, exit_status=status, error={"reason": reason, "message": str(error)})
+    return VerbResult(None, exit_status=status, error={"reason": reason, "message": str(error)})
 
 
-def unforeseen(error: Exception, spoken: str, profile: str | None) -> Done:
+def unforeseen(error: Exception, spoken: str, profile: str | None) -> VerbResult:
     """Return what a verb comes to that broke off where nobody thought that it could: 1, the trace in a file."""
     from bigmama_nb.executor.redact import Redactor
     from bigmama_nb.profile import load
@@ -116,7 +118,7 @@ def unforeseen(error: Exception, spoken: str, profile: str | None) -> Done:
         "show latest' tells how far it came, and 'run_all.py repair latest' does the rest. "
         f"The trace, for who mends this, is {where}."
     )
-    return Done(None, exit_status=1, error={"reason": "unforeseen", "message": message})
+    return VerbResult(None, exit_status=1, error={"reason": "unforeseen", "message": message})
 
 
 def refusal(error: click.ClickException) -> str:
@@ -127,7 +129,7 @@ def refusal(error: click.ClickException) -> str:
     return f"{text}{'' if text.endswith(('.', '?', ')')) else '.'} Nothing was run; see '{spoken} --help'."
 
 
-def answer(spoken: str, done: Done, *, as_json: bool) -> None:
+def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:
     """Print what a verb comes to, and end with its exit status."""
     if as_json:
         body = {
@@ -164,5 +166,5 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(2)
         context = error.ctx if isinstance(error, click.UsageError) else None
         spoken = " ".join(context.command_path.split()[1:]) if context is not None else ""
-        wrong = Done(None, exit_status=2, error={"reason": "usage", "message": refusal(error)})
+        wrong = VerbResult(None, exit_status=2, error={"reason": "usage", "message": refusal(error)})
         answer(spoken or next(iter(arguments), "run"), wrong, as_json="--json" in arguments)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from bigmama_nb.cli import Done, verb
+from bigmama_nb.cli import VerbResult, verb
 from bigmama_nb.profile import load
 
 
 @verb("check", example="check --profile parameters/production.yaml")
 @click.option("--publish", is_flag=True, help="Also kill a writer at every step of publishing, in a scratch table.")
-def check(profile: str | None, publish: bool) -> Done:
+def check(profile: str | None, publish: bool) -> VerbResult:
     """Read the profile, the notebooks' parameters and the connections, and run nothing.
 
     Exit status: 0 all is well, 1 a connection fails, 2 the profile or a notebook is wrong.
@@ -27,4 +27,4 @@ def check(profile: str | None, publish: bool) -> Done:
     lines = [f"{'ok    ' if ok else 'FAILED'}  {name}: {message}" for name, ok, message in found]
     lines.append(f"{len(found) - len(bad)} of {len(found)} checks passed. Nothing was run.")
     data = [{"name": name, "ok": ok, "message": message} for name, ok, message in found]
-    return Done(data, "\n".join(lines), 1 if bad else 0)
+    return VerbResult(data, "\n".join(lines), 1 if bad else 0)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
-class Voice:
+class ProgressLog:
     """Says lines with the time before them on stderr; stages that run are shown below while they run."""
 
     def __init__(self, console: Console, progress: Progress | None) -> None:
@@ -40,12 +40,12 @@ class Voice:
 
 
 @contextmanager
-def speaking(console: Console | None = None) -> Iterator[Voice]:
+def speaking(console: Console | None = None) -> Iterator[ProgressLog]:
     """Give a voice for as long as the work lasts; `console` is stderr where none is given."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
-        yield Voice(console, None)
+        yield ProgressLog(console, None)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
-        yield Voice(console, progress)
+        yield ProgressLog(console, progress)

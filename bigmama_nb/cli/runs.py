@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bigmama_nb.cli import Done, verb, verbs
+from bigmama_nb.cli import VerbResult, verb, verbs
 from bigmama_nb.cli.progress import speaking
 from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import Profile, load
@@ -33,7 +33,7 @@ def _instant(text: str | None) -> datetime | None:
     return instant.astimezone(UTC)
 
 
-def _finished(data: dict[str, object], profile: Profile) -> Done:
+def _finished(data: dict[str, object], profile: Profile) -> VerbResult:
     from bigmama_nb.runs import show
 
     status = data["exit_status"]
@@ -43,7 +43,7 @@ def _finished(data: dict[str, object], profile: Profile) -> Done:
         tasks = data["tasks"]
         assert isinstance(tasks, list)
         error = {"reason": "locked", "message": next(task["message"] for task in tasks if task["reason"] == "locked")}
-    return Done(data, show.summary(data, profile.archive.uri), status, error)
+    return VerbResult(data, show.summary(data, profile.archive.uri), status, error)
 
 
 @verb("run", example="run --date 2024-05-01 --games lw,bns")
@@ -75,9 +75,9 @@ def run(
     wait_until: str | None,
     run_timestamp: str | None,
     allow_empty: bool,
-) -> Done:
+) -> VerbResult:
     """Collect, check and publish what a day or a range asks for."""
-    from bigmama_nb.runs.plan import Wish, plan
+    from bigmama_nb.runs.plan import Request, plan
     from bigmama_nb.runs.run import Options
     from bigmama_nb.runs.run import run as start
     from bigmama_nb.runs.signals import stopped_by_signals
@@ -87,18 +87,18 @@ def run(
     if day and (date_from or date_to):
         raise UsageError("--date and --from/--to exclude each other. Nothing was run.")
     read = load(profile)
-    wish = Wish(day or date_from, day or date_to, games, metrics, pipelines, missing)
+    request = Request(day or date_from, day or date_to, games, metrics, pipelines, missing)
     end = None if wait_until is None else until(wait_until, read, datetime.now(UTC))
     options = Options(jobs, scratch, allow_empty, _instant(run_timestamp), end)
-    grid = plan(read, wish)
+    grid = plan(read, request)
     if only_plan:
         planned = [{"task": task.id, "action": "run"} for task in grid.tasks]
-        return Done(planned, "\n".join(task["task"] for task in planned) or "The grid has no task.")
+        return VerbResult(planned, "\n".join(task["task"] for task in planned) or "The grid has no task.")
     prepare(read)
     with stopped_by_signals() as stop, speaking() as say:
         if grid.warning:
             say(grid.warning)
-        data = start(read, grid, wish, options, say, stop)
+        data = start(read, grid, request, options, say, stop)
     return _finished(data, read)
 
 
@@ -106,7 +106,7 @@ def run(
 @click.argument("run_name", metavar="RUN")
 @click.option("--plan", "only_plan", is_flag=True, help="Print what would be redone and what kept, and do nothing.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many notebooks run at once.")
-def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> Done:
+def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> VerbResult:
     """Redo just the tasks of RUN that are no success, as a further attempt of it."""
     from bigmama_nb.runs import archive
     from bigmama_nb.runs.run import Options, plan_repair
@@ -121,7 +121,7 @@ def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> Do
         for warning in planned.warnings:
             click.echo(warning, err=True)
         actions = [("redo", task.id) for task in planned.redo] + [("keep", task.id) for task in planned.keep]
-        return Done(
+        return VerbResult(
             [{"task": task, "action": action} for action, task in actions],
             "\n".join(f"{action} {task}" for action, task in actions) or "The run has no task.",
         )
@@ -133,7 +133,7 @@ def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> Do
 @verb("release", example="release latest lw/wau/20240501")
 @click.argument("run_name", metavar="RUN")
 @click.argument("task")
-def release(profile: str | None, run_name: str, task: str) -> Done:
+def release(profile: str | None, run_name: str, task: str) -> VerbResult:
     """Publish a figure of RUN that was held because it is suspect."""
     from bigmama_nb.runs import archive
     from bigmama_nb.runs.run import release as let_go
@@ -148,7 +148,7 @@ def release(profile: str | None, run_name: str, task: str) -> Done:
 
 @verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
 @click.argument("run_name", metavar="RUN")
-def republish(profile: str | None, run_name: str) -> Done:
+def republish(profile: str | None, run_name: str) -> VerbResult:
     """Publish RUN's figures to another profile's warehouse, asking no source again.
 
     RUN is a run in that profile's archive, or the folder of a run in another archive.
@@ -168,7 +168,7 @@ def republish(profile: str | None, run_name: str) -> Done:
 @click.argument("type_", metavar="TYPE")
 @click.argument("dt")
 @click.option("--reason", required=True, help="Why; the run's record keeps it.")
-def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) -> Done:
+def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) -> VerbResult:
     """Take one row out of the table, as a run of its own with its reason."""
     from bigmama_nb.runs.run import retract as take_out
 
@@ -183,7 +183,7 @@ def runs() -> None:
 
 
 @verb("list", runs, example="runs list")
-def list_runs(profile: str | None) -> Done:
+def list_runs(profile: str | None) -> VerbResult:
     """List the recorded runs, latest first."""
     from bigmama_nb.runs import archive, show
 
@@ -195,29 +195,29 @@ def list_runs(profile: str | None) -> Done:
         for run in listed
     ]  # fmt: skip
     heads = ("run", "status", "exit", "started (UTC)", "ended (UTC)", "from", "to")
-    return Done(listed, show.table(rows, heads) if rows else f"{folder}: no run is recorded here.")
+    return VerbResult(listed, show.table(rows, heads) if rows else f"{folder}: no run is recorded here.")
 
 
 @verb("prune", runs, example="runs prune --plan")
 @click.option("--plan", "only_plan", is_flag=True, help="Only list what would be dropped.")
-def prune_runs(profile: str | None, only_plan: bool) -> Done:
+def prune_runs(profile: str | None, only_plan: bool) -> VerbResult:
     """Drop runs older than keep_days, and superseded files past their grace; never what a current row came from."""
     from bigmama_nb.runs.prune import prune
 
     dropped = [f"{one.kind} {one.name}" for one in prune(load(profile), datetime.now(UTC), only_plan=only_plan)]
     text = "\n".join([*dropped, f"{len(dropped):,} {'to drop' if only_plan else 'dropped'}."])
-    return Done([{"task": name, "action": "drop"} for name in dropped] if only_plan else {"text": text}, text)
+    return VerbResult([{"task": name, "action": "drop"} for name in dropped] if only_plan else {"text": text}, text)
 
 
 @verb("show", runs, example="runs show latest")
 @click.argument("run_name", metavar="RUN")
-def show_run(profile: str | None, run_name: str) -> Done:
+def show_run(profile: str | None, run_name: str) -> VerbResult:
     """Show a run: its outcome, what failed and why, its attempts, notebooks and load."""
     from bigmama_nb.runs import archive, show
 
     folder = Path(load(profile).archive.uri)
     data = archive.read(folder, archive.find(folder, run_name))
-    return Done(data, show.shown(data, str(folder)))
+    return VerbResult(data, show.shown(data, str(folder)))
 
 
 if not sys.warnoptions:

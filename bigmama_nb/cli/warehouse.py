@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from bigmama_nb.cli import Done, verb
+from bigmama_nb.cli import VerbResult, verb
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.profile import load
 
 
 @verb("sql", example="sql \"select * from game_metric where game_cd = 'lw' order by dt\"")
 @click.argument("query")
-def sql(profile: str | None, query: str) -> Done:
+def sql(profile: str | None, query: str) -> VerbResult:
     """Ask the warehouse in SQL: one view a table, as it is at this moment."""
     from bigmama_nb.runs.show import table
     from bigmama_nb.warehouse import Warehouse
@@ -23,26 +23,26 @@ def sql(profile: str | None, query: str) -> Done:
     with Warehouse.open(load(profile).warehouse) as warehouse:
         columns, rows = ask(warehouse, query)
     plain = [[_plain(cell) for cell in row] for row in rows]
-    return Done({"columns": columns, "rows": plain}, table(plain, columns))
+    return VerbResult({"columns": columns, "rows": plain}, table(plain, columns))
 
 
 @verb("export", example="export game_metric /data/game_metric")
 @click.argument("table")
 @click.argument("folder", type=click.Path(path_type=Path))
-def export(profile: str | None, table: str, folder: Path) -> Done:
+def export(profile: str | None, table: str, folder: Path) -> VerbResult:
     """Write a plain copy of a table, dt=…/part-0.parquet, into a new folder."""
     from bigmama_nb.warehouse import Warehouse
     from bigmama_nb.warehouse.query import export as copy
 
     with Warehouse.open(load(profile).warehouse) as warehouse:
         files = copy(warehouse, table, folder)
-    return Done({"path": str(folder)}, f"{len(files):,} files in {folder}")
+    return VerbResult({"path": str(folder)}, f"{len(files):,} files in {folder}")
 
 
 @verb("who-wrote", example="who-wrote game_metric dt=20240501")
 @click.argument("table")
 @click.argument("partition")
-def who_wrote(profile: str | None, table: str, partition: str) -> Done:
+def who_wrote(profile: str | None, table: str, partition: str) -> VerbResult:
     """Say for each key of a partition which run wrote it, how far it counts, and from where."""
     from bigmama_nb.runs import show
     from bigmama_nb.warehouse import Warehouse
@@ -63,29 +63,29 @@ def who_wrote(profile: str | None, table: str, partition: str) -> Done:
         for key, origin in found.items()
     ]
     heads = ("key", "run", "attempt", "through", "final", "source", "notebook")
-    return Done(rows, show.table([[row[head] for head in heads] for row in rows], heads))
+    return VerbResult(rows, show.table([[row[head] for head in heads] for row in rows], heads))
 
 
 @verb("rollback", example="rollback game_metric dt=20240501")
 @click.argument("table")
 @click.argument("partition")
 @click.argument("version", required=False)
-def rollback(profile: str | None, table: str, partition: str, version: str | None) -> Done:
+def rollback(profile: str | None, table: str, partition: str, version: str | None) -> VerbResult:
     """Point a partition at an earlier version of it: VERSION, or the one before."""
     from bigmama_nb.runs.archive import new_run_id
     from bigmama_nb.warehouse import Warehouse
-    from bigmama_nb.warehouse.lineage import Author
+    from bigmama_nb.warehouse.lineage import Writer
     from bigmama_nb.warehouse.maintenance import rollback as point_back
 
     with Warehouse.open(load(profile).warehouse) as warehouse:
-        stands = point_back(warehouse, table, partition, Author(new_run_id(), 1, ""), version)
+        stands = point_back(warehouse, table, partition, Writer(new_run_id(), 1, ""), version)
     text = f"{stands.table} {stands.partition} is {stands.version} again; 'run_all.py who-wrote' says what it holds."
-    return Done({"text": text}, text)
+    return VerbResult({"text": text}, text)
 
 
 @verb("ddl", example="ddl game_metric")
 @click.argument("table")
-def ddl(profile: str | None, table: str) -> Done:
+def ddl(profile: str | None, table: str) -> VerbResult:
     """Print a table's Hive DDL, comments included."""
     from bigmama_nb.tables.registry import contracts
     from bigmama_nb.warehouse.storage.protocol import join
@@ -99,12 +99,12 @@ def ddl(profile: str | None, table: str) -> Done:
             f"{table!r} is no table; tables are {', '.join(names)}.{did_you_mean(table, names)} Nothing was done."
         )
     text = found[0].ddl(join(read.warehouse.uri, f"{found[0].database}.db", found[0].name))
-    return Done({"text": text}, text)
+    return VerbResult({"text": text}, text)
 
 
 @verb("docs", example="docs")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-def docs(profile: str | None, folder: Path | None) -> Done:
+def docs(profile: str | None, folder: Path | None) -> VerbResult:
     """Write the tables' pages from their contracts into FOLDER; else into docs, here."""
     from bigmama_nb.profile import ROOT
     from bigmama_nb.tables.docs import pages
@@ -122,7 +122,7 @@ def docs(profile: str | None, folder: Path | None) -> Done:
             "mend the folder's rights, then run it again.",
             place=str(error.filename),
         ) from None
-    return Done({"path": str(folder)}, f"{len(written)} pages in {folder}")
+    return VerbResult({"path": str(folder)}, f"{len(written)} pages in {folder}")
 
 
 def _plain(cell: Any) -> Any:

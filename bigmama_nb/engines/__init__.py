@@ -69,7 +69,7 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Cluster(Engine, Protocol):
+class DistributedEngine(Engine, Protocol):
     """An engine whose rows stay with its executors, which write the files: the driver holds what is small only."""
 
     def write(self, expression: ir.Table, location: str, *, files: int, nth: str, by: Sequence[str]) -> None:

@@ -262,7 +262,7 @@ class SparkEngine:
         if self._stops:
             with contextlib.suppress(Exception):
                 if self._remote is not None:
-                    _knock(self._remote)
+                    _probe(self._remote)
                 self._session.stop()
 
     def __enter__(self) -> SparkEngine:
@@ -308,7 +308,7 @@ def _session(
     return builder.getOrCreate(), True
 
 
-def _knock(remote: str) -> None:
+def _probe(remote: str) -> None:
     """Raise SourceError (unreachable) where nobody answers: Spark's own client would try for ten minutes."""
     place = urlsplit(remote.partition(";")[0])
     try:
@@ -325,7 +325,7 @@ def _connected(remote: str, conf: Mapping[str, str]) -> SparkSession:
     """Return a new session of a Spark Connect server."""
     from pyspark.sql import SparkSession
 
-    _knock(remote)
+    _probe(remote)
     try:
         with warnings.catch_warnings():
             # Of pandas 3, which nothing here hands to Spark.

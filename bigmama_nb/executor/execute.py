@@ -33,16 +33,16 @@ from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.executor.seal import (
     INJECTED,
     STREAM_LIMIT,
-    About,
     CellOutcome,
+    NotebookInfo,
     Outcome,
-    Truth,
+    SealedOutcome,
     one_line,
     seal,
     write,
 )
 
-__all__ = ["About", "Executed", "check_parameters", "execute"]
+__all__ = ["Executed", "NotebookInfo", "check_parameters", "execute"]
 
 STARTS = 3
 """How often a kernel that does not come up is started; no work has been done by then."""
@@ -61,7 +61,7 @@ _ENGINE = "bigmama"
 _registering = threading.Lock()
 
 
-class StopLike(Protocol):
+class StopSignal(Protocol):
     """What says that the run shall end: `stopping.Stop`, or a `threading.Event`."""
 
     def is_set(self) -> bool:
@@ -94,9 +94,9 @@ def execute(
     parameters: Mapping[str, Any],
     *,
     timeout_s: float,
-    stop: StopLike,
+    stop: StopSignal,
     redactor: Redactor,
-    about: About,
+    about: NotebookInfo,
     env: Mapping[str, str] | None = None,
 ) -> Executed:
     """Execute a notebook and write it, sealed, to `output`.
@@ -165,7 +165,7 @@ class _Stage:
     parameters: dict[str, Any]
     env: dict[str, str]
     redactor: Redactor
-    about: About
+    about: NotebookInfo
     seconds: float = 0.0
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -228,13 +228,13 @@ class _Stage:
 
     def snapshot(self) -> None:
         """Write what there is: who finds it after a power cut sees how far it came."""
-        truth = Truth("running", self.began_at, 0.0, cells=dict(self.cells), dropped=dict(self.dropped))
+        truth = SealedOutcome("running", self.began_at, 0.0, cells=dict(self.cells), dropped=dict(self.dropped))
         # A full disk is reported when the stage ends; until then the work matters more than its picture.
         with contextlib.suppress(StorageError):
             write(seal(self.notebook, self.about, truth, self.redactor)[0], self.output)
 
 
-def _watch(stage: _Stage, deadline: float, stop: StopLike) -> None:
+def _watch(stage: _Stage, deadline: float, stop: StopSignal) -> None:
     # An own thread, because nbclient leaves its event loop to the thread it ran in, and cannot run inside another's.
     worker = threading.Thread(target=_work, args=(stage,), name=f"stage {stage.about.stage}", daemon=True)
     worker.start()
@@ -290,7 +290,7 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-def _judge(stage: _Stage, timeout_s: float, stop_signal: str | None) -> Truth:
+def _judge(stage: _Stage, timeout_s: float, stop_signal: str | None) -> SealedOutcome:
     """Say what became of a stage, from what its cells answered and how its process ended."""
     outcome: Outcome
     error, signal_name = stage.error, None
@@ -316,7 +316,7 @@ def _judge(stage: _Stage, timeout_s: float, stop_signal: str | None) -> Truth:
     cells = dict(stage.cells)
     if at is not None:
         cells[at] = "timeout" if outcome == "timeout" else "killed" if outcome == "killed" else "failed"
-    return Truth(
+    return SealedOutcome(
         outcome,
         stage.began_at,
         stage.seconds,

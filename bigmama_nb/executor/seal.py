@@ -36,7 +36,7 @@ _PAPERMILL_STATUS = {"ok": "completed", "running": "running", "never ran": "pend
 
 
 @dataclass(frozen=True)
-class About:
+class NotebookInfo:
     """Whose notebook it is: what its banner and metadata name."""
 
     run: str
@@ -46,7 +46,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class Truth:
+class SealedOutcome:
     """What became of a notebook and of its cells."""
 
     outcome: Outcome | Literal["running"]
@@ -63,7 +63,7 @@ class Truth:
     """Characters that a cell printed and that were not even collected, by cell id."""
 
 
-def seal(notebook: Any, about: About, truth: Truth, redactor: Redactor) -> tuple[Any, int]:
+def seal(notebook: Any, about: NotebookInfo, truth: SealedOutcome, redactor: Redactor) -> tuple[Any, int]:
     """Return a copy of an executed notebook that tells the truth, without secrets, and how many hits were hidden.
 
     It begins with a banner cell; its metadata has `bigmama` (format 1: run, attempt, stage, table, outcome, cell,
@@ -143,7 +143,7 @@ def _has_code(cell: Any) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
-def _settle(cell: Any, truth: Truth) -> None:
+def _settle(cell: Any, truth: SealedOutcome) -> None:
     status = cell.metadata.get("papermill")
     if not _has_code(cell):
         if status:
@@ -208,7 +208,7 @@ def _cut(cell: Any, dropped: int) -> None:
         cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
 
 
-def _banner(about: About, truth: Truth, never_ran: int) -> str:
+def _banner(about: NotebookInfo, truth: SealedOutcome, never_ran: int) -> str:
     stage = about.stage if about.table is None else f"{about.stage}, {about.table}"
     lines = [
         f"> **{truth.outcome}** · {stage} · run {about.run}, attempt {about.attempt}"

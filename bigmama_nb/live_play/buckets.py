@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from bigmama_nb.engines import Cluster, Engine
+from bigmama_nb.engines import DistributedEngine, Engine
 from bigmama_nb.errors import ContractError
 from bigmama_nb.live_play.labels import Numbers
 from bigmama_nb.tables import wv_live_play
@@ -249,7 +249,7 @@ def _apart(work: BucketWork, moves: ir.Table, buckets: Sequence[Bucket]) -> ir.T
 
 def _computed(work: BucketWork, bucket: Bucket, moves: ir.Table) -> BucketTables:
     engine, packing, lives = work.engine, work.packing, work.lives
-    spread = isinstance(engine, Cluster)
+    spread = isinstance(engine, DistributedEngine)
     with engine.as_written():
         folded = engine.keep(events.devices(moves), "folded", "once")
         devices = engine.keep(events.numbered(folded, by_slice=spread), "devices")

@@ -10,11 +10,11 @@ from typing import Any
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from bigmama_nb.engines import Cluster, Engine
+from bigmama_nb.engines import DistributedEngine, Engine
 from bigmama_nb.errors import TaskError
 from bigmama_nb.live_play import buckets, source_checks, spark_writer, table_checks
 from bigmama_nb.live_play.dates import is_final, log_dates
-from bigmama_nb.live_play.labels import LIVE_COLUMNS, Spelling
+from bigmama_nb.live_play.labels import LIVE_COLUMNS, Labels
 from bigmama_nb.live_play.parquet_writer import PartWriter
 from bigmama_nb.live_play.result import (
     Built,
@@ -157,7 +157,7 @@ class _Build:
         everybody_table = self._everybody(lives, clean[JOINT_HISTORY.name])
         everybody = engine.table(everybody_table, "everybody")
         described_table = _described(everybody_table, lives_table, packing)
-        spelling = Spelling(self.run_timestamp, packing.base_us, described_table, traits_table)
+        spelling = Labels(self.run_timestamp, packing.base_us, described_table, traits_table)
         plan = buckets.plan(
             [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
             engine.memory_limit,
@@ -168,7 +168,7 @@ class _Build:
         people = engine.table(_people(everybody_table), "people_of_lives")
         step = buckets.BucketWork(engine, clean, lives, everybody, people, traits, packing)
         made = buckets.each(step, rows, plan)
-        if isinstance(engine, Cluster):
+        if isinstance(engine, DistributedEngine):
             spread_over = list(made)
             words = spark_writer.Words(described_table, traits, packing, self.run_timestamp)
             contract = wv_live_play.contract(options.database)
@@ -222,7 +222,7 @@ class _Build:
         return found.append_column("participant_no", pa.array(range(found.num_rows), pa.int32()))
 
     def _streamed(
-        self, made: Iterator[buckets.BucketTables], parts: DayParts, spelling: Spelling
+        self, made: Iterator[buckets.BucketTables], parts: DayParts, spelling: Labels
     ) -> tuple[TableFiles, int]:
         """Write the table bucket by bucket as its rows come back; return the files and how many were duplicates."""
         writer = PartWriter(wv_live_play.contract(self.options.database), self.out, self.options)
@@ -249,7 +249,7 @@ class _Build:
         self, tables: Mapping[str, Any], log: ir.Table, posts: list[str], sources: Mapping[str, SourceCount]
     ) -> TableFiles:
         contract = wv_live_play_rejects.contract(self.options.database)
-        if isinstance(self.engine, Cluster):
+        if isinstance(self.engine, DistributedEngine):
             broken = source_checks.broken_rows(tables, log, posts, sources)
             counts = {name: count.rejected for name, count in sources.items()}
             return spark_writer.rejects(self.engine, contract, broken, counts, self._place(contract.name))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.engines import Cluster, Engine, size
+from bigmama_nb.engines import DistributedEngine, Engine, size
 from bigmama_nb.live_play.result import Built, Place
 from bigmama_nb.live_play.sources import CatalogSources, LogSources, Sources, StoredSources
 from bigmama_nb.profile import Profile
@@ -113,7 +113,7 @@ def sources_of(profile: Profile, engine: Engine) -> LogSources:
     assert profile.live_play is not None
     catalog = profile.live_play.sources.catalog
     if catalog is not None:
-        assert isinstance(engine, Cluster)
+        assert isinstance(engine, DistributedEngine)
         return CatalogSources(catalog, engine)
     return folders_of(profile)
 
@@ -148,7 +148,7 @@ class Staging:
         contracts = live_contracts(database)
         return cls({name: Place(_new(warehouse, contracts[name], day, version), warehouse.storage) for name in SPREAD})
 
-    def hand_over(self, built: Built, folder: Path) -> None:
+    def write_artifact(self, built: Built, folder: Path) -> None:
         """Say in `folder`, for the stage that publishes, what executors wrote; or delete it, where nothing is fine."""
         for name, place in self.places.items():
             if built.outcome not in ("ok", "suspect"):

@@ -43,7 +43,7 @@ def used(numbers: Numbers) -> tuple[Numbers, Numbers]:
 
 
 @dataclass(frozen=True)
-class Spelling:
+class Labels:
     """What the numbers of one build mean.
 
     `everybody` (participants with the columns of their live) and `traits` are the small tables in the order of their

@@ -10,11 +10,11 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis import _
 
-from bigmama_nb.engines import Cluster, Engine, Use
+from bigmama_nb.engines import DistributedEngine, Engine, Use
 from bigmama_nb.errors import TaskError
 from bigmama_nb.live_play import table_checks
 from bigmama_nb.live_play.buckets import ROW_BYTES, BucketTables
-from bigmama_nb.live_play.labels import Spelling
+from bigmama_nb.live_play.labels import Labels
 from bigmama_nb.live_play.parquet_writer import PartWriter
 from bigmama_nb.live_play.result import Built, Options, TableFiles
 from bigmama_nb.tables import (
@@ -87,7 +87,7 @@ class DayParts:
         found = self._engine.arrow(sums.join(names, [("live_no", "l_live_no")]).drop("live_no", "l_live_no"))
         return {row.pop("post_id"): row for row in found.to_pylist()}
 
-    def write(self, out: Path, spelling: Spelling) -> dict[str, TableFiles]:
+    def write(self, out: Path, spelling: Labels) -> dict[str, TableFiles]:
         """Write the day, hour and minute roll-ups and return their files."""
         engine, lives, everybody = self._engine, self._lives, self._everybody
         if not self._parts:
@@ -260,7 +260,7 @@ def _published(engine: Engine, contract: Table, files: Sequence[Path | str]) -> 
 def _by_slices(engine: Engine, play: ir.Table, part: Callable[[ir.Table], ir.Table], name: str) -> list[ir.Table]:
     """Return a part of every viewer slice, as few at a time as memory asks for."""
     turns = 1
-    if not isinstance(engine, Cluster):
+    if not isinstance(engine, DistributedEngine):
         rows = int(engine.arrow(play.count().as_table())[0][0].as_py())
         turns = min(max(-(-rows * ROW_BYTES // engine.memory_limit), 1), SLICES)
     kept = []

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.engines import Cluster, Engine
+from bigmama_nb.engines import DistributedEngine, Engine
 from bigmama_nb.errors import SourceError, StorageError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.live.sources import SERVER_LOG, SOURCES, require_source
@@ -228,7 +228,7 @@ class StoredSources:
 class CatalogSources:
     """The tables `<catalog>.<database>.<table>` as an engine of a cluster finds them."""
 
-    def __init__(self, catalog: str, engine: Cluster) -> None:
+    def __init__(self, catalog: str, engine: DistributedEngine) -> None:
         self._catalog, self._engine = catalog, engine
 
     def place(self, source: Table) -> str:

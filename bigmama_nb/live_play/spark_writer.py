@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis import _
 
-from bigmama_nb.engines import Cluster
+from bigmama_nb.engines import DistributedEngine
 from bigmama_nb.live_play.buckets import BucketTables
 from bigmama_nb.live_play.result import Place, TableFiles
 from bigmama_nb.tables import wv_live_play, wv_live_play_rejects
@@ -41,7 +41,9 @@ class Words:
     run_timestamp: dt.datetime
 
 
-def play(engine: Cluster, contract: Table, buckets: Sequence[BucketTables], words: Words, place: Place) -> TableFiles:
+def play(
+    engine: DistributedEngine, contract: Table, buckets: Sequence[BucketTables], words: Words, place: Place
+) -> TableFiles:
     """Write `wv_live_play` into the new folder `place`, sorted by live, viewer slice, viewer, device and row.
 
     Returns:
@@ -67,7 +69,7 @@ def play(engine: Cluster, contract: Table, buckets: Sequence[BucketTables], word
 
 
 def rejects(
-    engine: Cluster,
+    engine: DistributedEngine,
     contract: Table,
     broken: Iterable[tuple[Table, ir.Table]],
     counts: Mapping[str, int],
@@ -93,7 +95,7 @@ def rejects(
     return _listed(place, rows)
 
 
-def _cuts(engine: Cluster, bucket: BucketTables, everybody: pa.Table) -> tuple[pa.Table, int]:
+def _cuts(engine: DistributedEngine, bucket: BucketTables, everybody: pa.Table) -> tuple[pa.Table, int]:
     """Return in which file the slices of lives stand (cut_key, nth), and how many rows there are in all."""
     counted = engine.arrow(
         bucket.rows.group_by(cut_key=_.device_no >> SLICE_BITS).agg(rows=_.count()).order_by("cut_key")

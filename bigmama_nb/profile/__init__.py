@@ -47,7 +47,7 @@ __all__ = [
     "MetricValue",
     "Profile",
     "Ready",
-    "Warehouse",
+    "WarehouseSettings",
     "find",
     "load",
     "read",
@@ -128,7 +128,7 @@ class Dates(Section):
         return self
 
 
-class Warehouse(Section):
+class WarehouseSettings(Section):
     """Where tables are published."""
 
     uri: Place
@@ -141,7 +141,7 @@ class Warehouse(Section):
     timestamp: Literal["int64", "int96"] = "int64"
 
     @model_validator(mode="after")
-    def _reachable(self) -> Warehouse:
+    def _reachable(self) -> WarehouseSettings:
         scheme = self.uri.partition("://")[0] if "://" in self.uri else "file"
         if scheme not in ("file", "hdfs", "s3"):
             raise refuse(f"has the uri {self.uri!r}; expected a folder, hdfs://… or s3://…")
@@ -154,7 +154,7 @@ class Warehouse(Section):
         return self
 
     @model_validator(mode="after")
-    def _by_variable(self) -> Warehouse:
+    def _by_variable(self) -> WarehouseSettings:
         _no_secrets(self.storage_options, by_name=True)
         _no_secrets(self.metastore_options, by_name=True)
         return self
@@ -266,7 +266,7 @@ class Profile(Section):
 
     timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Seoul"
     dates: Dates | None = None
-    warehouse: Warehouse
+    warehouse: WarehouseSettings
     archive: Archive
     clusters: dict[Name, Cluster] = Field(default_factory=dict)
     games: dict[Name, Game] = Field(default_factory=dict)

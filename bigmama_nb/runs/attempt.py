@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bigmama_nb.errors import Reason, StorageError, TaskError
-from bigmama_nb.executor.execute import About, Executed, execute
+from bigmama_nb.executor.execute import Executed, NotebookInfo, execute
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import ROOT, Profile
 from bigmama_nb.runs import artifacts
@@ -59,7 +59,7 @@ BRANCHES: Mapping[str, tuple[Step, ...]] = {
 
 
 @dataclass(frozen=True)
-class Order:
+class AttemptSettings:
     """What an attempt is told to do: parameters of its notebooks, and how many run at once."""
 
     parameters: Mapping[str, Any]
@@ -84,7 +84,7 @@ class Say(Protocol):
 class Attempt:
     """The n-th pass over the stages of a run, for the tasks that it is to do."""
 
-    def __init__(self, record: Record, profile: Profile, order: Order, redactor: Redactor, say: Say) -> None:
+    def __init__(self, record: Record, profile: Profile, order: AttemptSettings, redactor: Redactor, say: Say) -> None:
         self._record = record
         self._profile = profile
         self._order = order
@@ -183,7 +183,7 @@ class Attempt:
             timeout_s=self._profile.stage_timeout_s,
             stop=stop,
             redactor=self._redactor,
-            about=About(self._record.run_id, self._n, step.stage, step.table),
+            about=NotebookInfo(self._record.run_id, self._n, step.stage, step.table),
             # Only a notebook that is told so may publish for this attempt.
             env={ATTEMPT: attempt_name(self.run_dir) or "", **self._order.env},
         )
@@ -282,7 +282,9 @@ class Attempt:
             raise StorageError(f"{path}: cannot be written ({error.strerror}).", place=str(path)) from None
 
 
-def _archived(notebook: Path, output: Path, parameters: Mapping[str, Any], *, about: About, **how: Any) -> Executed:
+def _archived(
+    notebook: Path, output: Path, parameters: Mapping[str, Any], *, about: NotebookInfo, **how: Any
+) -> Executed:
     """Execute a notebook; where it cannot be written into the archive, that is how it ended, with no checksum."""
     try:
         return execute(notebook, output, parameters, about=about, **how)

@@ -22,7 +22,7 @@ PIPELINES = ("game_metric", "live_play")
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What the command asks for; empty means all that the profile configures."""
 
     date_from: str | None = None
@@ -44,35 +44,35 @@ class Grid:
     warning: str | None = None
 
 
-def plan(profile: Profile, wish: Wish, *, warehouse: Settings | None = None, now: datetime | None = None) -> Grid:
-    """Return the grid that `wish` asks for, with what is published in `warehouse` (the profile's) taken into account.
+def plan(profile: Profile, request: Request, *, warehouse: Settings | None = None, now: datetime | None = None) -> Grid:
+    """Return the grid that `request` asks for; what `warehouse` (the profile's) holds is taken into account.
 
     Raises:
         UsageError: a name is not known, or a day is malformed or not yet over.
         TaskError: `missing` is asked and the warehouse cannot say what is there.
     """
-    first, last = days_asked(profile, wish.date_from, wish.date_to, now=now or datetime.now(UTC))
-    pipelines = _pipelines(profile, wish)
+    first, last = days_asked(profile, request.date_from, request.date_to, now=now or datetime.now(UTC))
+    pipelines = _pipelines(profile, request)
     tasks: list[Task] = []
     warning = None
     if "game_metric" in pipelines:
         # Names are checked before the warehouse is asked, so a slip of the pen costs nothing.
-        asks(profile, first, last, games=wish.games, metrics=wish.metrics)
+        asks(profile, first, last, games=request.games, metrics=request.metrics)
         published: dict[tuple[str, str, str], date] = {}
         try:
             published = published_throughs(warehouse or profile.warehouse)
         except TaskError as error:
-            if wish.missing:
+            if request.missing:
                 raise
             warning = f"{error} What is published could not be looked up; newer rows are kept all the same."
-        wanted = asks(profile, first, last, games=wish.games, metrics=wish.metrics, published=published)
-        tasks += [Task.of_ask(ask) for ask in (lacking(wanted, published) if wish.missing else wanted)]
+        wanted = asks(profile, first, last, games=request.games, metrics=request.metrics, published=published)
+        tasks += [Task.of_request(ask) for ask in (lacking(wanted, published) if request.missing else wanted)]
     if "live_play" in pipelines:
         assert profile.live_play is not None
         dates = profile.live_play.dates
-        begin, end = days_asked(profile, wish.date_from, wish.date_to, now=now or datetime.now(UTC), dates=dates)
+        begin, end = days_asked(profile, request.date_from, request.date_to, now=now or datetime.now(UTC), dates=dates)
         days = [begin + timedelta(days=ahead) for ahead in range((end - begin).days + 1)]
-        tasks += _live_tasks(profile, days, warehouse or profile.warehouse, missing=wish.missing)
+        tasks += _live_tasks(profile, days, warehouse or profile.warehouse, missing=request.missing)
         if pipelines == ("live_play",):
             first, last = begin, end
     return Grid(first, last, pipelines, tuple(tasks), warning)
@@ -157,9 +157,9 @@ def published_throughs(settings: Settings) -> dict[tuple[str, str, str], date]:
     }
 
 
-def _pipelines(profile: Profile, wish: Wish) -> tuple[str, ...]:
+def _pipelines(profile: Profile, request: Request) -> tuple[str, ...]:
     configured = profile.pipelines
-    for name in wish.pipelines:
+    for name in request.pipelines:
         if name not in PIPELINES:
             raise UsageError(
                 f"--pipelines names {name!r}; pipelines are {', '.join(PIPELINES)}.{did_you_mean(name, PIPELINES)} "
@@ -171,7 +171,7 @@ def _pipelines(profile: Profile, wish: Wish) -> tuple[str, ...]:
                 f"--pipelines names {name!r}, which {profile.path.name} does not configure (it has no section "
                 f"{section}). Nothing was run."
             )
-    wanted = wish.pipelines or configured
+    wanted = request.pipelines or configured
     if "live_play" in wanted:
         _require_engine(profile)
     return wanted

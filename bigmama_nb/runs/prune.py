@@ -14,7 +14,7 @@ from bigmama_nb.errors import StorageError
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.lineage import Author, runs_behind
+from bigmama_nb.warehouse.lineage import Writer, runs_behind
 from bigmama_nb.warehouse.maintenance import prune as prune_versions
 from bigmama_nb.warehouse.maintenance import superseded
 
@@ -49,7 +49,7 @@ def prune(profile: Profile, now: datetime, *, only_plan: bool) -> list[Dropped]:
         if only_plan:
             versions = superseded(warehouse, now)
         else:
-            versions = prune_versions(warehouse, now, Author(archive.new_run_id(), 1, ""))
+            versions = prune_versions(warehouse, now, Writer(archive.new_run_id(), 1, ""))
             for folder in (*(root / "runs" / run_id for run_id in runs), *(root / "scratch" / one for one in scratch)):
                 _delete(folder)
     return [

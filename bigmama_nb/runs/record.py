@@ -111,7 +111,7 @@ class RunLock:
 
 
 class Record:
-    """A run's record, open for writing; use as a context manager, which holds the lock and beats the heart."""
+    """A run's record, open for writing; use as a context manager, which holds the lock and keeps the heartbeat."""
 
     def __init__(self, run_dir: Path, data: Json, lock: RunLock, scrub: Callable[[Any], tuple[Any, int]]) -> None:
         self.run_dir = run_dir
@@ -120,7 +120,7 @@ class Record:
         self._scrub = scrub
         self._mutex = threading.RLock()
         self._ended = threading.Event()
-        self._heart: threading.Thread | None = None
+        self._heartbeat_thread: threading.Thread | None = None
 
     @property
     def data(self) -> Json:
@@ -155,16 +155,16 @@ class Record:
             write_atomically(self.run_dir / "run.json", spelled(clean))
 
     def __enter__(self) -> Self:
-        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._heart.start()
+        self._heartbeat_thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._heartbeat_thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._ended.set()
-        if self._heart is not None:
-            self._heart.join()
+        if self._heartbeat_thread is not None:
+            self._heartbeat_thread.join()
         self._lock.release()
 
     def _beat(self) -> None:

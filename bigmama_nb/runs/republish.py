@@ -11,7 +11,7 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.attempt import Say
 from bigmama_nb.runs.outcome import succeeded
-from bigmama_nb.runs.plan import Grid, Wish
+from bigmama_nb.runs.plan import Grid, Request
 from bigmama_nb.runs.record import Json
 from bigmama_nb.runs.run import Options, publish_figures
 from bigmama_nb.runs.signals import Stop
@@ -41,9 +41,9 @@ def republish(profile: Profile, name: str, options: Options, say: Say, stop: Sto
     if not figures:
         raise UsageError(f"{run_dir.name} published no figure of a game. Nothing was done.")
     first, last = date.fromisoformat(data["from"]), date.fromisoformat(data["to"])
-    wish = Wish(data["from"], data["to"], tuple(data["games"]), tuple(data["metrics"]))
+    request = Request(data["from"], data["to"], tuple(data["games"]), tuple(data["metrics"]))
     grid = Grid(first, last, ("game_metric",), tuple(figures))
-    return publish_figures(profile, grid, wish, options, say, stop, verb="republish", note={"of": run_dir.name})
+    return publish_figures(profile, grid, request, options, say, stop, verb="republish", note={"of": run_dir.name})
 
 
 def _run_dir(profile: Profile, name: str) -> Path:

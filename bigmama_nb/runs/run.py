@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bigmama_nb.errors import StorageError, TaskError, UnrecordedError, UsageError
+from bigmama_nb.errors import RecordError, StorageError, TaskError, UsageError
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.periods import day_of
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive, outcome
-from bigmama_nb.runs.attempt import Attempt, Order, Say
+from bigmama_nb.runs.attempt import Attempt, AttemptSettings, Say
 from bigmama_nb.runs.environment import describe
-from bigmama_nb.runs.plan import Grid, Wish, made_of, named, published_throughs
+from bigmama_nb.runs.plan import Grid, Request, made_of, named, published_throughs
 from bigmama_nb.runs.reconcile import landed
 from bigmama_nb.runs.record import Json, Record, RunLock, make_folder, now
 from bigmama_nb.runs.scratch import ALLOW_EMPTY, RELEASE, scratch_warehouse
@@ -29,7 +29,7 @@ from bigmama_nb.runs.task import Task, recorded
 from bigmama_nb.runs.wait import publish_as_it_comes
 from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.lineage import Author
+from bigmama_nb.warehouse.lineage import Writer
 from bigmama_nb.warehouse.publish import retract as retract_rows
 
 FORMAT = 1
@@ -46,7 +46,9 @@ class Options:
     wait_until: datetime | None = None
 
 
-def begin(profile: Profile, grid: Grid, wish: Wish, options: Options, redactor: Redactor, verb: str = "run") -> Record:
+def begin(
+    profile: Profile, grid: Grid, request: Request, options: Options, redactor: Redactor, verb: str = "run"
+) -> Record:
     """Return a new run's record, written and locked.
 
     Raises:
@@ -66,8 +68,8 @@ def begin(profile: Profile, grid: Grid, wish: Wish, options: Options, redactor: 
         "pipelines": list(grid.pipelines),
         "from": grid.first.isoformat(),
         "to": grid.last.isoformat(),
-        "games": list(wish.games) or list(profile.games),
-        "metrics": list(wish.metrics) or list(profile.metrics),
+        "games": list(request.games) or list(profile.games),
+        "metrics": list(request.metrics) or list(profile.metrics),
         "run_timestamp": (options.run_timestamp or at).isoformat(),
         "scratch": options.scratch,
         "environment": describe(profile),
@@ -83,14 +85,14 @@ def begin(profile: Profile, grid: Grid, wish: Wish, options: Options, redactor: 
     return record
 
 
-def run(profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, stop: Stop) -> Json:
+def run(profile: Profile, grid: Grid, request: Request, options: Options, say: Say, stop: Stop) -> Json:
     """Do a new run and return its record.
 
     Raises:
         StorageError: the archive cannot be written.
     """
     redactor = Redactor.of(profile)
-    with _recorded(begin(profile, grid, wish, options, redactor), profile) as record:
+    with _recorded(begin(profile, grid, request, options, redactor), profile) as record:
 
         def attempt(tasks: Sequence[Task]) -> None:
             _attempt(record, profile, options, redactor, say, stop, tasks)
@@ -102,7 +104,7 @@ def run(profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, st
 
 
 def publish_figures(
-    profile: Profile, grid: Grid, wish: Wish, options: Options, say: Say, stop: Stop, *, verb: str, note: Json
+    profile: Profile, grid: Grid, request: Request, options: Options, say: Say, stop: Stop, *, verb: str, note: Json
 ) -> Json:
     """Publish figures that are known already, as a run of its own, and return its record.
 
@@ -114,7 +116,7 @@ def publish_figures(
         StorageError: the archive cannot be written.
     """
     redactor = Redactor.of(profile)
-    with _recorded(begin(profile, grid, wish, options, redactor, verb), profile) as record:
+    with _recorded(begin(profile, grid, request, options, redactor, verb), profile) as record:
         record.change(lambda data: data.update(note))
         tasks = [task.fresh() for task in grid.tasks]
         _attempt(record, profile, options, redactor, say, stop, tasks, normalized=grid.tasks)
@@ -241,15 +243,15 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, sa
         raise UsageError(
             f"{table.full_name} holds no row {name}. Nothing was done; 'run_all.py sql' shows what it holds."
         )
-    wish = Wish(day.isoformat(), day.isoformat(), (game_cd,), (type_,))
+    request = Request(day.isoformat(), day.isoformat(), (game_cd,), (type_,))
     task = Task(
         id=name, pipeline="game_metric", game_cd=game_cd, type=type_, dt=f"{day:%Y%m%d}", through=day.isoformat(),
         message=f"retracted: {reason}",
     )  # fmt: skip
     grid = Grid(day, day, ("game_metric",), (task,))
-    with _recorded(begin(profile, grid, wish, Options(), Redactor.of(profile), "retract"), profile) as record:
+    with _recorded(begin(profile, grid, request, Options(), Redactor.of(profile), "retract"), profile) as record:
         started = now()
-        author = Author(record.run_id, 1, "")
+        author = Writer(record.run_id, 1, "")
         try:
             with Warehouse.open(profile.warehouse) as warehouse:
                 done = retract_rows(warehouse, table, f"dt={day:%Y%m%d}", [(game_cd, type_)], author)
@@ -296,7 +298,7 @@ def _attempt(
         "run_timestamp": data["run_timestamp"],
     }
     env = {ALLOW_EMPTY: "1"} if options.allow_empty else {}
-    order = Order(
+    order = AttemptSettings(
         parameters, options.scratch, options.jobs, env if normalized is None else {ALLOW_EMPTY: "1", RELEASE: "1"}
     )
     Attempt(record, profile, order, redactor, say).run(tasks, stop, normalized=normalized)
@@ -307,7 +309,7 @@ def _recorded(record: Record, profile: Profile) -> Iterator[Record]:
     """Hold a record open; where the archive cannot be written in between, say what is published all the same.
 
     Raises:
-        UnrecordedError: in place of a StorageError or OSError.
+        RecordError: in place of a StorageError or OSError.
     """
     try:
         with record:
@@ -319,7 +321,7 @@ def _recorded(record: Record, profile: Profile) -> Iterator[Record]:
         # What the last stage published is not in a record that could not be written: the catalog knows.
         landed = _landed(profile, data)[0] if data["attempts"] else set()
         done = sum(task["published"] == "yes" or task["id"] in landed for task in tasks)
-        raise UnrecordedError(
+        raise RecordError(
             f"{what}\n{record.run_id} stopped there: a run is not continued without its record. "
             f"{done:,} of {len(tasks):,} figures are published and stay; the record does not tell the end of it. "
             f"'run_all.py repair {record.run_id}' finds out and does the rest once this is mended.",
@@ -389,7 +391,7 @@ def _through_published(profile: Profile, tasks: Sequence[Task]) -> list[Task]:
             continue
         ask = task.ask
         through = max(ask.through, published.get(ask.key, ask.through))
-        fresh.append(Task.of_ask(replace(ask, through=through, final=ask.final or through > ask.through)))
+        fresh.append(Task.of_request(replace(ask, through=through, final=ask.final or through > ask.through)))
     return fresh
 
 

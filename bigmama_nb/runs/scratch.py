@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bigmama_nb.profile import Profile
-from bigmama_nb.profile import Warehouse as Settings
+from bigmama_nb.profile import WarehouseSettings as Settings
 from bigmama_nb.runs.archive import RUN_ID
 
 ATTEMPT = "BIGMAMA_ATTEMPT"

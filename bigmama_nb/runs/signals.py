@@ -1,4 +1,4 @@
-"""The wish to end a run early, as a signal brings it."""
+"""The request to end a run early, as a signal brings it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from bigmama_nb.errors import TaskError
-from bigmama_nb.periods import Ask
+from bigmama_nb.periods import FigureRequest
 from bigmama_nb.sources.outcome import Outcome
 
 TASKS = pa.schema(
@@ -73,7 +73,7 @@ class Task:
     source: str | None = None
 
     @classmethod
-    def of_ask(cls, ask: Ask) -> Self:
+    def of_request(cls, ask: FigureRequest) -> Self:
         """Return the task of a figure that is asked for."""
         return cls(
             id="/".join(ask.key),
@@ -131,13 +131,13 @@ class Task:
         )
 
     @property
-    def ask(self) -> Ask:
+    def ask(self) -> FigureRequest:
         """The figure that this task of `game_metric` asks for."""
         assert self.game_cd is not None
         assert self.type is not None
         assert self.dt is not None
         assert self.through is not None
-        return Ask(self.game_cd, self.type, self.dt, date.fromisoformat(self.through), bool(self.final))
+        return FigureRequest(self.game_cd, self.type, self.dt, date.fromisoformat(self.through), bool(self.final))
 
     def as_recorded(self, attempt: int) -> dict[str, Any]:
         """Return the entry of `tasks[]` in run.json."""

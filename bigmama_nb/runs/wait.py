@@ -86,7 +86,7 @@ def _figures_come(record: Record, profile: Profile, waiting: Sequence[Task]) -> 
 
     record.change(note)
     settled = {outcome.task for outcome in found.outcomes if outcome.outcome != "not_ready"}
-    return [Task.of_ask(task.ask) for task in waiting if task.id in settled]
+    return [Task.of_request(task.ask) for task in waiting if task.id in settled]
 
 
 def _dates_come(data: Json, profile: Profile, waiting: Sequence[Task]) -> list[Task]:

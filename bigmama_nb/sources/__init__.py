@@ -1,6 +1,6 @@
 """Where figures come from: the same questions to every source, and the same answers, to the last value.
 
-`dump.py` reads mongodump folders, `mongo.py` live clusters. Both give `Evidence`, of which `verdict.py` makes outcomes.
+`dump.py` reads mongodump folders, `mongo.py` live clusters. Both give `Scan`, of which `verdict.py` makes outcomes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import date
 from typing import Protocol
 
 from bigmama_nb.profile import Ready
-from bigmama_nb.sources.scan import Evidence, Question
+from bigmama_nb.sources.scan import Question, Scan
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Input:
 class Source(Protocol):
     """One cluster, to be asked by several threads at once."""
 
-    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Evidence]:
+    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
         """Return what the collection says about each question, in any order.
 
         Raises:

@@ -72,7 +72,7 @@ class Problems:
         self.fractions |= other.fractions
 
 
-class Tally(Protocol):
+class Aggregate(Protocol):
     """What one window of one metric adds up to."""
 
     documents: int
@@ -245,7 +245,7 @@ class Single:
         return integer(self.value)
 
 
-def empty(metric: Metric) -> Tally:
+def empty(metric: Metric) -> Aggregate:
     """Return a tally of the metric's kind that has counted nothing."""
     kinds: dict[str, type[Single | Sum | Max | Count | Distinct]] = {
         "field": Single,

@@ -26,7 +26,7 @@ from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Ready
 from bigmama_nb.sources import Input, Load, filters
-from bigmama_nb.sources.scan import Evidence, Question, Sheet
+from bigmama_nb.sources.scan import Question, Scan, Sheet
 from bigmama_nb.sources.values import CODEC
 
 CHUNK: Final = 1 << 20
@@ -50,7 +50,7 @@ class Dump:
         self._inputs: dict[str, Input] = {}
         self._files = self._documents = self._bytes = 0
 
-    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Evidence]:
+    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
         """Return what the collection says about each question; raises SourceError."""
         sheet = Sheet(questions, self._zone)
         for documents in self._read(self.path(database, collection)):

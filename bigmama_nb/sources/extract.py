@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from bigmama_nb.errors import SourceError
-from bigmama_nb.periods import Ask
+from bigmama_nb.periods import FigureRequest
 from bigmama_nb.profile import Profile
 from bigmama_nb.sources import Input, Load, Source, filters, verdict
 from bigmama_nb.sources.connections import check_sources as check_sources
@@ -46,7 +46,7 @@ class _Job:
     questions: tuple[Question, ...]
 
     @property
-    def asks(self) -> list[Ask]:
+    def asks(self) -> list[FigureRequest]:
         return [ask for question in self.questions for ask in question.asks]
 
     @property
@@ -60,7 +60,7 @@ class _StoppedError(Exception):
 
 def extract(
     profile: Profile,
-    asks: Sequence[Ask],
+    asks: Sequence[FigureRequest],
     *,
     run_id: str,
     attempt: int = 1,
@@ -93,7 +93,7 @@ def extract(
         )
         _start(cluster, sources[cluster], some, done, _threads(profile, cluster, len(some)), stopped)
 
-    found: dict[Ask, Outcome] = {}
+    found: dict[FigureRequest, Outcome] = {}
     wanted = set(asks)
     while len(found) < len(wanted):
         try:
@@ -117,9 +117,9 @@ def extract(
     return Extraction([found[ask] for ask in asks], load, list(dict.fromkeys(inputs)))
 
 
-def _jobs(profile: Profile, asks: Iterable[Ask]) -> dict[str, list[_Job]]:
+def _jobs(profile: Profile, asks: Iterable[FigureRequest]) -> dict[str, list[_Job]]:
     """Return the jobs by cluster: one for each collection of a game, so that one pass answers all its metrics."""
-    by_metric: dict[tuple[str, str], list[Ask]] = {}
+    by_metric: dict[tuple[str, str], list[FigureRequest]] = {}
     for ask in dict.fromkeys(asks):
         by_metric.setdefault((ask.game_cd, ask.type), []).append(ask)
     by_collection: dict[tuple[str, str], list[Question]] = {}
@@ -225,7 +225,7 @@ def _ready_days(
     return known[key]
 
 
-def _late(profile: Profile, jobs: dict[str, list[_Job]], found: dict[Ask, Outcome]) -> list[Outcome]:
+def _late(profile: Profile, jobs: dict[str, list[_Job]], found: dict[FigureRequest, Outcome]) -> list[Outcome]:
     late = []
     for some in jobs.values():
         for job in some:

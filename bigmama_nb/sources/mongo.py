@@ -9,19 +9,19 @@ from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Ready
 from bigmama_nb.sources import filters
 from bigmama_nb.sources.mongo_client import ClusterClient
-from bigmama_nb.sources.mongo_scan import Look, tasks
-from bigmama_nb.sources.scan import Evidence, Question
+from bigmama_nb.sources.mongo_scan import CollectionScan, tasks
+from bigmama_nb.sources.scan import Question, Scan
 
 
 class Mongo(ClusterClient):
     """A live cluster, by the variable that holds its URI."""
 
-    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Evidence]:
+    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
         """Return what the collection says about each question; raises SourceError."""
-        found = Look(self, database, collection, tasks(questions))
+        found = CollectionScan(self, database, collection, tasks(questions))
         return found.evidence(questions, self._zone)
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""
-        found = Look(self, database, ready.collection, "ready")
+        found = CollectionScan(self, database, ready.collection, "ready")
         return {day for day in days if found.first(filters.with_day(ready.match, dt_of(day)), {"_id": 1}) is not None}

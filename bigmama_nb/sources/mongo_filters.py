@@ -15,7 +15,7 @@ from typing import Any, Final
 from bson import Regex
 
 from bigmama_nb.sources import filters
-from bigmama_nb.sources.scan import Evidence, Question, buckets
+from bigmama_nb.sources.scan import Question, Scan, buckets
 from bigmama_nb.sources.values import EXPECTED_TYPES, Dating
 
 Filter = dict[str, Any]
@@ -193,7 +193,7 @@ def _projectable(path: str) -> str:
     return ".".join(kept)
 
 
-def spans(evidence: Sequence[Evidence]) -> list[tuple[Any, Any]]:
+def spans(evidence: Sequence[Scan]) -> list[tuple[Any, Any]]:
     """Return the spans of positions that the questions of one date field need, each of DAYS_AT_ONCE at most."""
     dating = evidence[0].dating
     bounds = evidence[0].bounds

@@ -29,7 +29,7 @@ from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.sources import mongo_filters
 from bigmama_nb.sources.aggregates import Count
 from bigmama_nb.sources.mongo_client import ClusterClient
-from bigmama_nb.sources.scan import Evidence, Newest, Question, Sheet, by_date_field, throughs
+from bigmama_nb.sources.scan import Newest, Question, Scan, Sheet, by_date_field, throughs
 from bigmama_nb.sources.values import CODEC, Dating, Unplaced, reader
 
 REPLY: Final = 100_000
@@ -42,21 +42,21 @@ T = TypeVar("T")
 Filter = Mapping[str, Any]
 
 
-class Overflowing(Exception):  # noqa: N818 - no error: the answer is more than one reply
+class ReplyFull(Exception):  # noqa: N818 - no error: the answer is more than one reply
     """The documents do not come in one reply."""
 
 
 class Dates:
     """The dates at one path of one collection."""
 
-    def __init__(self, look: Look, dating: Dating, path: str, *, indexed: bool) -> None:
+    def __init__(self, look: CollectionScan, dating: Dating, path: str, *, indexed: bool) -> None:
         self._look = look
         self._dating = dating
         self._path = path
         self._indexed = indexed
         self._newest_is_known = False
 
-    def add_odd(self, evidence: Sequence[Evidence]) -> None:
+    def add_odd(self, evidence: Sequence[Scan]) -> None:
         """Count the documents without a usable date into the evidence."""
         known: dict[str, list[tuple[Unplaced, int]]] = {}
         for one in evidence:
@@ -151,7 +151,7 @@ class Dates:
             found.append((Unplaced("date_type_mismatch", "another kind"), rest))
         return found
 
-    def see_loaded(self, evidence: Sequence[Evidence]) -> None:
+    def see_loaded(self, evidence: Sequence[Scan]) -> None:
         """Find out whether the days that computed figures need are loaded, by the newest date or one that is enough."""
         computed = [one.question for one in evidence if one.question.metric.value.computed]
         days = throughs(question for question in computed if question.metric.ready is None)
@@ -176,14 +176,14 @@ class Dates:
         newest.see(position, False)
         return True
 
-    def see_newest_for_messages(self, evidence: Sequence[Evidence]) -> None:
+    def see_newest_for_messages(self, evidence: Sequence[Scan]) -> None:
         """Find the newest date for the message of a figure that is not there."""
         for one in evidence:
             metric = one.question.metric
             shown = one.newest if metric.value.computed else one.newest_matching
             known = self._newest_is_known if shown is one.newest else shown.position is not None
             silent = one.undatable or metric.empty is not None
-            if known or silent or all(one.tally(asked).documents for asked in one.question.asks):
+            if known or silent or all(one.aggregate(asked).documents for asked in one.question.asks):
                 continue
             self._see_newest(shown, {} if metric.value.computed else metric.match)
             self._newest_is_known = self._newest_is_known or shown is one.newest
@@ -206,7 +206,7 @@ class Dates:
                         newest.see(position, False)
 
 
-class Look:
+class CollectionScan:
     """One look at one collection, for some tasks."""
 
     def __init__(self, mongo: ClusterClient, database: str, collection: str, tasks: str) -> None:
@@ -237,9 +237,9 @@ class Look:
             self._options["collation"] = Collation("simple")
         return client[database].get_collection(collection, codec_options=CODEC)
 
-    def evidence(self, questions: Sequence[Question], zone: ZoneInfo) -> list[Evidence]:
+    def evidence(self, questions: Sequence[Question], zone: ZoneInfo) -> list[Scan]:
         """Return what the collection says about each question."""
-        found: list[Evidence] = []
+        found: list[Scan] = []
         for (path, _), some in by_date_field(questions).items():
             sheet = Sheet(some, zone)
             dating = sheet.evidence[0].dating
@@ -271,7 +271,7 @@ class Look:
             if theirs is not None:
                 one.bounds, one.tallies = theirs.bounds, theirs.tallies
 
-    def _count(self, evidence: Sequence[Evidence], path: str) -> None:
+    def _count(self, evidence: Sequence[Scan], path: str) -> None:
         known: dict[tuple[str, int], int] = {}
         for one in evidence:
             match = one.question.metric.match
@@ -321,7 +321,7 @@ class Look:
                 if mongo_filters.whole_days(dating, begin, end) == 1
                 else self._once(read)
             )
-        except Overflowing:
+        except ReplyFull:
             pieces = 2 + self.count(dated) * 3 // (2 * REPLY)
         else:
             if piece is not None:
@@ -354,7 +354,7 @@ class Look:
         return self.mongo.asked(in_time, self._where)
 
     def _documents(self, filter_: Filter, fields: Mapping[str, int], *, whole: bool) -> Iterator[list[dict[str, Any]]]:
-        """Yield the documents, some at a time; raises Overflowing where they are to come whole and do not."""
+        """Yield the documents, some at a time; raises ReplyFull where they are to come whole and do not."""
         streams = self.mongo.streams()
         kind = CursorType.EXHAUST if streams else CursorType.NON_TAILABLE
         find = self._collection.find_raw_batches
@@ -362,7 +362,7 @@ class Look:
             with find(filter_, fields, batch_size=REPLY, cursor_type=kind, **self._options) as cursor:
                 for reply in cursor:
                     if whole and cursor.alive:
-                        raise Overflowing
+                        raise ReplyFull
                     yield from self._decoded(reply)
         except ConnectionFailure:
             self.mongo.lost_a_stream = streams
@@ -417,7 +417,7 @@ class Look:
         return found
 
 
-def _loaded(evidence: Evidence) -> Question | None:
+def _loaded(evidence: Scan) -> Question | None:
     """Return the question with the asks whose documents are worth reading; None where there are none."""
     question = evidence.question
     if evidence.undatable:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bigmama_nb.errors import Reason, TaskError
-from bigmama_nb.periods import Ask
+from bigmama_nb.periods import FigureRequest
 
 State = Literal["ok", "suspect", "not_ready", "failed", "skipped"]
 STATES: tuple[State, ...] = ("ok", "suspect", "not_ready", "failed", "skipped")
@@ -23,7 +23,7 @@ class Outcome:
     `place` where it is (database, collection, document).
     """
 
-    ask: Ask
+    ask: FigureRequest
     outcome: State
     value: int | None = None
     reason: Reason | None = None
@@ -38,17 +38,19 @@ class Outcome:
         return "/".join(self.ask.key)
 
 
-def ok(ask: Ask, value: int, *, source: str, undated: int = 0) -> Outcome:
+def ok(ask: FigureRequest, value: int, *, source: str, undated: int = 0) -> Outcome:
     """Return the outcome of a figure that was read exactly."""
     return Outcome(ask, "ok", value=value, source=source, undated=undated)
 
 
-def not_ready(ask: Ask, message: str, *, place: str | None = None, source: str = "", undated: int = 0) -> Outcome:
+def not_ready(
+    ask: FigureRequest, message: str, *, place: str | None = None, source: str = "", undated: int = 0
+) -> Outcome:
     """Return the outcome of a figure that its source does not have yet."""
     return Outcome(ask, "not_ready", message=message, place=place, source=source, undated=undated)
 
 
-def failed(ask: Ask, error: TaskError, *, source: str = "", undated: int = 0) -> Outcome:
+def failed(ask: FigureRequest, error: TaskError, *, source: str = "", undated: int = 0) -> Outcome:
     """Return the outcome of a figure that could not be had, with the error's reason class, message and place."""
     return Outcome(
         ask, "failed", reason=error.reason, message=error.message, place=error.place, source=source, undated=undated

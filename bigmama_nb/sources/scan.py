@@ -13,10 +13,10 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bigmama_nb.periods import DAY, Ask, window
+from bigmama_nb.periods import DAY, FigureRequest, window
 from bigmama_nb.profile import Metric
 from bigmama_nb.sources import aggregates, filters
-from bigmama_nb.sources.aggregates import Document, Tally
+from bigmama_nb.sources.aggregates import Aggregate, Document
 from bigmama_nb.sources.values import Dating, Unplaced, reader
 
 
@@ -27,7 +27,7 @@ class Question:
     game_cd: str
     type: str
     metric: Metric
-    asks: tuple[Ask, ...]
+    asks: tuple[FigureRequest, ...]
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Newest:
 
 
 @dataclass
-class Evidence:
+class Scan:
     """What the documents say about one question.
 
     `newest` is over the whole collection, `newest_matching` over the documents that the metric's match lets through;
@@ -58,14 +58,14 @@ class Evidence:
     bounds: list[Any]
     newest: Newest
     newest_matching: Newest
-    tallies: list[Tally | None]
+    tallies: list[Aggregate | None]
     undated: int = 0
     other_types: Counter[str] = field(default_factory=Counter)
     bad_dates: int = 0
     bad_date: str | None = None
     through_array: str | None = None
 
-    def tally(self, ask: Ask) -> Tally:
+    def aggregate(self, ask: FigureRequest) -> Aggregate:
         """Return what the ask's window adds up to."""
         merged = aggregates.empty(self.question.metric)
         for bucket in buckets(self, ask):
@@ -74,7 +74,7 @@ class Evidence:
             merged.merge(part)
         return merged
 
-    def loaded(self, ask: Ask) -> bool:
+    def loaded(self, ask: FigureRequest) -> bool:
         """Return whether a document is dated the last day of the ask's through, or later."""
         return self.newest.position is not None and self.dating.reaches(self.newest.position, ask.through)
 
@@ -99,7 +99,7 @@ class Evidence:
             self.other_types[odd.found] += documents
 
 
-def buckets(evidence: Evidence, ask: Ask) -> range:
+def buckets(evidence: Scan, ask: FigureRequest) -> range:
     """Return the numbers of the buckets that the ask's window is made of."""
     first, last = window(evidence.question.metric, ask)
     start = bisect_left(evidence.bounds, evidence.dating.start(first))
@@ -120,10 +120,10 @@ class _Dated:
         windows = [window(question.metric, ask) for question in questions for ask in question.asks]
         ends = {day for first, last in windows for day in (first, last + DAY)}
         self.bounds = sorted({dating.start(day) for day in ends})
-        self.members: list[tuple[Evidence, Callable[[Document], bool] | None]] = []
+        self.members: list[tuple[Scan, Callable[[Document], bool] | None]] = []
         for question in questions:
             match = question.metric.match
-            evidence = Evidence(
+            evidence = Scan(
                 question,
                 dating,
                 self.bounds,
@@ -209,7 +209,7 @@ class Sheet:
         self._dated = [
             _Dated(path, Dating(as_, zone), some, span) for (path, as_), some in by_date_field(questions).items()
         ]
-        self.evidence: list[Evidence] = [member for dated in self._dated for member, _ in dated.members]
+        self.evidence: list[Scan] = [member for dated in self._dated for member, _ in dated.members]
 
     def take(self, documents: Sequence[Document]) -> None:
         """Count these documents."""

@@ -6,11 +6,11 @@ The same for every source. Source of the rules: parameters.md, "What a day asks 
 from __future__ import annotations
 
 from bigmama_nb.errors import SourceError
-from bigmama_nb.periods import Ask, day_of, dt_of, window
+from bigmama_nb.periods import FigureRequest, day_of, dt_of, window
 from bigmama_nb.sources.aggregates import GRAVITY, KEPT, Problems, Single
 from bigmama_nb.sources.filters import with_day
 from bigmama_nb.sources.outcome import Outcome, failed, not_ready, ok
-from bigmama_nb.sources.scan import Evidence, Newest, Question
+from bigmama_nb.sources.scan import Newest, Question, Scan
 from bigmama_nb.sources.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError, shown
 
 OTHERS = "Other games are not affected"
@@ -18,18 +18,18 @@ ONCE_THERE = f"{OTHERS}; run 'run_all.py repair latest' once it is there."
 ONCE_CORRECTED = f"Nothing is published for it. {OTHERS}; run 'run_all.py repair latest' once this is corrected."
 
 
-def task(ask: Ask) -> str:
+def task(ask: FigureRequest) -> str:
     """Return how a message names an ask: `bns wau 20240501`."""
     return f"{ask.game_cd} {ask.type} {ask.dt}"
 
 
-def refused(ask: Ask, error: SourceError, *, source: str) -> Outcome:
+def refused(ask: FigureRequest, error: SourceError, *, source: str) -> Outcome:
     """Return the outcome of an ask whose source, or a part of it, could not be used."""
     message = f"{task(ask)}: {error.message.rstrip('.')}. {ONCE_CORRECTED}"
     return failed(ask, SourceError(error.reason, message, place=error.place), source=source)
 
 
-def unready(ask: Ask, question: Question, *, database: str, source: str) -> Outcome:
+def unready(ask: FigureRequest, question: Question, *, database: str, source: str) -> Outcome:
     """Return the outcome of an ask whose `ready` document is not there."""
     ready = question.metric.ready
     assert ready is not None
@@ -41,12 +41,12 @@ def unready(ask: Ask, question: Question, *, database: str, source: str) -> Outc
     return not_ready(ask, message, place=f"{database}.{ready.collection}", source=source)
 
 
-def outcomes(evidence: Evidence, *, database: str, source: str) -> list[Outcome]:
+def outcomes(evidence: Scan, *, database: str, source: str) -> list[Outcome]:
     """Return what became of each ask of the evidence's question."""
     return [_outcome(evidence, ask, database, source) for ask in evidence.question.asks]
 
 
-def _outcome(evidence: Evidence, ask: Ask, database: str, source: str) -> Outcome:
+def _outcome(evidence: Scan, ask: FigureRequest, database: str, source: str) -> Outcome:
     metric = evidence.question.metric
     place = f"{database}.{metric.collection}"
 
@@ -67,7 +67,7 @@ def _outcome(evidence: Evidence, ask: Ask, database: str, source: str) -> Outcom
             f"{metric.collection} is not yet loaded through {ask.through}: it has no document dated then or later; "
             f"{newest(evidence, evidence.newest)}"
         )
-    tally = evidence.tally(ask)
+    tally = evidence.aggregate(ask)
     if tally.documents == 0:
         if metric.empty is not None:
             return ok(ask, metric.empty, source=source, undated=evidence.undated)
@@ -86,14 +86,14 @@ def _outcome(evidence: Evidence, ask: Ask, database: str, source: str) -> Outcom
     return ok(ask, value, source=source, undated=evidence.undated)
 
 
-def newest(evidence: Evidence, found: Newest) -> str:
+def newest(evidence: Scan, found: Newest) -> str:
     """Return the newest date in words."""
     if found.position is None:
         return "there is none with a date"
     return f"the newest is {evidence.dating.shown(found.position, as_text=found.as_text)}"
 
 
-def _nothing(evidence: Evidence, ask: Ask) -> str:
+def _nothing(evidence: Scan, ask: FigureRequest) -> str:
     metric = evidence.question.metric
     matching = f" and {_yaml(metric.match)}" if metric.match else ""
     first, last = window(metric, ask)
@@ -113,7 +113,7 @@ def _nothing(evidence: Evidence, ask: Ask) -> str:
     return f"{metric.collection} has no document {wanted}{matching}; {newest(evidence, latest)}"
 
 
-def undatable(evidence: Evidence) -> SourceError | None:
+def undatable(evidence: Scan) -> SourceError | None:
     """Return why the question's documents cannot all be placed in a period."""
     metric = evidence.question.metric
     field = f"{metric.collection}.{metric.date.field}"
@@ -139,7 +139,7 @@ def undatable(evidence: Evidence) -> SourceError | None:
     return None
 
 
-def _single(evidence: Evidence, tally: Single, place: str) -> int:
+def _single(evidence: Scan, tally: Single, place: str) -> int:
     metric = evidence.question.metric
     field = f"{metric.collection}.{metric.value.path}"
     if tally.documents > 1:
@@ -159,7 +159,7 @@ def _single(evidence: Evidence, tally: Single, place: str) -> int:
         ) from None
 
 
-def _no_problems(evidence: Evidence, problems: Problems, documents: int) -> None:
+def _no_problems(evidence: Scan, problems: Problems, documents: int) -> None:
     if not problems.count:
         return
     metric = evidence.question.metric
@@ -177,7 +177,7 @@ def _no_problems(evidence: Evidence, problems: Problems, documents: int) -> None
     )
 
 
-def _leave_out(evidence: Evidence, problems: Problems) -> str:
+def _leave_out(evidence: Scan, problems: Problems) -> str:
     """Return the filter that leaves the refused values out, in the operators that a profile has."""
     metric = evidence.question.metric
     path = metric.value.path

@@ -1,6 +1,6 @@
 """What a notebook calls: one call for each thing that a stage does, and what it shows of it."""
 
-from bigmama_nb.stages.context import Stage, begin
+from bigmama_nb.stages.context import StageContext, begin
 from bigmama_nb.stages.game_metric import (
     extract,
     figures,
@@ -17,7 +17,7 @@ from bigmama_nb.stages.game_metric import (
 )
 
 __all__ = [
-    "Stage",
+    "StageContext",
     "begin",
     "extract",
     "figures",

@@ -21,22 +21,22 @@ import pyarrow as pa
 
 from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import ROOT, Profile, load
-from bigmama_nb.profile import Warehouse as Settings
+from bigmama_nb.profile import WarehouseSettings as Settings
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.archive import new_run_id
-from bigmama_nb.runs.plan import Wish, plan
+from bigmama_nb.runs.plan import Request, plan
 from bigmama_nb.runs.scratch import ATTEMPT, RELEASE, attempt_name, scratch_folder, scratch_warehouse
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sample import prepare
 
 
 @dataclass(repr=False)
-class Stage:
+class StageContext:
     """Where a notebook works: its profile, its folder, the warehouse it publishes to; `said` is for its receipt."""
 
     name: str
     profile: Profile
-    wish: Wish
+    request: Request
     run_dir: Path
     run_id: str
     attempt: int
@@ -44,7 +44,7 @@ class Stage:
     warehouse: Settings
     under_way: bool
     said: dict[str, Any] = field(default_factory=dict)
-    handed: list[str] = field(default_factory=list)
+    artifacts: list[str] = field(default_factory=list)
 
     @property
     def releasing(self) -> bool:
@@ -54,18 +54,18 @@ class Stage:
     def planned(self, pipeline: str) -> list[Task]:
         """Return the tasks of a pipeline, planned first where no run did that."""
         if not artifacts.exists(self.run_dir, artifacts.PLANNED):
-            grid = plan(self.profile, self.wish, warehouse=self.warehouse)
+            grid = plan(self.profile, self.request, warehouse=self.warehouse)
             artifacts.write_tasks(self.run_dir, artifacts.PLANNED, grid.tasks)
         return [task for task in artifacts.read_tasks(self.run_dir, artifacts.PLANNED) if task.pipeline == pipeline]
 
-    def hand_over(self, name: str, tasks: Sequence[Task]) -> None:
+    def write_artifact(self, name: str, tasks: Sequence[Task]) -> None:
         """Write the tasks of a stage; `outcomes` shows them."""
         artifacts.write_tasks(self.run_dir, name, tasks)
-        self.handed.append(name)
+        self.artifacts.append(name)
 
-    def handed_over(self) -> pd.DataFrame:
+    def last_artifact(self) -> pd.DataFrame:
         """Return the tasks that this stage handed over last: one row a task, the columns of `task.TASKS`."""
-        return frame(artifacts.read(self.run_dir, self.handed[-1]))
+        return frame(artifacts.read(self.run_dir, self.artifacts[-1]))
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self._facts().items())
@@ -79,9 +79,9 @@ class Stage:
         return {
             "profile": self.profile.path.name,
             "run": f"{self.run_id}, attempt {self.attempt}" if self.under_way else "none: this is a scratch copy",
-            "days": " … ".join(filter(None, (self.wish.date_from, self.wish.date_to))) or "as the profile says",
-            "games": ", ".join(self.wish.games) or "all",
-            "metrics": ", ".join(self.wish.metrics) or "all",
+            "days": " … ".join(filter(None, (self.request.date_from, self.request.date_to))) or "as the profile says",
+            "games": ", ".join(self.request.games) or "all",
+            "metrics": ", ".join(self.request.metrics) or "all",
             "publishes to": shown(self.warehouse.uri),
         }
 
@@ -97,7 +97,7 @@ def begin(
     run_dir: str = "",
     run_timestamp: str = "",
     scratch: bool = True,
-) -> Stage:
+) -> StageContext:
     """Return the stage that a notebook's parameters describe; its folders are made.
 
     Args:
@@ -113,13 +113,13 @@ def begin(
     """
     read_profile = load(profile or None)
     prepare(read_profile)
-    wish = Wish(date_from or None, date_to or None, tuple(games), tuple(metrics))
+    request = Request(date_from or None, date_to or None, tuple(games), tuple(metrics))
     timestamp = datetime.fromisoformat(run_timestamp).astimezone(UTC) if run_timestamp else datetime.now(UTC)
     given = Path(run_dir) if run_dir else None
     if given is not None and os.environ.get(ATTEMPT) == attempt_name(given):
         run_id, attempt = given.parent.name, int(given.name)
         settings = scratch_warehouse(read_profile, run_id) if scratch else read_profile.warehouse
-        return Stage(name, read_profile, wish, given, run_id, attempt, timestamp, settings, True)
+        return StageContext(name, read_profile, request, given, run_id, attempt, timestamp, settings, True)
     run_id = new_run_id()
     folder = scratch_folder(read_profile, run_id) / "1"
     (folder / "data").mkdir(parents=True)
@@ -128,7 +128,9 @@ def begin(
             raise UsageError(f"run_dir is {run_dir!r}, which holds no folder data. Nothing was run.")
         for handed in (given / "data").glob("*.parquet"):
             shutil.copy2(handed, folder / "data" / handed.name)
-    return Stage(name, read_profile, wish, folder, run_id, 1, timestamp, scratch_warehouse(read_profile, run_id), False)
+    return StageContext(
+        name, read_profile, request, folder, run_id, 1, timestamp, scratch_warehouse(read_profile, run_id), False
+    )
 
 
 def shown(path: str) -> str:

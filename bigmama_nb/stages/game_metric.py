@@ -19,18 +19,18 @@ from bigmama_nb.stages.plausibility import implausible
 from bigmama_nb.tables import game_metric
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.lineage import Author, Group
-from bigmama_nb.warehouse.publish import Brought, Published, publish_keyed
+from bigmama_nb.warehouse.lineage import Group, Writer
+from bigmama_nb.warehouse.publish import Incoming, Published, publish_keyed
 from bigmama_nb.warehouse.query import connect, views
 
 if TYPE_CHECKING:
     import duckdb
-from bigmama_nb.stages.context import Stage, frame, shown
+from bigmama_nb.stages.context import StageContext, frame, shown
 
 # 10_extract
 
 
-def extract(here: Stage) -> pd.DataFrame:
+def extract(here: StageContext) -> pd.DataFrame:
     """Collect every figure of the grid, all games at once, and hand the outcomes over.
 
     Returns:
@@ -42,7 +42,7 @@ def extract(here: Stage) -> pd.DataFrame:
     asks = [task.ask for task in here.planned("game_metric")]
     extraction = extract_all(here.profile, asks, run_id=here.run_id, attempt=here.attempt)
     tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
-    here.hand_over(artifacts.EXTRACTED, tasks)
+    here.write_artifact(artifacts.EXTRACTED, tasks)
     here.said["load"] = [asdict(one) for one in extraction.load]
     artifacts.write(here.run_dir, artifacts.LOAD, pa.Table.from_pylist(here.said["load"], schema=_LOAD))
     here.said["inputs"] = [{**asdict(one), "path": shown(one.path)} for one in extraction.inputs]
@@ -52,7 +52,7 @@ def extract(here: Stage) -> pd.DataFrame:
 _LOAD = pa.schema([("cluster", pa.string()), *((name, pa.int64()) for name in ("queries", "documents", "bytes"))])
 
 
-def load_by_cluster(here: Stage) -> pd.DataFrame:
+def load_by_cluster(here: StageContext) -> pd.DataFrame:
     """Return what 10_extract asked of each cluster: cluster string, queries, documents and bytes int64.
 
     Where it was not run, or did not get there, there are no rows.
@@ -64,7 +64,7 @@ def load_by_cluster(here: Stage) -> pd.DataFrame:
 # 20_normalize
 
 
-def normalize(here: Stage) -> pd.DataFrame:
+def normalize(here: StageContext) -> pd.DataFrame:
     """Make the table's rows of what was extracted, check them against the contract and against their own history.
 
     Returns:
@@ -82,14 +82,14 @@ def normalize(here: Stage) -> pd.DataFrame:
         if task.outcome == "ok" and task.value is not None:
             history.setdefault((task.game_cd, task.type), {})[str(task.dt)] = task.value
     tasks = [_judged(here, task, history) for task in extracted]
-    here.hand_over(artifacts.NORMALIZED, tasks)
+    here.write_artifact(artifacts.NORMALIZED, tasks)
     rows = artifacts.figures([task for task in tasks if task.outcome in ("ok", "suspect")])
     game_metric.require(rows)
     artifacts.write(here.run_dir, game_metric.CONTRACT.name, rows)
     return frame(rows)
 
 
-def _history(here: Stage) -> dict[tuple[str | None, str | None], dict[str, int]]:
+def _history(here: StageContext) -> dict[tuple[str | None, str | None], dict[str, int]]:
     """Return the published figures by game and metric, then by dt."""
     table = game_metric.contract(here.warehouse.database)
     with Warehouse.open(here.warehouse) as warehouse:
@@ -103,7 +103,7 @@ def _history(here: Stage) -> dict[tuple[str | None, str | None], dict[str, int]]
     return found
 
 
-def _judged(here: Stage, task: Task, history: Mapping[tuple[str | None, str | None], Mapping[str, int]]) -> Task:
+def _judged(here: StageContext, task: Task, history: Mapping[tuple[str | None, str | None], Mapping[str, int]]) -> Task:
     if task.outcome != "ok" or task.value is None:
         return task
     assert task.game_cd is not None
@@ -118,7 +118,7 @@ def _judged(here: Stage, task: Task, history: Mapping[tuple[str | None, str | No
     return replace(task, outcome="suspect", message=f"{' '.join(task.id.split('/'))}: {why} {state}")
 
 
-def suspects(here: Stage) -> pd.DataFrame:
+def suspects(here: StageContext) -> pd.DataFrame:
     """Return the implausible figures: task, value and message, none where all are plausible."""
     found = outcomes(here)
     return found.loc[found["outcome"] == "suspect", ["id", "value", "message"]].reset_index(drop=True)
@@ -127,7 +127,7 @@ def suspects(here: Stage) -> pd.DataFrame:
 # 40_write_parquet
 
 
-def publish(here: Stage, table: str = "game_metric") -> pd.DataFrame:
+def publish(here: StageContext, table: str = "game_metric") -> pd.DataFrame:
     """Publish a table's rows by carry, stage, verify, move, and hand over what became of every task.
 
     Returns:
@@ -158,11 +158,11 @@ def publish(here: Stage, table: str = "game_metric") -> pd.DataFrame:
     bring = [task for task in tasks if task.outcome in ("ok", "suspect") and task.id not in held]
     done, ended = _published(here, bring)
     by_id = {task.id: task for task in ended}
-    here.hand_over(artifacts.published(table), [by_id.get(task.id, task) for task in tasks])
+    here.write_artifact(artifacts.published(table), [by_id.get(task.id, task) for task in tasks])
     return _partitions(here, done)
 
 
-def _partitions(here: Stage, done: Sequence[Published]) -> pd.DataFrame:
+def _partitions(here: StageContext, done: Sequence[Published]) -> pd.DataFrame:
     here.said["published"] = [one.record() for one in done if one.moved]
     counts = dict.fromkeys(("rows", "carried", "bytes"), "int64")
     columns = {"table": "str", "partition": "str", "version": "str", **counts, "moved": "bool"}
@@ -183,11 +183,11 @@ def _partitions(here: Stage, done: Sequence[Published]) -> pd.DataFrame:
     ).astype(columns)
 
 
-def _published(here: Stage, tasks: Sequence[Task]) -> tuple[list[Published], list[Task]]:
+def _published(here: StageContext, tasks: Sequence[Task]) -> tuple[list[Published], list[Task]]:
     """Publish the figures of `tasks`; return what became of the partitions and of the tasks, never an exception."""
     table = game_metric.contract(here.warehouse.database)
     notebook = f"runs/{here.run_id}/{here.attempt}/40_write_parquet.game_metric.ipynb"
-    author = Author(here.run_id, here.attempt, notebook)
+    author = Writer(here.run_id, here.attempt, notebook)
     try:
         with Warehouse.open(here.warehouse) as warehouse:
             done = publish_keyed(warehouse, table, _brought(tasks, table), author)
@@ -204,13 +204,13 @@ def _landed(task: Task, partition: Published) -> Task:
     return replace(task, outcome="ok", published="no") if kept else replace(task, published="yes")
 
 
-def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Brought]:
+def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Incoming]:
     by_dt: dict[str, list[Task]] = {}
     for task in tasks:
         by_dt.setdefault(str(task.dt), []).append(task)
     schema = table.arrow_schema()
     return {
-        f"dt={dt}": Brought(
+        f"dt={dt}": Incoming(
             pa.Table.from_pylist(
                 [{"game_cd": task.game_cd, "type": task.type, "value": task.value} for task in those], schema=schema
             ),
@@ -226,27 +226,27 @@ def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Brought]:
 # 50_report
 
 
-def outcomes(here: Stage) -> pd.DataFrame:
+def outcomes(here: StageContext) -> pd.DataFrame:
     """Return what became of every task so far: one row a task, the columns of `task.TASKS`."""
     if artifacts.exists(here.run_dir, artifacts.OUTCOMES):
         return frame(artifacts.read(here.run_dir, artifacts.OUTCOMES))
-    if not here.handed:
+    if not here.artifacts:
         for table in [_TABLES[name] for name in here.profile.pipelines]:
             publish(here, table)
     # Of a stage that made itself what it needs, the last hand-over counts; the report is about every table.
-    shown = [name for name in here.handed if name.startswith("published.")] or here.handed[-1:]
+    shown = [name for name in here.artifacts if name.startswith("published.")] or here.artifacts[-1:]
     return frame(*(artifacts.read(here.run_dir, name) for name in shown))
 
 
 _TABLES = {"game_metric": "game_metric", "live_play": "wv_live_play"}
 
 
-def game_names(here: Stage) -> dict[str, str]:
+def game_names(here: StageContext) -> dict[str, str]:
     """Return what each game is called; its code where the profile gives no name."""
     return {game_cd: game.name or game_cd for game_cd, game in here.profile.games.items()}
 
 
-def figures(here: Stage) -> pd.DataFrame:
+def figures(here: StageContext) -> pd.DataFrame:
     """Return what readers see now: game_cd string, dt string, type string, value int64, all of the table."""
     history = _history(here)
     rows = sorted(
@@ -278,7 +278,7 @@ def latest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
 # 60_explore
 
 
-def reader(here: Stage, *, scratch: bool = True) -> duckdb.DuckDBPyConnection:
+def reader(here: StageContext, *, scratch: bool = True) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection for questions: one view a table, as it is at this moment; nothing is changed by it.
 
     Args:
@@ -301,12 +301,12 @@ def reader(here: Stage, *, scratch: bool = True) -> duckdb.DuckDBPyConnection:
     return connect(here.profile.warehouse)
 
 
-def repair_command(here: Stage) -> str:
+def repair_command(here: StageContext) -> str:
     """Return the command that does again what failed; empty outside a run."""
     return f"python run_all.py repair {here.run_id} --profile {here.profile.path}" if here.under_way else ""
 
 
-def receipt(here: Stage) -> dict[str, Any]:
+def receipt(here: StageContext) -> dict[str, Any]:
     """Leave what the stage says of itself as a scrap, and return its short form to be shown last.
 
     Returns:

@@ -20,7 +20,7 @@ from bigmama_nb.live_play.engine import content_of
 from bigmama_nb.reports import Html
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.task import Task
-from bigmama_nb.stages.context import Stage
+from bigmama_nb.stages.context import StageContext
 from bigmama_nb.stages.live_play import live_folder
 from bigmama_nb.tables import DAILY, KPI
 from bigmama_nb.tables.registry import live_contracts
@@ -35,7 +35,7 @@ EDGES_S = (0, 60, 300, 600, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 43200)
 _COUNTS = ("lives", "joint_lives", "viewers", "members", "fc_viewers", "comm_viewers", "peak_viewers")
 
 
-def minutes(here: Stage) -> pd.DataFrame:
+def minutes(here: StageContext) -> pd.DataFrame:
     """Return the viewers of the newest built date's lives by minute.
 
     Returns:
@@ -48,7 +48,7 @@ def minutes(here: Stage) -> pd.DataFrame:
     return rows.assign(known=rows["datetime"].str[:10] <= through)
 
 
-def watch_time(here: Stage) -> pd.DataFrame:
+def watch_time(here: StageContext) -> pd.DataFrame:
     """Return how long the viewers of the newest built date's lives watched, a viewer once for each live it joined.
 
     Returns:
@@ -71,7 +71,7 @@ def watch_time(here: Stage) -> pd.DataFrame:
     )
 
 
-def audiences(here: Stage) -> pd.DataFrame:
+def audiences(here: StageContext) -> pd.DataFrame:
     """Return who the viewers of the newest built date's lives were.
 
     Returns:
@@ -82,7 +82,7 @@ def audiences(here: Stage) -> pd.DataFrame:
     return _of_hosts(here, "stats_wv_d_live_play", {"post_id": "str", **dict.fromkeys(counts, "int64")})[1]
 
 
-def kpis(here: Stage) -> pd.DataFrame | Html:
+def kpis(here: StageContext) -> pd.DataFrame | Html:
     """Return the KPIs of the newest published part_date as readers see them, or in a sentence why there are none.
 
     Returns:
@@ -113,7 +113,7 @@ def _sentence(text: str) -> Html:
     return Html(f"<p>{text}</p>", text)
 
 
-def _newest(here: Stage) -> Task | None:
+def _newest(here: StageContext) -> Task | None:
     """Return a task of the newest date whose files are there."""
     if not artifacts.exists(here.run_dir, artifacts.BUILT):
         return None
@@ -126,11 +126,11 @@ def _newest(here: Stage) -> Task | None:
     return max(built, key=lambda task: str(task.part_date), default=None)
 
 
-def _files(here: Stage, task: Task, table: str) -> list[Path]:
+def _files(here: StageContext, task: Task, table: str) -> list[Path]:
     return sorted((live_folder(here.run_dir, str(task.part_date)) / table).glob("part-*.parquet"))
 
 
-def _batches(here: Stage, task: Task, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(here: StageContext, task: Task, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Return columns of a table's files some rows at a time, from wherever they wait."""
     content = content_of(live_folder(here.run_dir, str(task.part_date)) / table)
     if isinstance(content, Staged):
@@ -142,7 +142,7 @@ def _batches(here: Stage, task: Task, table: str, columns: list[str]) -> Iterato
         yield from pq.ParquetFile(path).iter_batches(columns=columns)
 
 
-def _of_hosts(here: Stage, table: str, columns: dict[str, str]) -> tuple[Task | None, pd.DataFrame]:
+def _of_hosts(here: StageContext, table: str, columns: dict[str, str]) -> tuple[Task | None, pd.DataFrame]:
     """Return a roll-up's rows of the hosts: each live once, whoever its guests are."""
     task = _newest(here)
     if task is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bigmama_nb.engines import Cluster, Engine
+from bigmama_nb.engines import DistributedEngine, Engine
 from bigmama_nb.errors import TaskError
 from bigmama_nb.live_play.build import build
 from bigmama_nb.live_play.engine import Staging, content_of, named_sources, opened, sources_of
@@ -25,20 +25,20 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.scratch import ALLOW_EMPTY
 from bigmama_nb.runs.task import Task
-from bigmama_nb.stages.context import Stage
+from bigmama_nb.stages.context import StageContext
 from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.registry import live_contracts
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import data_files
-from bigmama_nb.warehouse.lineage import Author, lineage
-from bigmama_nb.warehouse.publish import Part, Published, publish_derived, publish_whole
+from bigmama_nb.warehouse.lineage import Writer, lineage
+from bigmama_nb.warehouse.publish import Published, Replacement, publish_derived, publish_whole
 from bigmama_nb.warehouse.storage.protocol import name_of
 
 NOTEBOOK = "40_write_parquet.wv_live_play.ipynb"
 
 
-def build_dates(here: Stage) -> pd.DataFrame:
+def build_dates(here: StageContext) -> pd.DataFrame:
     """Build every date of the grid, one after the other in one engine, and hand the outcomes over.
 
     Returns:
@@ -54,11 +54,11 @@ def build_dates(here: Stage) -> pd.DataFrame:
             those = [task for task in tasks if task.part_date == day and task.table in DAILY]
             found += _built(here, engine, sources, date.fromisoformat(day), those)
     settled = {task.id: task for task in found}
-    here.hand_over(artifacts.BUILT, [settled.get(task.id, task) for task in tasks])
-    return here.handed_over()
+    here.write_artifact(artifacts.BUILT, [settled.get(task.id, task) for task in tasks])
+    return here.last_artifact()
 
 
-def publish(here: Stage) -> list[Published]:
+def publish(here: StageContext) -> list[Published]:
     """Publish what was built: the tables of a part_date together, then the KPIs and months that they change.
 
     Hands over what became of every task; never raises for what sources, checks and the warehouse can do.
@@ -67,7 +67,7 @@ def publish(here: Stage) -> list[Published]:
         What became of each partition.
     """
     tasks = artifacts.read_tasks(here.run_dir, artifacts.BUILT)
-    author = Author(here.run_id, here.attempt, f"runs/{here.run_id}/{here.attempt}/{NOTEBOOK}")
+    author = Writer(here.run_id, here.attempt, f"runs/{here.run_id}/{here.attempt}/{NOTEBOOK}")
     ended: dict[str, Task] = {}
     done: list[Published] = []
     days = sorted({str(task.part_date) for task in tasks if task.table in DAILY})
@@ -86,7 +86,7 @@ def publish(here: Stage) -> list[Published]:
                     ended[task.id] = settled_task
     except TaskError as error:
         ended |= {task.id: task.failed(error) for task in tasks if task.id not in ended and _open(task)}
-    here.hand_over(artifacts.published("wv_live_play"), [ended.get(task.id, task) for task in tasks])
+    here.write_artifact(artifacts.published("wv_live_play"), [ended.get(task.id, task) for task in tasks])
     return done
 
 
@@ -95,11 +95,11 @@ def live_folder(run_dir: Path, day: str) -> Path:
     return run_dir / "data" / "live" / day
 
 
-def _built(here: Stage, engine: Engine, sources: LogSources, day: date, tasks: Sequence[Task]) -> list[Task]:
+def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, tasks: Sequence[Task]) -> list[Task]:
     out = live_folder(here.run_dir, day.isoformat())
     options = _options(here.profile)
     staging = None
-    if isinstance(engine, Cluster):
+    if isinstance(engine, DistributedEngine):
         try:
             with Warehouse.open(here.warehouse) as warehouse:
                 staging = Staging.of(warehouse, options.database, day.isoformat(), f"{here.run_id}-{here.attempt}")
@@ -116,7 +116,7 @@ def _built(here: Stage, engine: Engine, sources: LogSources, day: date, tasks: S
         places=None if staging is None else staging.places,
     )
     if staging is not None:
-        staging.hand_over(built, out)
+        staging.write_artifact(built, out)
     if built.outcome not in ("ok", "suspect"):
         shutil.rmtree(out, ignore_errors=True)
     return [_outcome(task, built) for task in tasks]
@@ -142,7 +142,7 @@ def _outcome(task: Task, built: Built) -> Task:
 
 
 def _publish_day(
-    here: Stage, warehouse: Warehouse, author: Author, day: str, tasks: Sequence[Task]
+    here: StageContext, warehouse: Warehouse, author: Writer, day: str, tasks: Sequence[Task]
 ) -> tuple[list[Published], list[Task]]:
     if not all(task.outcome in ("ok", "suspect") for task in tasks):
         return [], list(tasks)
@@ -150,7 +150,7 @@ def _publish_day(
     through = date.fromisoformat(str(tasks[0].through))
     source = named_sources(here.profile)
     parts = [
-        Part(
+        Replacement(
             table=_here(here, name),
             partition=f"part_date={day}",
             content=content_of(folder / name),
@@ -180,7 +180,7 @@ def _publish_day(
     return done, settled
 
 
-def _landed(here: Stage, task: Task, one: Published, together: Sequence[Published]) -> Task:
+def _landed(here: StageContext, task: Task, one: Published, together: Sequence[Published]) -> Task:
     if one.moved:
         return replace(task, published="yes")
     if one.kept:
@@ -196,10 +196,10 @@ def _landed(here: Stage, task: Task, one: Published, together: Sequence[Publishe
 
 
 def _publish_period(
-    here: Stage,
+    here: StageContext,
     warehouse: Warehouse,
     engine: Engine,
-    author: Author,
+    author: Writer,
     task: Task,
     changed: set[str],
     ended: Mapping[str, Task],
@@ -215,9 +215,9 @@ def _publish_period(
     out = live_folder(here.run_dir, f"{table.name}-{period}")
     built: list[Built] = []
 
-    def parts() -> list[Part]:
+    def parts() -> list[Replacement]:
         shutil.rmtree(out, ignore_errors=True)
-        copies = None if isinstance(engine, Cluster) else out / "published"
+        copies = None if isinstance(engine, DistributedEngine) else out / "published"
         play, throughs = _published_files(here, warehouse, WV_LIVE_PLAY, period, copies)
         if table.name == KPI:
             daily, _ = _published_files(here, warehouse, "stats_wv_d_live_play", period, copies)
@@ -229,7 +229,7 @@ def _publish_period(
             raise TaskError(one.reason or "contract", one.message or "", place=one.place)
         files = one.tables[table.name]
         return [
-            Part(
+            Replacement(
                 table=table,
                 partition=f"{table.partition}={period}",
                 content=[Path(path) for path in files.paths],
@@ -255,7 +255,7 @@ def _publish_period(
 
 
 def _published_files(
-    here: Stage, warehouse: Warehouse, table: str, period: str, copies: Path | None
+    here: StageContext, warehouse: Warehouse, table: str, period: str, copies: Path | None
 ) -> tuple[list[Path | str], list[date]]:
     """Return the current files of a table's partitions of a date or month, and their throughs.
 
@@ -289,7 +289,7 @@ def _open(task: Task) -> bool:
     return task.outcome in (None, "ok", "suspect")
 
 
-def _here(here: Stage, name: str) -> Table:
+def _here(here: StageContext, name: str) -> Table:
     assert here.profile.live_play is not None
     return live_contracts(here.profile.live_play.database)[name]
 

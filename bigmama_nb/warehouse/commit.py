@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bigmama_nb.errors import MovedMeanwhileError, PublishUnknownError, TaskError
+from bigmama_nb.errors import CommitConflictError, PublishUnknownError, TaskError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Lock, Move, Pointer
-from bigmama_nb.warehouse.lineage import Author, DataFile, Key
+from bigmama_nb.warehouse.lineage import DataFile, Key, Writer
 from bigmama_nb.warehouse.storage.protocol import join
 from bigmama_nb.warehouse.version import Version, discard
 
@@ -77,7 +77,7 @@ def move(
         keep: delete no file whatever happens: the versions are not new.
 
     Raises:
-        MovedMeanwhileError: one of them stands on something else now; no file is deleted, begin again.
+        CommitConflictError: one of them stands on something else now; no file is deleted, begin again.
         CatalogError, StorageError: refused. The files of what did not move are deleted; `published` holds the rest.
         PublishUnknownError: the answer was lost, no file is deleted; `published` holds what certainly moved.
     """
@@ -98,7 +98,7 @@ def move(
             done += [version for version in those if version.record.partition in error.moved]
             error.published = tuple(published(warehouse, version, moved=True) for version in done)
             # Where the answer was lost it may have been a yes: those files may be what readers are pointed at.
-            if not keep and not isinstance(error, MovedMeanwhileError | PublishUnknownError):
+            if not keep and not isinstance(error, CommitConflictError | PublishUnknownError):
                 for version in versions:
                     if version not in done:
                         discard(warehouse.storage, version.location)
@@ -106,7 +106,7 @@ def move(
         done += those
 
 
-def standing(warehouse: Warehouse, tables: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Pointer]:
+def require_current(warehouse: Warehouse, tables: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Pointer]:
     """Return the pointers of the named partitions, by (table, partition)."""
     return {
         (name, partition): pointer
@@ -115,6 +115,6 @@ def standing(warehouse: Warehouse, tables: Mapping[str, Collection[str]]) -> dic
     }
 
 
-def holder(author: Author) -> str:
+def holder(author: Writer) -> str:
     """Return who a lock says that it is held by."""
     return f"bigmama-nb {author.run}"

@@ -26,7 +26,7 @@ from bigmama_nb.tables import game_metric
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.lineage import read_record
-from bigmama_nb.warehouse.publish import Author, Brought, Group, publish_keyed
+from bigmama_nb.warehouse.publish import Group, Incoming, Writer, publish_keyed
 from bigmama_nb.warehouse.storage.protocol import Storage
 from bigmama_nb.warehouse.version import rows_of
 
@@ -151,8 +151,8 @@ def _remove(warehouse: Warehouse, table: Table) -> None:
         warehouse.storage.delete(entry.location)
 
 
-def _author() -> Author:
-    return Author(f"20240502T020304Z-{secrets.token_hex(3)}", 1, "check")
+def _author() -> Writer:
+    return Writer(f"20240502T020304Z-{secrets.token_hex(3)}", 1, "check")
 
 
 def _write(
@@ -208,7 +208,7 @@ def _writer(orders: dict[str, Any]) -> None:
         publish_keyed(warehouse, table, {name: _brought(BRINGS) for name in orders["partitions"]}, _author())
 
 
-def _brought(rows: Rows) -> Brought:
+def _brought(rows: Rows) -> Incoming:
     keys = [tuple(name.split("/")) for name in rows]
     table = pa.table(
         {
@@ -217,7 +217,7 @@ def _brought(rows: Rows) -> Brought:
             "value": pa.array(list(rows.values()), pa.int64()),
         }
     )
-    return Brought(table, {key: Group(date(2024, 5, 1), False, "check") for key in keys})
+    return Incoming(table, {key: Group(date(2024, 5, 1), False, "check") for key in keys})
 
 
 if __name__ == "__main__":

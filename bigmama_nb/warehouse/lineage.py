@@ -27,7 +27,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Author:
+class Writer:
     """Who publishes: a run, its attempt, and the notebook by which."""
 
     run: str
@@ -51,7 +51,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Where the rows of a key group come from."""
 
     run: str
@@ -62,7 +62,7 @@ class Origin:
     notebook: str
 
     @classmethod
-    def of(cls, group: Group, author: Author) -> Origin:
+    def of(cls, group: Group, author: Writer) -> Provenance:
         """Return the origin of a group that `author` brings."""
         return cls(author.run, author.attempt, group.through, group.final, group.source, author.notebook)
 
@@ -88,7 +88,7 @@ class Record:
     attempt: int
     previous: str | None
     files: tuple[DataFile, ...]
-    groups: Mapping[Key, Origin]
+    groups: Mapping[Key, Provenance]
 
     @property
     def rows(self) -> int:
@@ -147,12 +147,12 @@ class Record:
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _as_json(origin: Origin) -> dict[str, Any]:
+def _as_json(origin: Provenance) -> dict[str, Any]:
     return {"key": None, **vars(origin)}
 
 
-def _origin(group: dict[str, Any]) -> Origin:
-    return Origin(
+def _origin(group: dict[str, Any]) -> Provenance:
+    return Provenance(
         run=group["run"],
         attempt=group["attempt"],
         through=date.fromisoformat(group["through"]),
@@ -197,7 +197,7 @@ def in_context(table: str, partition: str) -> Iterator[None]:
 
 def lineage(
     warehouse: Warehouse, table: str, partitions: Collection[str] | None = None
-) -> dict[str, dict[Key, Origin]]:
+) -> dict[str, dict[Key, Provenance]]:
     """Return for each current partition (None: all) who wrote each key group; a table not there yet has none.
 
     Args:

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.commit import Published, holder, move, published, standing
+from bigmama_nb.warehouse.commit import Published, holder, move, published, require_current
 from bigmama_nb.warehouse.lineage import (
     NAME,
-    Author,
     Record,
+    Writer,
     in_context,
     read_record,
     records,
@@ -26,7 +26,7 @@ from bigmama_nb.warehouse.version import RUNS, Version, checksum, require_whole
 
 
 @dataclass(frozen=True)
-class Superseded:
+class Expired:
     """A version that no reader needs: nothing points at it, and its grace period is over."""
 
     table: str
@@ -54,7 +54,7 @@ def versions_of(warehouse: Warehouse, table: str, partition: str) -> list[Record
     return sorted(closed, key=lambda record: record.version)
 
 
-def rollback(warehouse: Warehouse, table: str, partition: str, author: Author, version: str | None = None) -> Published:
+def rollback(warehouse: Warehouse, table: str, partition: str, author: Writer, version: str | None = None) -> Published:
     """Point a partition at an earlier version of it (None: the one before), after reading that one back.
 
     The version keeps its lineage: who wrote what is told as it was then. `author` is who holds the lock.
@@ -67,7 +67,7 @@ def rollback(warehouse: Warehouse, table: str, partition: str, author: Author, v
     entry = warehouse.entry(table)
     name = entry.full_name
     with warehouse.catalog.lock(name, holder(author), warehouse.settings.lock_wait_s) as lock:
-        current = standing(warehouse, {name: [partition]})
+        current = require_current(warehouse, {name: [partition]})
         pointer = current.get((name, partition))
         if pointer is None:
             there = list(warehouse.catalog.current(name))
@@ -94,7 +94,7 @@ def rollback(warehouse: Warehouse, table: str, partition: str, author: Author, v
     return published(warehouse, target, moved=True)
 
 
-def release(warehouse: Warehouse, held: Sequence[Published], author: Author) -> list[Published]:
+def release(warehouse: Warehouse, held: Sequence[Published], author: Writer) -> list[Published]:
     """Publish versions that were staged and held, all together, in their order.
 
     Raises:
@@ -114,7 +114,7 @@ def release(warehouse: Warehouse, held: Sequence[Published], author: Author) -> 
             _opened(warehouse, join(warehouse.entry(one.table).location, RUNS, one.partition, one.version))
             for one in held
         ]
-        current = standing(warehouse, tables)
+        current = require_current(warehouse, tables)
         for target in targets:
             pointer = current.get((target.record.table, target.record.partition))
             stands = {} if pointer is None else records(warehouse, target.record.table, [pointer])
@@ -123,7 +123,7 @@ def release(warehouse: Warehouse, held: Sequence[Published], author: Author) -> 
     return [published(warehouse, target, moved=True) for target in targets]
 
 
-def superseded(warehouse: Warehouse, now: datetime, *, held: Sequence[tuple[str, str, str]] = ()) -> list[Superseded]:
+def superseded(warehouse: Warehouse, now: datetime, *, held: Sequence[tuple[str, str, str]] = ()) -> list[Expired]:
     """Return the versions that `prune` would delete, sorted by location.
 
     A version counts when nothing points at it, its youngest file is older than `grace_hours`, and the partition's
@@ -152,13 +152,13 @@ def superseded(warehouse: Warehouse, now: datetime, *, held: Sequence[tuple[str,
             past = now - max(modified for _, modified in files) > grace
             if quiet and past and not is_current and (entry.full_name, partition, version) not in keep:
                 size = sum(size for size, _ in files)
-                found.append(Superseded(entry.full_name, partition, version, location, size))
+                found.append(Expired(entry.full_name, partition, version, location, size))
     return sorted(found, key=lambda one: one.location)
 
 
 def prune(
-    warehouse: Warehouse, now: datetime, author: Author, *, held: Sequence[tuple[str, str, str]] = ()
-) -> list[Superseded]:
+    warehouse: Warehouse, now: datetime, author: Writer, *, held: Sequence[tuple[str, str, str]] = ()
+) -> list[Expired]:
     """Delete what `superseded` lists, under each table's lock, and return it.
 
     Raises:

@@ -14,12 +14,12 @@ from bigmama_nb.errors import ContractError, UsageError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer
-from bigmama_nb.warehouse.lineage import Author, Group, Key, Origin, Record
+from bigmama_nb.warehouse.lineage import Group, Key, Provenance, Record, Writer
 from bigmama_nb.warehouse.version import require_rows, rows_of
 
 
 @dataclass(frozen=True)
-class Brought:
+class Incoming:
     """What a run brings for one partition of a keyed table.
 
     `rows` has the contract's file columns; `groups` says for each key in it how far it is counted and from where.
@@ -34,7 +34,7 @@ class Merged:
     """A partition's next rows (None: nothing changes), who wrote them, and how many were carried over."""
 
     rows: pa.Table | None
-    groups: Mapping[Key, Origin]
+    groups: Mapping[Key, Provenance]
     kept: frozenset[Key] = frozenset()
     carried: int = 0
 
@@ -43,8 +43,8 @@ def merge(
     warehouse: Warehouse,
     table: Table,
     partition: str,
-    brought: Brought,
-    author: Author,
+    brought: Incoming,
+    author: Writer,
     pointer: Pointer | None,
     record: Record | None,
 ) -> Merged:
@@ -54,7 +54,7 @@ def merge(
         StorageError: what stands there cannot be read, or is not what was published.
         ContractError: a partition that others made has other columns or a key twice.
     """
-    origins = {key: Origin.of(group, author) for key, group in brought.groups.items()}
+    origins = {key: Provenance.of(group, author) for key, group in brought.groups.items()}
     if pointer is None:
         return Merged(brought.rows, origins)
     stood = dict(record.groups) if record is not None else {}
@@ -97,7 +97,7 @@ def retain(
     return Merged(stays, groups, carried=stays.num_rows)
 
 
-def require_brought(table: Table, partition: str, brought: Brought) -> None:
+def require_incoming(table: Table, partition: str, brought: Incoming) -> None:
     """Raise ContractError where the partition's name, the rows or their key groups are not what they should be."""
     name, _, value = partition.partition("=")
     if name != table.partition or table.partition_name(value) != partition:

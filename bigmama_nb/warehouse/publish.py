@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from bigmama_nb.errors import CatalogError, MovedMeanwhileError, TaskError
+from bigmama_nb.errors import CatalogError, CommitConflictError, TaskError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer
 from bigmama_nb.warehouse.commit import ATTEMPTS, Published, holder, move, published
 from bigmama_nb.warehouse.lineage import (
-    Author,
     Group,
     Key,
-    Origin,
+    Provenance,
     Record,
+    Writer,
     records,
 )
-from bigmama_nb.warehouse.merge import Brought, Merged, merge, require_brought, retain
-from bigmama_nb.warehouse.replace import Part, publish_derived, publish_whole
+from bigmama_nb.warehouse.merge import Incoming, Merged, merge, require_incoming, retain
+from bigmama_nb.warehouse.replace import Replacement, publish_derived, publish_whole
 from bigmama_nb.warehouse.version import (
     Version,
     discard,
@@ -34,13 +34,13 @@ from bigmama_nb.warehouse.version import (
 
 __all__ = [
     "STEPS",
-    "Author",
-    "Brought",
     "Group",
+    "Incoming",
     "Key",
-    "Origin",
-    "Part",
+    "Provenance",
     "Published",
+    "Replacement",
+    "Writer",
     "publish_derived",
     "publish_keyed",
     "publish_whole",
@@ -54,7 +54,7 @@ Build = Callable[[str, Pointer | None, Record | None], Merged]
 
 
 def publish_keyed(
-    warehouse: Warehouse, table: Table, brought: Mapping[str, Brought], author: Author
+    warehouse: Warehouse, table: Table, brought: Mapping[str, Incoming], author: Writer
 ) -> dict[str, Published]:
     """Publish rows by key: each partition's new version holds them and all other rows that stood there.
 
@@ -75,7 +75,7 @@ def publish_keyed(
     Source: publishing.md, "Rows that were there before".
     """
     for partition, new in brought.items():
-        require_brought(table, partition, new)
+        require_incoming(table, partition, new)
 
     def build(partition: str, pointer: Pointer | None, record: Record | None) -> Merged:
         return merge(warehouse, table, partition, brought[partition], author, pointer, record)
@@ -83,7 +83,7 @@ def publish_keyed(
     return _publish_locked(warehouse, table, brought.keys(), author, build)
 
 
-def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection[Key], author: Author) -> Published:
+def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection[Key], author: Writer) -> Published:
     """Take the rows of `keys` out of a partition of a keyed table, and keep all others.
 
     Raises:
@@ -98,7 +98,7 @@ def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection
 
 
 def _publish_locked(
-    warehouse: Warehouse, table: Table, partitions: Collection[str], author: Author, build: Build
+    warehouse: Warehouse, table: Table, partitions: Collection[str], author: Writer, build: Build
 ) -> dict[str, Published]:
     """Carry, stage, verify and move under the table's lock; from the start where somebody else was faster."""
     if not partitions:
@@ -116,7 +116,7 @@ def _publish_locked(
             expected = {(table.full_name, partition): pointer for partition, pointer in current.items()}
             try:
                 move(warehouse, list(versions.values()), expected, {table.full_name: lock})
-            except MovedMeanwhileError as error:
+            except CommitConflictError as error:
                 for partition, version in versions.items():
                     if partition not in error.moved:
                         discard(warehouse.storage, version.location)
@@ -151,7 +151,7 @@ def _stage(
     table: Table,
     merged: Mapping[str, Merged],
     current: Mapping[str, Pointer],
-    author: Author,
+    author: Writer,
 ) -> dict[str, Version]:
     versions: dict[str, Version] = {}
 

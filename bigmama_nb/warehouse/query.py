@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
-from bigmama_nb.warehouse.lineage import Key, Origin, in_context, lineage
+from bigmama_nb.warehouse.lineage import Key, Provenance, in_context, lineage
 
 if TYPE_CHECKING:
     import duckdb
@@ -84,7 +84,7 @@ def sql(warehouse: Warehouse, query: str) -> tuple[list[str], list[list[Any]]]:
             raise UsageError(f"the query failed: {error}\nTables of {warehouse.settings.uri}: {names}.") from error
 
 
-def who_wrote(warehouse: Warehouse, table: str, partition: str) -> dict[Key, Origin]:
+def who_wrote(warehouse: Warehouse, table: str, partition: str) -> dict[Key, Provenance]:
     """Return for each key group of a partition which run wrote it, sorted by key.
 
     Raises:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bigmama_nb.errors import CatalogError, ContractError, MovedMeanwhileError, TaskError
+from bigmama_nb.errors import CatalogError, CommitConflictError, ContractError, TaskError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Lock, Pointer
@@ -23,9 +23,9 @@ from bigmama_nb.warehouse.commit import (
     holder,
     move,
     published,
-    standing,
+    require_current,
 )
-from bigmama_nb.warehouse.lineage import Author, Group, Key, Origin, records
+from bigmama_nb.warehouse.lineage import Group, Key, Provenance, Writer, records
 from bigmama_nb.warehouse.version import (
     Staged,
     Version,
@@ -40,7 +40,7 @@ from bigmama_nb.warehouse.version import (
 
 
 @dataclass(frozen=True)
-class Part:
+class Replacement:
     """What a run makes of one partition of a mart: an Arrow table, files written for it, or a version's whole folder.
 
     `partition` is its name (`part_date=2024-05-01`); `rows` how many rows the files are meant to hold, where the
@@ -64,7 +64,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Staged:
-    part: Part
+    part: Replacement
     version: Version
 
     @property
@@ -78,8 +78,8 @@ class _Staged:
 
 def publish_whole(
     warehouse: Warehouse,
-    parts: Sequence[Part],
-    author: Author,
+    parts: Sequence[Replacement],
+    author: Writer,
     *,
     allow_empty: bool = False,
     hold: bool = False,
@@ -91,7 +91,7 @@ def publish_whole(
     kept out (`moved` false, its key in `kept`).
 
     Args:
-        hold: stage and verify, and move nothing: `upkeep.release` publishes it later.
+        hold: stage and verify, and move nothing: `maintenance.release` publishes it later.
 
     Returns:
         What became of each part, in their order.
@@ -109,7 +109,7 @@ def publish_whole(
             try:
                 done = _move(warehouse, staged, sealed, locks, allow_empty=allow_empty, hold=hold)
                 break
-            except MovedMeanwhileError as error:
+            except CommitConflictError as error:
                 if attempt == ATTEMPTS:
                     raise _beaten(error) from error
     warehouse.at("done")
@@ -119,8 +119,8 @@ def publish_whole(
 def publish_derived(
     warehouse: Warehouse,
     tables: Sequence[Table],
-    build: Callable[[], Sequence[Part]],
-    author: Author,
+    build: Callable[[], Sequence[Replacement]],
+    author: Writer,
     *,
     allow_empty: bool = False,
 ) -> list[Published]:
@@ -137,7 +137,7 @@ def publish_derived(
             try:
                 done = _move(warehouse, staged, {}, locks, allow_empty=allow_empty, hold=False)
                 break
-            except MovedMeanwhileError as error:
+            except CommitConflictError as error:
                 done_before = {(one.table, one.partition) for one in error.published}
                 for one in staged:
                     if one.place not in done_before:
@@ -149,7 +149,7 @@ def publish_derived(
 
 
 @contextmanager
-def _locks(warehouse: Warehouse, tables: Iterable[Table], author: Author) -> Iterator[Mapping[str, Lock]]:
+def _locks(warehouse: Warehouse, tables: Iterable[Table], author: Writer) -> Iterator[Mapping[str, Lock]]:
     with ExitStack() as stack:
         # One order for all, so that two runs never wait for each other.
         locks = {
@@ -160,7 +160,7 @@ def _locks(warehouse: Warehouse, tables: Iterable[Table], author: Author) -> Ite
         yield locks
 
 
-def _stage(warehouse: Warehouse, parts: Sequence[Part], author: Author) -> list[_Staged]:
+def _stage(warehouse: Warehouse, parts: Sequence[Replacement], author: Writer) -> list[_Staged]:
     staged: list[_Staged] = []
     try:
         for part in parts:
@@ -178,7 +178,7 @@ def _stage(warehouse: Warehouse, parts: Sequence[Part], author: Author) -> list[
                 )
             else:
                 content = part.content
-            origin = Origin.of(Group(part.through, part.final, part.source), author)
+            origin = Provenance.of(Group(part.through, part.final, part.source), author)
             version = stage(warehouse, entry, part.table, part.partition, content, {part.key: origin}, author)
             staged.append(_Staged(part, version))
         warehouse.storage.sync(one.version.location for one in staged)
@@ -206,7 +206,7 @@ def _move(
     tables: dict[str, list[str]] = {}
     for one in staged:
         tables.setdefault(one.part.table.full_name, []).append(one.part.partition)
-    current = standing(warehouse, tables)
+    current = require_current(warehouse, tables)
     empty = [
         one
         for one in staged
@@ -256,7 +256,7 @@ def _counted_further(
     return newer
 
 
-def _beaten(error: MovedMeanwhileError) -> CatalogError:
+def _beaten(error: CommitConflictError) -> CatalogError:
     return CatalogError(
         f"{error.message}. Others were faster {ATTEMPTS} times. Run 'run_all.py repair latest'.", place=error.place
     )

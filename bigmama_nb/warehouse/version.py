@@ -23,11 +23,11 @@ from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
 from bigmama_nb.warehouse.lineage import (
     NAME,
-    Author,
     DataFile,
     Key,
-    Origin,
+    Provenance,
     Record,
+    Writer,
     in_context,
 )
 from bigmama_nb.warehouse.storage.protocol import Storage, Stored, join, name_of
@@ -124,8 +124,8 @@ def stage(
     table: Table,
     partition: str,
     content: bytes | Sequence[Path] | Staged,
-    groups: Mapping[Key, Origin],
-    author: Author,
+    groups: Mapping[Key, Provenance],
+    author: Writer,
 ) -> Version:
     """Write the data files of a new version, or look at those that were written; `seal` closes it.
 
@@ -165,7 +165,7 @@ def new_location(storage: Storage, table: str, partition: str, version: str) -> 
 
 
 def _looked_at(
-    warehouse: Warehouse, table: Table, partition: str, location: str, groups: Mapping[Key, Origin], author: Author
+    warehouse: Warehouse, table: Table, partition: str, location: str, groups: Mapping[Key, Provenance], author: Writer
 ) -> Version:
     """Return the version whose files others wrote, as they read back now."""
     storage = warehouse.storage
@@ -187,8 +187,8 @@ def _unsealed(
     partition: str,
     location: str,
     files: Sequence[DataFile],
-    groups: Mapping[Key, Origin],
-    author: Author,
+    groups: Mapping[Key, Provenance],
+    author: Writer,
 ) -> Version:
     record = Record(
         table=table.full_name,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from bigmama_nb.executor import scraps
-from bigmama_nb.executor.execute import About, execute
+from bigmama_nb.executor.execute import NotebookInfo, execute
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.runs.signals import Stop
 
@@ -45,7 +45,7 @@ def test_scrapbook_reads_what_a_kernel_glued(tmp_path: Path) -> None:
         timeout_s=120,
         stop=Stop(),
         redactor=Redactor(),
-        about=About("r", 1, "10_extract"),
+        about=NotebookInfo("r", 1, "10_extract"),
     )
 
     expected = {"said": {"rows": 3, "none": None}, "text": "123"}

@@ -21,15 +21,15 @@ from bigmama_nb.errors import StorageError
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.executor.seal import (
     BANNER,
-    About,
-    Truth,
+    NotebookInfo,
+    SealedOutcome,
     one_line,
     seal,
     write,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-ABOUT = About("20240502T020304Z-1a2b3c", 2, "40_write_parquet", "game_metric")
+ABOUT = NotebookInfo("20240502T020304Z-1a2b3c", 2, "40_write_parquet", "game_metric")
 BEGAN = datetime(2024, 5, 2, 2, 3, 4, tzinfo=UTC)
 
 
@@ -49,8 +49,8 @@ def lying() -> Any:
     return new_notebook(cells=cells, metadata={"papermill": {"exception": None, "parameters": {}}})
 
 
-def killed(**more: Any) -> Truth:
-    return Truth(
+def killed(**more: Any) -> SealedOutcome:
+    return SealedOutcome(
         "killed",
         BEGAN,
         3.25,
@@ -129,7 +129,7 @@ def test_a_cell_that_never_ran_says_so_where_its_output_would_be() -> None:
 def test_an_error_from_a_database_cannot_draw_in_the_banner() -> None:
     """Markdown and HTML in an error stay text, also where it closes a code fence."""
     evil = "ValueError: ``` <script>alert(1)</script> ````"
-    sealed, _ = seal(lying(), ABOUT, Truth("failed", BEGAN, 1.0, cell="second", error=evil), Redactor())
+    sealed, _ = seal(lying(), ABOUT, SealedOutcome("failed", BEGAN, 1.0, cell="second", error=evil), Redactor())
 
     assert sealed.cells[0].source.endswith(f"\n`````text\n{evil}\n`````")
 

@@ -852,7 +852,7 @@ def test_example_shows_every_key() -> None:
     models = [
         profile.Profile,
         profile.Dates,
-        profile.Warehouse,
+        profile.WarehouseSettings,
         profile.Archive,
         profile.Cluster,
         profile.Game,

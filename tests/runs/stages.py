@@ -12,11 +12,11 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from bigmama_nb.executor.execute import About, Executed, execute
+from bigmama_nb.executor.execute import Executed, NotebookInfo, execute
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.runs.signals import Stop
 
-ABOUT = About("20240502T020304Z-1a2b3c", 1, "10_extract")
+ABOUT = NotebookInfo("20240502T020304Z-1a2b3c", 1, "10_extract")
 PARAMETERS = "games: list[str] | None = None  # codes; all = None\ndate_from = ''"
 FOREVER = "import threading; threading.Event().wait()"
 

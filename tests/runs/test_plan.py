@@ -8,7 +8,7 @@ import pytest
 
 from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import load
-from bigmama_nb.runs.plan import Grid, Wish, named, plan
+from bigmama_nb.runs.plan import Grid, Request, named, plan
 from tests.runs.world import World
 
 NOW = datetime(2024, 5, 10, 3, 0, tzinfo=UTC)
@@ -31,8 +31,8 @@ def planned(world: World):  # type: ignore[no-untyped-def]
     world.write_profile(*CHANGES)
     profile = load(str(world.profile))
 
-    def planned(**wish: object) -> Grid:
-        return plan(profile, Wish(**wish), now=NOW)  # type: ignore[arg-type]
+    def planned(**request: object) -> Grid:
+        return plan(profile, Request(**request), now=NOW)  # type: ignore[arg-type]
 
     return planned
 
@@ -71,7 +71,7 @@ def test_names_narrow_the_grid(planned) -> None:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize(
-    ("wish", "says"),
+    ("request", "says"),
     [
         ({"games": ("aa", "dd")}, "'dd'"),
         ({"metrics": ("wua",)}, "Did you mean 'wau'?"),
@@ -88,10 +88,10 @@ def test_names_narrow_the_grid(planned) -> None:  # type: ignore[no-untyped-def]
         ({"date_from": "2024-05-02", "date_to": "2024-05-01"}, "2024-05-01"),
     ],
 )
-def test_what_matches_nothing_is_a_usage_error(planned, wish: dict[str, object], says: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_matches_nothing_is_a_usage_error(planned, request: dict[str, object], says: str) -> None:  # type: ignore[no-untyped-def]
     """An unknown name, a day that is not over in the profile's zone, one there is not: said, and nothing is run."""
     with pytest.raises(UsageError) as caught:
-        planned(**wish)
+        planned(**request)
     assert says in str(caught.value)
     assert "Nothing was run." in str(caught.value)
 

@@ -186,7 +186,7 @@ def test_a_query_that_the_server_refuses(tmp_path, server, caplog, capfd):
     with Proxy(server.port) as proxy:
         profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 5})
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mongo_scan.Look, "grouped", lambda look, *_: look.first({"$what": 1}, {}))
+            patch.setattr(mongo_scan.CollectionScan, "grouped", lambda look, *_: look.first({"$what": 1}, {}))
             failed = outcome(profile, caplog, capfd, reason="query_refused")
         assert proxy.commands["find"] == 1
     assert "the server refused the query" in failed.message

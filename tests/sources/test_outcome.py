@@ -15,11 +15,11 @@ from bigmama_nb.errors import (
     StorageError,
     TaskError,
 )
-from bigmama_nb.periods import Ask
+from bigmama_nb.periods import FigureRequest
 from bigmama_nb.sources import outcome
 from bigmama_nb.sources.outcome import STATES, Outcome, State
 
-ASK = Ask("lw", "wau", "20240501", date(2024, 5, 1), True)
+ASK = FigureRequest("lw", "wau", "20240501", date(2024, 5, 1), True)
 
 
 def test_task_is_named_as_everywhere() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bigmama_nb import stages
 from bigmama_nb.stages import live_figures, live_play
-from bigmama_nb.stages.context import Stage
+from bigmama_nb.stages.context import StageContext
 from tests.runs.live_world import DAYS, VIEWERS, LiveWorld, counted
 
 
@@ -19,14 +19,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> LiveWorld:
 
 
 @pytest.fixture(scope="module")
-def built(world: LiveWorld) -> Iterator[Stage]:
+def built(world: LiveWorld) -> Iterator[StageContext]:
     """1 May as built in scratch with the log up to its midnight, half an hour before its live ends."""
     here = stages.begin("30_live_play", profile=str(world.profile))
     live_play.build_dates(here)
     return here
 
 
-def test_minutes_hold_each_live_once_and_say_what_the_log_covers(built: Stage) -> None:
+def test_minutes_hold_each_live_once_and_say_what_the_log_covers(built: StageContext) -> None:
     """61 minutes of one live, though two artists took part; those after midnight are not known yet."""
     rows = live_figures.minutes(built)
     assert list(rows.columns) == ["part_date", "post_id", "datetime", "peak_viewers", "end_viewers", "known"]
@@ -40,7 +40,7 @@ def test_minutes_hold_each_live_once_and_say_what_the_log_covers(built: Stage) -
     assert [by_minute[minute] for minute in ("23:39", "23:40", "23:41", "00:29", "00:30")] == [0, 60, 100, 100, 0]
 
 
-def test_watch_time_counts_each_viewer_in_its_bin(built: Stage) -> None:
+def test_watch_time_counts_each_viewer_in_its_bin(built: StageContext) -> None:
     """Everybody stays to the end as far as is known, 2901 to 3000 seconds; every bin is there."""
     bins = live_figures.watch_time(built)
     assert bins.loc[bins["viewers"] > 0, ["from_seconds", "to_seconds", "viewers"]].to_numpy().tolist() == [
@@ -50,7 +50,7 @@ def test_watch_time_counts_each_viewer_in_its_bin(built: Stage) -> None:
     assert bins["to_seconds"].isna().tolist() == [False] * (len(bins) - 1) + [True]
 
 
-def test_audiences_are_those_of_the_daily_roll_up(built: Stage) -> None:
+def test_audiences_are_those_of_the_daily_roll_up(built: StageContext) -> None:
     """One row a live, whoever its guests are."""
     (row,) = live_figures.audiences(built).to_dict("records")
     meant = counted(DAYS[1], whole_log=False)
@@ -68,7 +68,7 @@ def test_where_nothing_was_built_there_are_no_rows(world: LiveWorld) -> None:
     assert live_figures.watch_time(here)["viewers"].sum() == 0
 
 
-def test_kpis_are_those_that_readers_see(built: Stage) -> None:
+def test_kpis_are_those_that_readers_see(built: StageContext) -> None:
     """Before anything is published a sentence says so; after it, the newest date by artist, most viewers first."""
     assert repr(live_figures.kpis(built)) == "No date of live viewing is published yet."
 

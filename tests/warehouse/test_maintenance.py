@@ -13,7 +13,7 @@ import pytest
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.maintenance import prune, release, rollback, superseded, versions_of
-from bigmama_nb.warehouse.publish import Part, publish_keyed, publish_whole
+from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole
 from tests.crashing import write
 from tests.publishing import METRIC, PLAY, Settings, author, brought, current_folder, lineage_in, plays, rows_in
 
@@ -137,12 +137,16 @@ def test_what_a_killed_writer_left_goes_too(warehouse: Warehouse, root: Path) ->
 def test_what_is_held_is_kept_until_it_is_let_go(warehouse: Warehouse, root: Path) -> None:
     """A held version outlives its grace period as long as its record says so, and is refused once it is gone."""
     day = "part_date=2024-05-01"
-    (held,) = publish_whole(warehouse, [Part(PLAY, day, plays(2), date(2024, 5, 1), True, "x")], author(4), hold=True)
+    (held,) = publish_whole(
+        warehouse, [Replacement(PLAY, day, plays(2), date(2024, 5, 1), True, "x")], author(4), hold=True
+    )
     written_at(root, NOON)
     late = NOON + timedelta(hours=25)
     prune(warehouse, late, author(9), held=[(held.table, held.partition, held.version)])
     assert [one.moved for one in release(warehouse, [held], author(5))] == [True]
-    (other,) = publish_whole(warehouse, [Part(PLAY, day, plays(3), date(2024, 5, 1), True, "x")], author(6), hold=True)
+    (other,) = publish_whole(
+        warehouse, [Replacement(PLAY, day, plays(3), date(2024, 5, 1), True, "x")], author(6), hold=True
+    )
     written_at(root, NOON)
     prune(warehouse, late, author(9))
     with pytest.raises(StorageError, match=r"cannot read .*_lineage\.json: No such file"):
@@ -151,7 +155,7 @@ def test_what_is_held_is_kept_until_it_is_let_go(warehouse: Warehouse, root: Pat
 
 def test_what_was_held_does_not_replace_what_is_counted_further(warehouse: Warehouse) -> None:
     """Nothing goes backwards, not by a late release either."""
-    month = Part(PLAY, "part_date=2024-05", plays(1), date(2024, 5, 10), False, "x")
+    month = Replacement(PLAY, "part_date=2024-05", plays(1), date(2024, 5, 10), False, "x")
     (held,) = publish_whole(warehouse, [month], author(4), hold=True)
     publish_whole(warehouse, [replace(month, through=date(2024, 5, 20))], author(5))
     with pytest.raises(UsageError, match="counted through 2024-05-20, what was held through 2024-05-10"):

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from bigmama_nb.errors import (
     CatalogError,
+    CommitConflictError,
     ContractError,
     LockedError,
-    MovedMeanwhileError,
     StorageError,
     UsageError,
 )
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import lineage, runs_behind
-from bigmama_nb.warehouse.publish import Brought, Group, publish_keyed, retract
+from bigmama_nb.warehouse.publish import Group, Incoming, publish_keyed, retract
 from tests.crashing import write
 from tests.publishing import (
     FULL,
@@ -186,7 +186,7 @@ def test_nothing_brought_is_nothing_done(warehouse: Warehouse, root: Path) -> No
 )
 def test_rows_that_are_not_the_contracts_are_refused(warehouse, root, partition, rows, groups, says) -> None:  # type: ignore[no-untyped-def]
     """The refusal names the place and the fault, and nothing is written."""
-    new = Brought(rows, {key: Group(date(2024, 5, 1), False, "x") for key in groups})
+    new = Incoming(rows, {key: Group(date(2024, 5, 1), False, "x") for key in groups})
     with pytest.raises(ContractError) as caught:
         publish_keyed(warehouse, METRIC, {partition: new}, author(1))
     assert says in caught.value.message
@@ -339,7 +339,7 @@ def test_one_that_is_beaten_every_time_gives_up_with_a_clear_error(warehouse: Wa
     publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 5})}, author(1))
 
     def beaten(*_: object) -> None:
-        raise MovedMeanwhileError("bigmama.game_metric dt=20240501: points at another version")
+        raise CommitConflictError("bigmama.game_metric dt=20240501: points at another version")
 
     warehouse.catalog.move = beaten  # type: ignore[method-assign]
     with pytest.raises(CatalogError, match=r"Others were faster 10 times\. Run 'run_all.py repair latest'"):
@@ -389,7 +389,7 @@ def test_what_stands_is_what_each_key_was_last_given_not_going_backwards(runs, t
                 key: Group(date(2024, 5, through), False, "x")
                 for key, (_, through) in zip(keys, run.values(), strict=True)
             }
-            publish_keyed(warehouse, METRIC, {DAY: Brought(rows, groups)}, author(n))
+            publish_keyed(warehouse, METRIC, {DAY: Incoming(rows, groups)}, author(n))
             for name, (value, through) in run.items():
                 if name not in expected or expected[name][1] <= through:
                     expected[name] = (value, through)

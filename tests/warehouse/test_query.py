@@ -15,7 +15,7 @@ import pytest
 import bigmama_nb
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.publish import Part, publish_keyed, publish_whole, retract
+from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole, retract
 from bigmama_nb.warehouse.query import connect, export, sql, views, who_wrote
 from tests.publishing import FULL, METRIC, PLAY, REPO, Settings, author, brought, current_folder, plays, small_disk
 
@@ -34,7 +34,9 @@ def warehouse(root: Path) -> Iterator[Warehouse]:
     with Warehouse.open(Settings(str(root))) as warehouse:
         publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 9, "bns/wau": 9})}, author(1))
         publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 5}), NEXT: brought({"lw/wau": 6})}, author(2))
-        publish_whole(warehouse, [Part(PLAY, "part_date=2024-05-01", plays(3), date(2024, 5, 1), True, "x")], author(3))
+        publish_whole(
+            warehouse, [Replacement(PLAY, "part_date=2024-05-01", plays(3), date(2024, 5, 1), True, "x")], author(3)
+        )
         yield warehouse
 
 
@@ -58,7 +60,9 @@ def test_a_view_shows_the_current_rows_with_the_partition_last(warehouse: Wareho
 def test_instants_are_right_whatever_form_they_have(tmp_path: Path, timestamp: str) -> None:
     """A microsecond stays a microsecond, in UTC, from INT64 and from INT96."""
     with Warehouse.open(Settings(str(tmp_path / "w"), timestamp=timestamp)) as warehouse:  # type: ignore[arg-type]
-        publish_whole(warehouse, [Part(PLAY, "part_date=2024-05-01", plays(1), date(2024, 5, 1), True, "x")], author(1))
+        publish_whole(
+            warehouse, [Replacement(PLAY, "part_date=2024-05-01", plays(1), date(2024, 5, 1), True, "x")], author(1)
+        )
         _, ((text, micros),) = sql(warehouse, "SELECT seen_dt::varchar, epoch_us(seen_dt) FROM wv_play")
     assert text == "2024-05-01 12:00:00.123456+00"
     assert micros == int(datetime(2024, 5, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000 + 123_456

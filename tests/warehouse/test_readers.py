@@ -17,7 +17,7 @@ import pytest
 
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import data_files
-from bigmama_nb.warehouse.publish import Part, publish_keyed, publish_whole
+from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole
 from bigmama_nb.warehouse.query import sql
 from tests.places import Place, hive_partition, place
 from tests.publishing import PLAY, REPO, author, brought, plays
@@ -52,7 +52,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         rest = {name: value for name, value in FIGURES.items() if name != "l2m/mau"}
         publish_keyed(warehouse, where.metric(), {DAY: brought(rest), NEXT: brought({"lw/wau": 7})}, author(2))
         mart = replace(PLAY, database=where.database)
-        part = Part(mart, "part_date=2024-05-01", plays(2, value=2**31 - 1), date(2024, 5, 1), True, "x")
+        part = Replacement(mart, "part_date=2024-05-01", plays(2, value=2**31 - 1), date(2024, 5, 1), True, "x")
         publish_whole(warehouse, [part], author(3))
     return where
 

@@ -16,7 +16,7 @@ from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import lineage
 from bigmama_nb.warehouse.maintenance import release
-from bigmama_nb.warehouse.publish import Part, Published, publish_derived, publish_whole
+from bigmama_nb.warehouse.publish import Published, Replacement, publish_derived, publish_whole
 from tests.crashing import write
 from tests.publishing import FULL, PLAY, Settings, author, current_folder, plays, small_disk
 
@@ -37,9 +37,9 @@ def warehouse(root: Path) -> Iterator[Warehouse]:
         yield warehouse
 
 
-def part(content: pa.Table | list[Path], table: Table = PLAY, **more: object) -> Part:
+def part(content: pa.Table | list[Path], table: Table = PLAY, **more: object) -> Replacement:
     """Return a part of 1 May."""
-    return Part(table, DAY, content, date(2024, 5, 1), True, "weverse", **more)  # type: ignore[arg-type]
+    return Replacement(table, DAY, content, date(2024, 5, 1), True, "weverse", **more)  # type: ignore[arg-type]
 
 
 def count(root: Path, table: str = "we_mart.wv_play", partition: str = DAY) -> int | None:
@@ -176,7 +176,7 @@ def test_one_bad_table_keeps_all_of_the_day_back(warehouse: Warehouse, root: Pat
 
 def test_a_part_counted_through_less_is_kept_out(warehouse: Warehouse, root: Path) -> None:
     """Nothing goes backwards: a month built through the 10th does not replace the one through the 20th."""
-    month = Part(PLAY, "part_date=2024-05", plays(20), date(2024, 5, 20), False, "x")
+    month = Replacement(PLAY, "part_date=2024-05", plays(20), date(2024, 5, 20), False, "x")
     publish_whole(warehouse, [month], author(1))
     (done,) = publish_whole(warehouse, [replace(month, content=plays(10), through=date(2024, 5, 10))], author(2))
     assert not done.moved
@@ -194,7 +194,7 @@ def test_what_is_derived_is_built_under_the_lock(warehouse: Warehouse, root: Pat
     """While the parts are built nobody else holds the table, so a month is made of every day that stands."""
     seen = []
 
-    def build() -> list[Part]:
+    def build() -> list[Replacement]:
         path = root / ".locks" / "we_mart.wv_play"
         seen.append(path.read_text())
         return [part(plays(4))]

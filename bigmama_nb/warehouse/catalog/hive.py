@@ -14,9 +14,9 @@ from typing import Any
 
 from thrift.Thrift import TException
 
-from bigmama_nb.errors import CatalogError, MovedMeanwhileError, PublishUnknownError
+from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError
 from bigmama_nb.tables.contract import Table
-from bigmama_nb.warehouse.catalog.hive_lock import HeldLock
+from bigmama_nb.warehouse.catalog.hive_lock import MetastoreLock
 from bigmama_nb.warehouse.catalog.protocol import (
     Entry,
     Lock,
@@ -28,7 +28,7 @@ from bigmama_nb.warehouse.catalog.protocol import (
     refuse_other_columns,
     unobserved,
 )
-from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, said, ttypes
+from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, first_line, ttypes
 from bigmama_nb.warehouse.storage.protocol import name_of
 
 MARK = "bigmama_nb"
@@ -78,7 +78,7 @@ class HiveCatalog:
         known = self._table(table.full_name)
         if known is None:
             # One at a time: a metastore whose create_database fails, as another was faster, deletes the folder.
-            creating = HeldLock(
+            creating = MetastoreLock(
                 self._connection, self._options, f"{table.database}.@", "bigmama-nb create", CREATE_WAIT_S
             )
             with creating:
@@ -134,7 +134,7 @@ class HiveCatalog:
 
     def lock(self, full_name: str, holder: str, wait_s: float) -> AbstractContextManager[Lock]:
         """Hold the table's lock, with a heartbeat; a dead holder's lock is taken over."""
-        return HeldLock(self._connection, self._options, full_name, holder, wait_s)
+        return MetastoreLock(self._connection, self._options, full_name, holder, wait_s)
 
     def move(self, full_name: str, moves: Sequence[Move], lock: Lock, at: Observer = unobserved) -> None:
         """Alter the partitions that exist in one call, then add the new ones in one call."""
@@ -150,13 +150,13 @@ class HiveCatalog:
         }
         at("moving")
         if not lock.held():
-            raise MovedMeanwhileError(f"{where}: the table's lock was lost before the move; nothing was moved")
+            raise CommitConflictError(f"{where}: the table's lock was lost before the move; nothing was moved")
         for move in moves:
             found = standing.get(move.pointer.partition)
             stands = None if found is None else self._inside(found.sd.location)
             expected = None if move.expected is None else move.expected.location
             if stands != expected:
-                raise MovedMeanwhileError(
+                raise CommitConflictError(
                     f"{full_name} {move.pointer.partition}: points at {stands}, expected {expected}; nothing was moved"
                 )
         existing = [move.pointer for move in moves if move.expected is not None]
@@ -196,15 +196,16 @@ class HiveCatalog:
                 return
             if isinstance(error, LostAnswerError) or stands is None:
                 unknown = PublishUnknownError(
-                    f"{where}: the files are in place, but the metastore {self.uri} did not answer ({said(error)}). "
-                    "Files are kept: Hive may already point at them. 'repair' is safe to repeat.",
+                    f"{where}: the files are in place, but the metastore {self.uri} did not answer "
+                    f"({first_line(error)}). Files are kept: Hive may already point at them. "
+                    "'repair' is safe to repeat.",
                     place=full_name,
                 )
                 unknown.moved = frozenset(moved)
                 raise unknown from error
-            kind = MovedMeanwhileError if isinstance(error, _BEATEN) else CatalogError
+            kind = CommitConflictError if isinstance(error, _BEATEN) else CatalogError
             refused = kind(
-                f"{where}: the metastore {self.uri} refused to move it: {said(error)}. "
+                f"{where}: the metastore {self.uri} refused to move it: {first_line(error)}. "
                 f"{named(sorted(moved)) + ' moved before.' if moved else 'Nothing was moved.'} "
                 "Run 'run_all.py repair latest' once that is mended.",
                 place=full_name,
@@ -366,8 +367,8 @@ class HiveCatalog:
             return self._connection.ask(question)
         except TException as error:
             raise CatalogError(
-                f"the metastore {self.uri} refused a question: {said(error)}. Readers see what stood before; nothing "
-                "was moved.",
+                f"the metastore {self.uri} refused a question: {first_line(error)}. Readers see what stood before; "
+                "nothing was moved.",
                 place=self.uri,
             ) from error
 
@@ -379,8 +380,8 @@ class HiveCatalog:
             return
         except (LostAnswerError, TException) as error:
             raise CatalogError(
-                f"{what}: the metastore {self.uri} says {said(error)}. Readers see what stood before; nothing was "
-                "moved. Run 'run_all.py repair latest' once that is mended.",
+                f"{what}: the metastore {self.uri} says {first_line(error)}. Readers see what stood before; "
+                "nothing was moved. Run 'run_all.py repair latest' once that is mended.",
                 place=self.uri,
             ) from error
 

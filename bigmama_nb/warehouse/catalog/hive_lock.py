@@ -18,7 +18,7 @@ from typing import Any
 from thrift.Thrift import TException
 
 from bigmama_nb.errors import CatalogError, LockedError
-from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, said, ttypes
+from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, first_line, ttypes
 
 OURS = "bigmama-nb "
 TRIES = 5
@@ -29,7 +29,7 @@ TURN_S = 0.1
 LONGEST_TURN_S = 1.0
 
 
-class HeldLock:
+class MetastoreLock:
     """The lock of one table; entering waits for it."""
 
     def __init__(
@@ -48,7 +48,7 @@ class HeldLock:
         self._beating: threading.Thread | None = None
         self.takeovers = 0
 
-    def __enter__(self) -> HeldLock:
+    def __enter__(self) -> MetastoreLock:
         deadline = time.monotonic() + self._wait_s
         try:
             state = self._requested()
@@ -189,7 +189,7 @@ class HeldLock:
         lock, self._id = self._id, None
         if lock is None:
             return
-        # Where it cannot be said now, silence says it in `stale_lock_s`.
+        # Where it cannot be first_line now, silence says it in `stale_lock_s`.
         with contextlib.suppress(CatalogError, LostAnswerError, TException):
             self._connection.tell(lambda client: client.unlock(ttypes.UnlockRequest(lockid=lock)))
 
@@ -203,7 +203,7 @@ class HeldLock:
 
     def _refused(self, error: Exception) -> CatalogError:
         return CatalogError(
-            f"{self._full_name}: the metastore {self._connection.uri} gives no lock: {said(error)}. Nothing was "
+            f"{self._full_name}: the metastore {self._connection.uri} gives no lock: {first_line(error)}. Nothing was "
             "published. Its lock tables have to be there (hive.support.concurrency, schematool); run again then.",
             place=self._full_name,
         )

@@ -107,7 +107,7 @@ class Catalog(Protocol):
         """Move the pointers: partitions that exist in one call, then new ones in one call.
 
         Raises:
-            MovedMeanwhileError: something else moved one of them, or the lock was lost; nothing was moved.
+            CommitConflictError: something else moved one of them, or the lock was lost; nothing was moved.
             CatalogError: refused; `moved` names the partitions that were moved before.
             PublishUnknownError: the answer was lost; `moved` names the partitions that certainly were moved.
         """

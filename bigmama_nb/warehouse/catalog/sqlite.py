@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from bigmama_nb.errors import CatalogError, LockedError, MovedMeanwhileError, PublishUnknownError
+from bigmama_nb.errors import CatalogError, CommitConflictError, LockedError, PublishUnknownError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog.protocol import (
     Entry,
@@ -139,7 +139,7 @@ class SqliteCatalog:
         with self._writing(f"{where}: the catalog could not be moved") as connection:
             at("moving")
             if not lock.held():
-                raise MovedMeanwhileError(f"{where}: the table's lock was lost before the move; nothing was moved")
+                raise CommitConflictError(f"{where}: the table's lock was lost before the move; nothing was moved")
             for move in moves:
                 pointer = move.pointer
                 row = connection.execute(
@@ -149,7 +149,7 @@ class SqliteCatalog:
                 found = None if row is None else self._absolute(row["location"])
                 expected = None if move.expected is None else move.expected.location
                 if found != expected:
-                    raise MovedMeanwhileError(
+                    raise CommitConflictError(
                         f"{full_name} {pointer.partition}: points at {found}, expected {expected}; nothing was moved"
                     )
                 assert pointer.moved_at is not None

@@ -190,8 +190,8 @@ class Connection:
 
     def _unreachable(self, error: Exception) -> CatalogError:
         return CatalogError(
-            f"the metastore {self.uri} cannot be reached: {said(error)}. Readers see what stood before; nothing was "
-            "moved. Run 'run_all.py repair latest' once it is back.",
+            f"the metastore {self.uri} cannot be reached: {first_line(error)}. Readers see what stood before; "
+            "nothing was moved. Run 'run_all.py repair latest' once it is back.",
             place=self.uri,
         )
 
@@ -207,14 +207,14 @@ def _require_kerberos() -> None:
         )
 
 
-def said(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what a metastore or its socket says, without Java's stack, and of why."""
     text = getattr(error, "message", None) or str(error) or type(error).__name__
     if isinstance(text, bytes):
         text = text.decode(errors="replace")
     inner = getattr(error, "inner", None)
-    why = f" ({said(inner)})" if isinstance(inner, BaseException) else ""
+    why = f" ({first_line(inner)})" if isinstance(inner, BaseException) else ""
     return f"{type(error).__name__}: {str(text).splitlines()[0]}{why}"
 
 
-__all__ = ["LOST", "Connection", "LostAnswerError", "said", "ttypes"]
+__all__ = ["LOST", "Connection", "LostAnswerError", "first_line", "ttypes"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bigmama_nb.errors import CatalogError, LockedError, MovedMeanwhileError
+from bigmama_nb.errors import CatalogError, CommitConflictError, LockedError
 from bigmama_nb.tables.contract import Column
 from bigmama_nb.warehouse.catalog.protocol import Move
 from tests.warehouse.catalog.kit import Opener
@@ -113,7 +113,7 @@ def test_a_move_from_what_no_longer_stands_moves_nothing(opener: Opener, stands:
     opener.move(catalog, Move(first, None))
     other = opener.pointer("dt=20240502", V2)
     expected = opener.pointer("dt=20240501", "20240502T020304Z-000009-1") if stands else None
-    with pytest.raises(MovedMeanwhileError, match="dt=20240501"):
+    with pytest.raises(CommitConflictError, match="dt=20240501"):
         opener.move(catalog, Move(other, None), Move(second, expected))
     assert catalog.current(opener.table.full_name) == {"dt=20240501": first}
 

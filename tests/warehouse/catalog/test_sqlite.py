@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bigmama_nb.errors import CatalogError, LockedError, MovedMeanwhileError, UsageError
+from bigmama_nb.errors import CatalogError, CommitConflictError, LockedError, UsageError
 from bigmama_nb.warehouse.catalog import open_catalog
 from bigmama_nb.warehouse.catalog.protocol import Move
 from bigmama_nb.warehouse.catalog.sqlite import SqliteCatalog
@@ -74,7 +74,7 @@ def test_a_lock_file_that_was_removed_is_a_lock_lost(moved: tuple[Path, Opener])
     with catalog.lock(METRIC.full_name, "bigmama-nb a", 1) as lock:
         shutil.rmtree(root / ".locks")
         assert not lock.held()
-        with pytest.raises(MovedMeanwhileError, match="lock was lost"):
+        with pytest.raises(CommitConflictError, match="lock was lost"):
             catalog.move(METRIC.full_name, [Move(opener.pointer("dt=20240502", V1), None)], lock)
     assert list(catalog.current(METRIC.full_name)) == ["dt=20240501"]
 
