@@ -246,14 +246,14 @@ def _run_cell(source: str, names: dict[str, Any]) -> None:
 
 def empty(folder: str) -> None:
     """Execute four empty notebooks as a run does."""
-    from bigmama_nb.executor.execute import About, execute
+    from bigmama_nb.executor.execute import NotebookInfo, execute
     from bigmama_nb.executor.redact import Redactor
     from bigmama_nb.runs.signals import Stop
 
     out = Path(folder) / "out"
     out.mkdir()
     for stage in STAGES:
-        about = About("20240502T020304Z-1a2b3c", 1, stage)
+        about = NotebookInfo("20240502T020304Z-1a2b3c", 1, stage)
         options: Mapping[str, Any] = {"timeout_s": 600, "stop": Stop(), "redactor": Redactor(), "about": about}
         executed = execute(Path(folder) / f"{stage}.ipynb", out / f"{stage}.ipynb", {}, **options)
         assert executed.outcome == "ok", executed.error

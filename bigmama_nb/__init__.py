@@ -1,29 +1,18 @@
-"""Notebook-driven reporting: game metrics and live viewing, from their sources to one table each."""
+"""Notebook-driven reporting: game metrics and live viewing, from their sources to one table each.
+
+`bigmama_nb.warehouse()` opens a profile's warehouse for questions.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import duckdb
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
 
 
-def warehouse(profile: str | Path | None = None) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB connection to a profile's warehouse: one view a table, as it is at this moment.
-
-    Args:
-        profile: the profile's path; None: `BIGMAMA_PROFILE`, else the sample.
-
-    Raises:
-        ProfileError: the profile is wrong.
-        CatalogError, StorageError: the warehouse cannot be read.
-    """
-    # Imported here: a program that only wants the version loads neither DuckDB nor Arrow.
-    from bigmama_nb.profile import load
-    from bigmama_nb.warehouse.query import connect
-
-    return connect(load(profile).warehouse)
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: a program that only wants the version loads neither DuckDB nor Arrow.
+    if name == "warehouse":
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

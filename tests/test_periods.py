@@ -22,7 +22,7 @@ from bigmama_nb.profile import (
     Game,
     Metric,
     Profile,
-    Warehouse,
+    WarehouseSettings,
 )
 
 NOW = dt.datetime(2024, 5, 2, 3, 0, tzinfo=dt.UTC)
@@ -61,7 +61,7 @@ def profile_of(
     made = Profile(
         timezone=timezone,
         dates=None if dates is None else profile.Dates(from_=dates[0], to=dates[1]),
-        warehouse=Warehouse(uri="w"),
+        warehouse=WarehouseSettings(uri="w"),
         archive=Archive(uri="a"),
         clusters={"ncmc2": Cluster(dump="d")},
         games={code: Game(cluster="ncmc2", database=code, metrics=names) for code, names in games.items()},

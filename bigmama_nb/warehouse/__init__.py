@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeVar
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from bigmama_nb.errors import UsageError, did_you_mean
 from bigmama_nb.tables.contract import Table
@@ -14,6 +17,9 @@ from bigmama_nb.warehouse.catalog import open_catalog
 from bigmama_nb.warehouse.catalog.protocol import Catalog, Entry, Observer, unobserved
 from bigmama_nb.warehouse.storage import open_storage
 from bigmama_nb.warehouse.storage.protocol import Storage, join
+
+if TYPE_CHECKING:
+    import duckdb
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -134,3 +140,26 @@ class Warehouse:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Callable(ModuleType):
+    """This module, which `bigmama_nb.warehouse()` calls: the room and the question have one name."""
+
+    def __call__(self, profile: str | Path | None = None) -> duckdb.DuckDBPyConnection:
+        """Return a DuckDB connection to a profile's warehouse: one view a table, as it is at this moment.
+
+        Args:
+            profile: the profile's path; None: `BIGMAMA_PROFILE`, else the sample.
+
+        Raises:
+            ProfileError: the profile is wrong.
+            CatalogError, StorageError: the warehouse cannot be read.
+        """
+        # Imported here: who publishes needs no DuckDB.
+        from bigmama_nb.profile import load
+        from bigmama_nb.warehouse.query import connect
+
+        return connect(load(profile).warehouse)
+
+
+sys.modules[__name__].__class__ = _Callable

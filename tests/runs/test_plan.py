@@ -71,7 +71,7 @@ def test_names_narrow_the_grid(planned) -> None:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize(
-    ("request", "says"),
+    ("asked", "says"),
     [
         ({"games": ("aa", "dd")}, "'dd'"),
         ({"metrics": ("wua",)}, "Did you mean 'wau'?"),
@@ -88,10 +88,10 @@ def test_names_narrow_the_grid(planned) -> None:  # type: ignore[no-untyped-def]
         ({"date_from": "2024-05-02", "date_to": "2024-05-01"}, "2024-05-01"),
     ],
 )
-def test_what_matches_nothing_is_a_usage_error(planned, request: dict[str, object], says: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_matches_nothing_is_a_usage_error(planned, asked: dict[str, object], says: str) -> None:  # type: ignore[no-untyped-def]
     """An unknown name, a day that is not over in the profile's zone, one there is not: said, and nothing is run."""
     with pytest.raises(UsageError) as caught:
-        planned(**request)
+        planned(**asked)
     assert says in str(caught.value)
     assert "Nothing was run." in str(caught.value)
 

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from bigmama_nb.errors import StorageError
 from bigmama_nb.runs.record import Record, RunLock, now
-from bigmama_nb.runs.secrets import Redactor
+from bigmama_nb.executor.redact import Redactor
 run_dir = Path(sys.argv[1])
 run_dir.mkdir(parents=True, exist_ok=True)
 attempt = {"n": 1, "heartbeat_at": now(), "ended_at": None}

@@ -125,8 +125,8 @@ SLEEPER = """
 import json, os, signal, sys
 from tests.places import *
 from tests.publishing import *
-from bigmama_nb.publish import publish_keyed
-from bigmama_nb.warehouses import Warehouse
+from bigmama_nb.warehouse.publish import publish_keyed
+from bigmama_nb.warehouse import Warehouse
 orders = json.loads(sys.argv[1])
 asleep = []
 def at(step):
