@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError
 
@@ -58,6 +59,7 @@ def verb(
         def called(ctx: click.Context, /, *, as_json: bool, **arguments: Any) -> None:
             spoken = " ".join(ctx.command_path.split()[1:])
             try:
+                refuse_empty(ctx)
                 done = function(**arguments)
             except BigmamaError as error:
                 done = failed(error)
@@ -80,6 +82,34 @@ def verb(
         return group.command(name)(called)
 
     return decorate
+
+
+def refuse_empty(ctx: click.Context) -> None:
+    """Refuse an option or argument that is given and empty, as a shell variable that is not set leaves it.
+
+    Left out it has a meaning (yesterday, all games, the sample), which nobody meant who wrote it down.
+
+    Raises:
+        UsageError: naming every one.
+    """
+    empty = [
+        f"{parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)} {what}"
+        for parameter in ctx.command.params
+        if ctx.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        and (what := _emptiness(ctx.params.get(str(parameter.name))))
+    ]
+    if empty:
+        raise UsageError(
+            f"{', '.join(empty)}; expected a value. Nothing was run; leave out what is not meant, and look for a "
+            f"variable of the shell that is not set. See '{ctx.command_path} --help'."
+        )
+
+
+def _emptiness(value: object) -> str:
+    if isinstance(value, tuple) and len(value) > 1:
+        return "holds an empty name" if any(map(_emptiness, value)) else ""
+    text = value[0] if isinstance(value, tuple) and value else value
+    return "is empty" if text == () or (isinstance(text, str) and not text.strip()) else ""
 
 
 def failed(error: BigmamaError) -> VerbResult:

@@ -15,7 +15,7 @@ from bigmama_nb.profile import Profile, load
 
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
+    return () if value is None else tuple(name.strip() for name in value.split(","))
 
 
 def _instant(text: str | None) -> datetime | None:

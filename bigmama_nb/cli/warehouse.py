@@ -28,15 +28,15 @@ def sql(profile: str | None, query: str) -> VerbResult:
 
 @verb("export", example="export game_metric /data/game_metric")
 @click.argument("table")
-@click.argument("folder", type=click.Path(path_type=Path))
-def export(profile: str | None, table: str, folder: Path) -> VerbResult:
+@click.argument("folder")
+def export(profile: str | None, table: str, folder: str) -> VerbResult:
     """Write a plain copy of a table, dt=…/part-0.parquet, into a new folder."""
     from bigmama_nb.warehouse import Warehouse
     from bigmama_nb.warehouse.query import export as copy
 
     with Warehouse.open(load(profile).warehouse) as warehouse:
-        files = copy(warehouse, table, folder)
-    return VerbResult({"path": str(folder)}, f"{len(files):,} files in {folder}")
+        files = copy(warehouse, table, Path(folder))
+    return VerbResult({"path": str(Path(folder))}, f"{len(files):,} files in {Path(folder)}")
 
 
 @verb("who-wrote", example="who-wrote game_metric dt=20240501")
@@ -103,26 +103,26 @@ def ddl(profile: str | None, table: str) -> VerbResult:
 
 
 @verb("docs", example="docs")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
-def docs(profile: str | None, folder: Path | None) -> VerbResult:
+@click.argument("folder", required=False)
+def docs(profile: str | None, folder: str | None) -> VerbResult:
     """Write the tables' pages from their contracts into FOLDER; else into docs, here."""
     from bigmama_nb.profile import ROOT
     from bigmama_nb.tables.docs import pages
     from bigmama_nb.tables.registry import contracts
 
-    folder = folder or ROOT / "docs"
+    target = ROOT / "docs" if folder is None else Path(folder)
     written = pages(contracts(load(profile)))
     try:
         for name, text in written.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StorageError(
             f"{error.filename}: a page cannot be written ({error.strerror}). Pages before it are written; make room or "
             "mend the folder's rights, then run it again.",
             place=str(error.filename),
         ) from None
-    return VerbResult({"path": str(folder)}, f"{len(written)} pages in {folder}")
+    return VerbResult({"path": str(target)}, f"{len(written)} pages in {target}")
 
 
 def _plain(cell: Any) -> Any:

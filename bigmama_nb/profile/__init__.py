@@ -55,6 +55,8 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "parameters" / "sample.yaml"
+VARIABLE = "BIGMAMA_PROFILE"
+"""The variable that names the profile where nothing else does."""
 
 
 def _name(text: str) -> str:
@@ -318,8 +320,22 @@ class Profile(Section):
 
 
 def find(path: str | Path | None = None) -> Path:
-    """Return the profile's file: `path`, else what `BIGMAMA_PROFILE` names, else the sample."""
-    return Path(path or os.environ.get("BIGMAMA_PROFILE") or SAMPLE)
+    """Return the profile's file: `path`, else what `BIGMAMA_PROFILE` names, else the sample.
+
+    Raises:
+        ProfileError: the path or the variable is given and empty; which profile was meant is not known.
+    """
+    named_by, found = (
+        ("the profile's path", path) if path is not None else ("BIGMAMA_PROFILE", os.environ.get(VARIABLE))
+    )
+    if found is None:
+        return SAMPLE
+    if not str(found).strip():
+        raise ProfileError(
+            f"{named_by} is empty; expected a profile's file, or none at all for the sample. Nothing was run; is a "
+            "variable of the shell not set?"
+        )
+    return Path(found)
 
 
 def load(path: str | Path | None = None) -> Profile:

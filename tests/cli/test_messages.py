@@ -9,13 +9,15 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from rich.console import Console
 
-from bigmama_nb.cli import main
+from bigmama_nb.cli import main, verbs
 from bigmama_nb.cli.progress import speaking
 from tests.publishing import small_disk
 from tests.runs.world import CLUSTERS, REPO, World, expected
@@ -103,6 +105,86 @@ def test_a_wrong_command_is_refused_with_what_was_expected(
     assert answer["verb"] == arguments[0]
     assert answer["error"]["message"] == err.rstrip("\n")
     assert not (world.folder / "archive").exists()
+
+
+EMPTY = {
+    "run": {
+        *("--date", "--from", "--to", "--games", "--metrics", "--pipelines", "--wait-until", "--run-timestamp"),
+        "--profile",
+    },
+    "repair": {"RUN", "--profile"},
+    "release": {"RUN", "TASK", "--profile"},
+    "republish": {"RUN", "--profile"},
+    "retract": {"GAME", "TYPE", "DT", "--reason", "--profile"},
+    "runs list": {"--profile"},
+    "runs prune": {"--profile"},
+    "runs show": {"RUN", "--profile"},
+    "sql": {"QUERY", "--profile"},
+    "export": {"TABLE", "FOLDER", "--profile"},
+    "who-wrote": {"TABLE", "PARTITION", "--profile"},
+    "rollback": {"TABLE", "PARTITION", "[VERSION]", "--profile"},
+    "ddl": {"TABLE", "--profile"},
+    "docs": {"[FOLDER]", "--profile"},
+    "check": {"--profile"},
+}
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every verb by its words."""
+    main(["--help"])
+    for name, command in verbs.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", one) for below, one in command.commands.items())
+        else:
+            yield name, command
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_whatever_takes_a_text_and_is_given_none_is_refused(
+    world: World, capsys: pytest.CaptureFixture[str], blank: str
+) -> None:
+    """`--date "$DAY"` where DAY is not set: exit 2 by name for every option and argument of every verb; no meaning."""
+    refused: dict[str, set[str]] = {}
+    every = list(commands())
+    capsys.readouterr()
+    for spoken_as, command in every:
+        texts = [one for one in command.params if one.type is click.STRING]
+        for tried in texts:
+            words = [blank if one is tried else "x" for one in command.params if isinstance(one, click.Argument)]
+            if isinstance(tried, click.Option):
+                words += [tried.opts[0], blank]
+            if spoken_as == "retract" and "--reason" not in words:
+                words += ["--reason", "x"]
+            if "--profile" not in words:
+                words += ["--profile", str(world.profile)]
+            status, out, err = spoken(capsys, *spoken_as.split(), *words)
+            assert (status, out) == (2, ""), words
+            name, _, rest = err.partition(" ")
+            assert rest == (
+                "is empty; expected a value. Nothing was run; leave out what is not meant, and look for a variable of "
+                f"the shell that is not set. See 'run_all.py {spoken_as} --help'.\n"
+            )
+            refused.setdefault(spoken_as, set()).add(name)
+    assert {name: refused[name] for name in EMPTY} == EMPTY
+    assert not (world.folder / "archive").exists()
+
+
+def test_an_empty_name_among_names_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--games "aa,$OTHER"`: a run for aa alone is not what was meant."""
+    status, _, err = spoken(capsys, "run", "--games", "aa,", "--profile", str(world.profile))
+    assert status == 2
+    assert err.startswith("--games holds an empty name; expected a value. Nothing was run; ")
+
+
+def test_a_variable_that_is_empty_names_no_profile(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 2, not a run of the sample; who names a profile by the option need not care."""
+    monkeypatch.setenv("BIGMAMA_PROFILE", "")
+    status, out, err = spoken(capsys, "runs", "list")
+    assert (status, out) == (2, "")
+    assert err.startswith("BIGMAMA_PROFILE is empty; expected a profile's file, or none at all for the sample. Nothing")
+    assert spoken(capsys, "runs", "list", "--profile", str(world.profile))[0] == 0
 
 
 def test_a_profile_that_is_not_there_is_refused_with_the_nearest(

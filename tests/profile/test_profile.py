@@ -840,6 +840,15 @@ def test_profile_is_found_by_argument_then_variable_then_the_sample(monkeypatch:
     assert Path("other.yaml") == profile.find("other.yaml")
 
 
+def test_an_empty_name_is_no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument or a variable that is there and blank is a mistake; the sample was not meant."""
+    with pytest.raises(ProfileError, match=r"^the profile's path is empty; expected a profile's file, or none at all"):
+        profile.find("")
+    monkeypatch.setenv("BIGMAMA_PROFILE", " ")
+    with pytest.raises(ProfileError, match=r"^BIGMAMA_PROFILE is empty; .* Nothing was run; is a variable of the shel"):
+        profile.load()
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in PARAMETERS.glob("*.yaml")))
 def test_profiles_that_come_with_the_project_are_valid(name: str) -> None:
     """Nobody starts from a file that is refused."""
