@@ -182,3 +182,30 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_picture_is_small() -> None:
     """Who opens the repository loads it."""
     assert os.stat(REPO / "docs/images/report.png").st_size < 300_000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_paths_that_a_page_names_are_there(page: Path) -> None:
+    """A module, a test or a profile named in `code` is one that there is."""
+    named = re.findall(
+        r"`((?:bigmama_nb|tests|notebooks|parameters|docs|benchmarks)/[^`\s*<]+)`", page.read_text("utf-8")
+    )
+    assert [path for path in named if not (REPO / path).exists()] == []
+
+
+def test_the_glossary_is_in_order_and_knows_every_outcome() -> None:
+    """A term stands once, in alphabetical order, so that it is found; each outcome and pipeline word has its line."""
+    from typing import get_args
+
+    from bigmama_nb.sources.outcome import State
+
+    terms = re.findall(r"^\| ([a-z][a-z ]*) \|", (REPO / "docs/glossary.md").read_text("utf-8"), flags=re.MULTILINE)[1:]
+    assert terms == sorted(set(terms))
+    assert {state.replace("_", " ") for state in get_args(State)} - {"ok", "failed", "skipped"} <= set(terms)
+
+
+def test_every_room_of_the_package_stands_in_the_tree() -> None:
+    """A newcomer finds each folder of the package in the README, with its job."""
+    tree = blocks(README.partition("\n## Where things are\n")[2])[0][1]
+    rooms = {path.name for path in (REPO / "bigmama_nb").iterdir() if (path / "__init__.py").is_file()}
+    assert {room for room in rooms if f"\n  {room}/" not in tree} == set()
