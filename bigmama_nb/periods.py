@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Literal
 
 from bigmama_nb.errors import UsageError, did_you_mean
-from bigmama_nb.profile import Dates, Metric, Profile
+from bigmama_nb.profile import FIRST_DAY, Dates, Metric, Profile
 
 Period = Literal["day", "week", "month"]
 DAY = timedelta(days=1)
@@ -92,8 +92,8 @@ def days_asked(
     """Return the first and the last day of the range: as given, else `dates` or the profile's, else yesterday.
 
     Raises:
-        UsageError: only one end is given, the ends are in the wrong order, or the last day is not yet over
-            in the profile's zone at `now`.
+        UsageError: only one end is given, the ends are in the wrong order, the first day is before 1970, or the last
+            one is not yet over in the profile's zone at `now`.
     """
     today = now.astimezone(profile.zone).date()
     if bool(date_from) != bool(date_to):
@@ -106,6 +106,8 @@ def days_asked(
         first = last = today - DAY
     if first > last:
         raise UsageError(f"The range runs from {first} to {last}; expected from <= to. Nothing was run.")
+    if first < FIRST_DAY:
+        raise UsageError(f"{first} is too early; the first day that can be asked for is {FIRST_DAY}. Nothing was run.")
     if last >= today:
         raise UsageError(
             f"{last} is not yet over in {profile.timezone}, where it is {today}; the last day that can be asked for "

@@ -187,6 +187,15 @@ def test_given_days_go_before_the_profiles_dates() -> None:
     assert expected == periods.days_asked(made, "2024-03-01", "20240304", now=NOW)
 
 
+def test_a_day_before_anything_can_be_reckoned_is_refused() -> None:
+    """The year 1, from which no window can be subtracted, is a usage error; 1970 is a day like others."""
+    with pytest.raises(UsageError) as caught:
+        periods.days_asked(profile_of({}), "0001-01-01", "2024-01-01", now=NOW)
+    expected = "0001-01-01 is too early; the first day that can be asked for is 1970-01-01. Nothing was run."
+    assert str(caught.value) == expected
+    assert periods.days_asked(profile_of({}), "1970-01-01", "1970-01-01", now=NOW)
+
+
 def test_day_that_is_over_may_be_asked_for_from_midnight_on() -> None:
     """1 May is over in Seoul at 15:00 UTC, and not a second earlier."""
     midnight = dt.datetime(2024, 5, 1, 15, 0, tzinfo=dt.UTC)

@@ -6,17 +6,21 @@ Source: runs.md, "The command". One object goes to stdout with `--json`, everyth
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError
+
+if TYPE_CHECKING:
+    from bigmama_nb.profile import Profile
 
 FORMAT = 1
 
@@ -66,7 +70,7 @@ def verb(
             except click.ClickException:
                 raise
             except Exception as error:
-                done = unforeseen(error, spoken, arguments["profile"])
+                done = unforeseen(error, spoken, ctx.obj)
             answer(spoken, done, as_json=as_json)
 
         called.__doc__ = f"{function.__doc__}\n\n    Example: python run_all.py {example}\n"
@@ -123,15 +127,29 @@ def failed(error: BigmamaError) -> VerbResult:
     return VerbResult(None, exit_status=status, error={"reason": reason, "message": str(error)})
 
 
-def unforeseen(error: Exception, spoken: str, profile: str | None) -> VerbResult:
-    """Return what a verb comes to that broke off where nobody thought that it could: 1, the trace in a file."""
-    from bigmama_nb.executor.redact import Redactor
-    from bigmama_nb.profile import load
+def load(path: str | None) -> Profile:
+    """Return the profile that a verb is told, and remember whose secrets an error must not tell.
 
-    try:
-        redactor = Redactor.of(load(profile))
-    except UsageError:
-        redactor = Redactor()
+    Raises:
+        ProfileError: the profile is wrong.
+    """
+    from bigmama_nb import profile
+
+    read = profile.load(path)
+    click.get_current_context().obj = read
+    return read
+
+
+def unforeseen(error: Exception, spoken: str, profile: Profile | None) -> VerbResult:
+    """Return what a verb comes to that broke off where nobody thought that it could: 1, the trace in a file.
+
+    Args:
+        profile: None where the verb did not get as far as to have read it; it is not read here, which may be what
+            broke off.
+    """
+    from bigmama_nb.executor.redact import Redactor, ambient_secrets
+
+    redactor = Redactor(ambient_secrets(os.environ)) if profile is None else Redactor.of(profile)
     trace, _ = redactor.text("".join(traceback.format_exception(error)))
     where = "above"
     try:

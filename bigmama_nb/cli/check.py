@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bigmama_nb.cli import VerbResult, verb
-from bigmama_nb.profile import load
+from bigmama_nb.cli import VerbResult, load, verb
 
 
 @verb("check", example="check --profile parameters/production.yaml")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from bigmama_nb.cli import VerbResult, verb, verbs
+from bigmama_nb.cli import VerbResult, load, verb, verbs
 from bigmama_nb.cli.progress import speaking
 from bigmama_nb.errors import UsageError
-from bigmama_nb.profile import Profile, load
+from bigmama_nb.profile import Profile
 
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:

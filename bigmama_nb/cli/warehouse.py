@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from bigmama_nb.cli import VerbResult, verb
+from bigmama_nb.cli import VerbResult, load, verb
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
-from bigmama_nb.profile import load
 
 
 @verb("sql", example="sql \"select * from game_metric where game_cd = 'lw' order by dt\"")

@@ -288,11 +288,17 @@ def secrets_of(profile: Profile, environ: Mapping[str, str]) -> set[str]:
     for variable in profile.notify:
         for address in re.split(r"[\s,;]+(?=\w+://)", environ.get(variable, "")):
             found |= {address, *_uri_parts(address), *_address_parts(address)}
-    for name, value in environ.items():
-        is_secret = AMBIENT.search(name) and not NOT_A_SECRET.search(name)
-        if is_secret and len(value) >= AMBIENT_SHORTEST and not value.startswith("/"):
-            found.add(value)
-    return found - {""}
+    return (found | ambient_secrets(environ)) - {""}
+
+
+def ambient_secrets(environ: Mapping[str, str]) -> set[str]:
+    """Return the values of the variables whose name says that they hold a secret."""
+    return {
+        value
+        for name, value in environ.items()
+        if AMBIENT.search(name) and not NOT_A_SECRET.search(name)
+        if len(value) >= AMBIENT_SHORTEST and not value.startswith("/")
+    }
 
 
 def _env_names(options: object) -> Iterator[str]:

@@ -16,21 +16,20 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bigmama_nb.errors import ProfileError, did_you_mean
-from bigmama_nb.profile.messages import Section, named, refusals, refuse, without_secrets
+from bigmama_nb.profile.document import absolute, content_of, parsed
+from bigmama_nb.profile.messages import Section, refusals, refuse, without_secrets
 from bigmama_nb.profile.metric import (
     Filter,
     Metric,
     MetricDate,
     MetricValue,
-    Positive,
     Ready,
 )
 
 __all__ = [
+    "FIRST_DAY",
     "ROOT",
     "SAMPLE",
     "Archive",
@@ -55,6 +54,8 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "parameters" / "sample.yaml"
+FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)
+"""Between these every period, window and zone can be reckoned with."""
 VARIABLE = "BIGMAMA_PROFILE"
 """The variable that names the profile where nothing else does."""
 
@@ -89,7 +90,8 @@ def _database(text: str) -> str:
 
 
 def _size(text: str) -> str:
-    if not re.fullmatch(r"(?i)\d+(\.\d+)?\s*[KMGT]i?B", text):
+    # No zero, and no size beyond what any machine has.
+    if not re.fullmatch(r"(?i)(?=[\d.]*[1-9])\d{1,9}(\.\d{1,9})?\s*[KMGT]i?B", text):
         raise refuse(f"is {text!r}; expected a size such as '4GB'")
     return text
 
@@ -102,6 +104,11 @@ def _place(text: str) -> str:
     return text
 
 
+def _is_metastore(address: str) -> bool:
+    found = re.match(r"thrift://[^/\s]+:(\d{1,5})(?!\d)", address)
+    return found is not None and 0 < int(found[1]) < 65_536
+
+
 def _no_secrets(options: Mapping[str, Any], *, by_name: bool) -> None:
     for key in options:
         if re.search(r"secret|password|token|access[._-]?key", key, re.I) and not (by_name and key.endswith("_env")):
@@ -109,10 +116,16 @@ def _no_secrets(options: Mapping[str, Any], *, by_name: bool) -> None:
             raise refuse(f"holds {key!r}; a secret never stands in a file: {instead}")
 
 
-Name = Annotated[str, AfterValidator(_name)]
+def _day(day: dt.date) -> dt.date:
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise refuse(f"is {day}; expected a day from {FIRST_DAY} to {LAST_DAY}")
+    return day
+
+
+Name = Annotated[str, Field(max_length=128), AfterValidator(_name)]
 Variable = Annotated[str, AfterValidator(_variable)]
-Whole = Annotated[int, Field(ge=0)]
-Database = Annotated[str, AfterValidator(_database)]
+Day = Annotated[dt.date, AfterValidator(_day)]
+Database = Annotated[str, Field(max_length=128), AfterValidator(_database)]
 Size = Annotated[str, AfterValidator(_size)]
 Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
 
@@ -120,8 +133,8 @@ Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
 class Dates(Section):
     """The days asked for where the command names none."""
 
-    from_: dt.date = Field(alias="from")
-    to: dt.date
+    from_: Day = Field(alias="from")
+    to: Day
 
     @model_validator(mode="after")
     def _in_order(self) -> Dates:
@@ -136,8 +149,8 @@ class WarehouseSettings(Section):
     uri: Place
     metastore: Place | None = None
     database: Database = "bigmama"
-    grace_hours: Whole = 24
-    lock_wait_s: Whole = 600
+    grace_hours: Annotated[int, Field(ge=0, le=87_600)] = 24
+    lock_wait_s: Annotated[int, Field(ge=0, le=86_400)] = 600
     metastore_options: dict[str, Any] = Field(default_factory=dict)
     storage_options: dict[str, Any] = Field(default_factory=dict)
     timestamp: Literal["int64", "int96"] = "int64"
@@ -151,7 +164,7 @@ class WarehouseSettings(Section):
             raise refuse(
                 f"lies on {scheme}:// without a metastore; the SQLite catalog serves a folder on one machine only"
             )
-        if self.metastore is not None and not re.match(r"thrift://[^/\s]+:\d+", self.metastore):
+        if self.metastore is not None and not _is_metastore(self.metastore):
             raise refuse(f"has the metastore {self.metastore!r}; expected thrift://host:9083")
         return self
 
@@ -166,7 +179,7 @@ class Archive(Section):
     """Where executed notebooks, records and the review site are kept."""
 
     uri: Place
-    keep_days: Whole = 400
+    keep_days: Annotated[int, Field(ge=0, le=36_500)] = 400
 
     @model_validator(mode="after")
     def _folder(self) -> Archive:
@@ -183,10 +196,10 @@ class Cluster(Section):
     read_preference: Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] = (
         "secondaryPreferred"
     )
-    max_staleness_s: Annotated[int, Field(ge=90)] | None = 90
-    max_time_ms: Positive = 30_000
-    max_concurrency: Positive = 4
-    retries: Whole = 3
+    max_staleness_s: Annotated[int, Field(ge=90, le=86_400)] | None = 90
+    max_time_ms: Annotated[int, Field(ge=1, le=86_400_000)] = 30_000
+    max_concurrency: Annotated[int, Field(ge=1, le=1_000)] = 4
+    retries: Annotated[int, Field(ge=0, le=100)] = 3
 
     @model_validator(mode="after")
     def _one_of(self) -> Cluster:
@@ -232,10 +245,10 @@ class LivePlay(Section):
     sources: LiveSources
     dates: Dates | None = None
     database: Database = "we_mart"
-    log_days_before: Whole = 1
-    log_days_after: Whole = 1
+    log_days_before: Annotated[int, Field(ge=0, le=366)] = 1
+    log_days_after: Annotated[int, Field(ge=0, le=366)] = 1
     max_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.001
-    max_live_days: Positive = 30
+    max_live_days: Annotated[int, Field(ge=1, le=366)] = 30
 
 
 class Engine(Section):
@@ -243,8 +256,8 @@ class Engine(Section):
 
     kind: Literal["duckdb", "spark"] = "duckdb"
     memory_limit: Size = "4GB"
-    master: str | None = None
-    remote: str | None = None
+    master: Annotated[str, Field(min_length=1)] | None = None
+    remote: Annotated[str, Field(min_length=1)] | None = None
     conf: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -273,8 +286,8 @@ class Profile(Section):
     clusters: dict[Name, Cluster] = Field(default_factory=dict)
     games: dict[Name, Game] = Field(default_factory=dict)
     metrics: dict[Name, Metric] = Field(default_factory=dict)
-    stage_timeout_s: Positive = 3600
-    extract_deadline_s: Positive = 600
+    stage_timeout_s: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    extract_deadline_s: Annotated[int, Field(ge=1, le=604_800)] = 600
     live_play: LivePlay | None = None
     engine: Engine = Engine()
     checks: Checks = Checks()
@@ -319,6 +332,10 @@ class Profile(Section):
         return tuple(name for name, is_there in configured if is_there)
 
 
+NAMESPACE_BYTES = 255
+"""Of `database.collection`: https://www.mongodb.com/docs/manual/reference/limits/"""
+
+
 def find(path: str | Path | None = None) -> Path:
     """Return the profile's file: `path`, else what `BIGMAMA_PROFILE` names, else the sample.
 
@@ -353,19 +370,12 @@ def read(path: str | Path) -> Profile:
         ProfileError: the file is missing, is not YAML, or breaks a rule of parameters.md; every refusal is named,
             one a line, with the file, the key path, what was found and what was expected.
     """
-    path = Path(path).expanduser().absolute()
+    path = absolute(path)
+    content = content_of(path)
+    document = parsed(path, content)
+    problems = [*_resolve_paths(document, path.parent), *_dangling(document)]
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        near = did_you_mean(path.name, sorted(one.name for one in path.parent.glob("*.yaml")))
-        raise ProfileError(
-            f"{path}: the profile cannot be read ({error.strerror}).{near} It is named by --profile, else by "
-            "BIGMAMA_PROFILE, else it is parameters/sample.yaml. Nothing was run."
-        ) from None
-    document = _yaml(path, content)
-    problems = _dangling(document)
-    try:
-        profile = Profile.model_validate(_absolute(document, path.parent), by_name=False)
+        profile = Profile.model_validate(document, by_name=False)
     except ValidationError as error:
         raise ProfileError(_said(path.name, refusals(error, Profile, document) + problems)) from None
     pairs, broken = _configured(profile)
@@ -385,46 +395,30 @@ def _said(file: str, problems: Sequence[str]) -> str:
     )
 
 
-def _yaml(path: Path, content: bytes) -> dict[str, Any]:
-    # YAML 1.2 with duplicate keys refused: PyYAML keeps the last of two games in silence and reads `no` as False.
-    try:
-        document = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ProfileError(f"{path.name}: byte {error.start} is not UTF-8. Nothing was run.") from None
-    except YAMLError as error:
-        place, problem = "", str(error).splitlines()[0]
-        if isinstance(error, MarkedYAMLError):
-            mark = error.problem_mark
-            place = f" line {mark.line + 1}, column {mark.column + 1}:" if mark is not None else ""
-            # Of a duplicate key the parser shows both values, and one may be a secret.
-            problem = (error.problem or problem).splitlines()[0].partition('" with value')[0]
-            problem += '"' if problem.startswith("found duplicate key") else ""
-        raise ProfileError(f"{path.name}:{place} not valid YAML ({problem}). Nothing was run.") from None
-    except ValueError as error:  # 2024-02-30 has the form of a date, and the parser makes one of it
-        raise ProfileError(f"{path.name}: a value is no date ({error}). Nothing was run.") from None
-    if not isinstance(document, dict):
-        raise ProfileError(
-            f"{path.name}: found {named(document)}; expected a mapping with warehouse, archive, …. Nothing was run."
-        )
-    return document
+def _resolve_paths(document: dict[str, Any], folder: Path) -> list[str]:
+    """Make the paths in the document absolute, from `folder`; return what is wrong with those that cannot be."""
+    problems: list[str] = []
 
-
-def _absolute(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    def resolved(section: object, key: str) -> None:
+    def resolve(section: object, key: str, at: str) -> None:
         if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
             text = section[key].removeprefix("file://")
-            if "://" not in text:
+            if "://" in text:
+                return
+            try:
                 section[key] = str(Path(folder, Path(text).expanduser()).resolve())
+            except (RuntimeError, OSError):
+                why = "this machine knows no such user" if text.startswith("~") else "its symbolic links have no end"
+                problems.append(f"{at}.{key} is {text!r}; {why}")
 
     clusters = document.get("clusters")
     live_play = document.get("live_play")
-    resolved(document.get("warehouse"), "uri")
-    resolved(document.get("archive"), "uri")
-    for cluster in clusters.values() if isinstance(clusters, dict) else ():
-        resolved(cluster, "dump")
+    resolve(document.get("warehouse"), "uri", "warehouse")
+    resolve(document.get("archive"), "uri", "archive")
+    for name, cluster in clusters.items() if isinstance(clusters, dict) else ():
+        resolve(cluster, "dump", f"clusters.{name}")
     if isinstance(live_play, dict):
-        resolved(live_play.get("sources"), "uri")
-    return document
+        resolve(live_play.get("sources"), "uri", "live_play.sources")
+    return problems
 
 
 def _dangling(document: dict[str, Any]) -> list[str]:
@@ -463,13 +457,19 @@ def _configured(profile: Profile) -> tuple[dict[tuple[str, str], Metric], list[s
             if game.metrics is not None and type_ not in game.metrics:
                 continue
             override = game.override.get(type_)
-            if override is None:
-                pairs[game_cd, type_] = metric
-                continue
-            plain = metric.model_dump(by_alias=True, exclude_unset=True) | override
-            try:
-                pairs[game_cd, type_] = Metric.model_validate(plain, by_name=False)
-            except ValidationError as error:
-                at = f"games.{game_cd}.override.{type_}"
-                problems += refusals(error, Metric, plain, at=at)
+            if override is not None:
+                plain = metric.model_dump(by_alias=True, exclude_unset=True) | override
+                try:
+                    metric = Metric.model_validate(plain, by_name=False)
+                except ValidationError as error:
+                    at = f"games.{game_cd}.override.{type_}"
+                    problems += refusals(error, Metric, plain, at=at)
+                    continue
+            pairs[game_cd, type_] = metric
+            size = len(f"{game.database}.{metric.collection}".encode())
+            if size > NAMESPACE_BYTES:
+                problems.append(
+                    f"games.{game_cd}: its database and the collection of {type_} make a name of {size} bytes; MongoDB "
+                    f"has none beyond {NAMESPACE_BYTES}"
+                )
     return pairs, problems

@@ -86,7 +86,6 @@ def _zero(empty: int) -> int:
 
 FieldPath = Annotated[str, AfterValidator(_path)]
 Filter = Annotated[dict[str, Any], AfterValidator(_match)]
-Positive = Annotated[int, Field(ge=1)]
 
 
 class MetricDate(Section):
@@ -147,7 +146,7 @@ class Metric(Section):
     value: MetricValue
     period: Literal["day", "week", "month"]
     due: Literal["daily", "period_end"] | None = None
-    trailing_days: Positive | None = None
+    trailing_days: Annotated[int, Field(ge=1, le=3_660)] | None = None
     empty: Annotated[int, AfterValidator(_zero)] | None = None
     ready: Ready | None = None
 

@@ -17,6 +17,7 @@ import click
 import pytest
 from rich.console import Console
 
+from bigmama_nb import profile
 from bigmama_nb.cli import main, verbs
 from bigmama_nb.cli.progress import speaking
 from tests.publishing import small_disk
@@ -338,6 +339,42 @@ def test_an_error_that_nobody_foresaw_leaves_one_line_and_a_trace(
     assert written.startswith("Traceback (most recent call last):")
     assert "in broken" in written
     assert "hunter22" not in written + err
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+def test_the_last_line_of_defence_does_not_read_the_profile(
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    read_before: bool,
+) -> None:
+    """What broke off may be the reading itself: the line and the trace come all the same, without known secrets."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("WAREHOUSE_URI", "mongodb://reader:Corr3ct-Horse-Battery@db.example/lw")
+    monkeypatch.setenv("SOME_TOKEN", "tok-4711-0815-xyz")
+    world.write_profile(("west: {dump: dumps/west}", "west: {dump: dumps/west}\n  north: {uri_env: WAREHOUSE_URI}"))
+    read, reads = profile.read, []
+
+    def reading(path: Path) -> Any:
+        reads.append(path)
+        if not read_before:
+            raise RecursionError("with tok-4711-0815-xyz in it")
+        return read(path)
+
+    def broken(*_: Any) -> None:
+        raise KeyError("Corr3ct-Horse-Battery and tok-4711-0815-xyz")
+
+    monkeypatch.setattr(profile, "read", reading)
+    monkeypatch.setattr("bigmama_nb.warehouse.query.sql", broken)
+    status, out, err = spoken(capsys, "sql", "select 1", "--profile", str(world.profile))
+
+    assert (status, out, err.count("\n"), len(reads)) == (1, "", 1, 1)
+    (trace,) = tmp_path.glob("run_all-*.trace.txt")
+    written = trace.read_text(encoding="utf-8") + err
+    assert "Corr3ct-Horse-Battery" not in written
+    assert "tok-4711-0815-xyz" not in written
+    assert ("KeyError: '••• and •••'" if read_before else "RecursionError: with ••• in it") in err
 
 
 def test_a_python_without_the_packages_is_told_what_to_do() -> None:
