@@ -30,7 +30,8 @@ class Dropped:
 def prune(profile: Profile, now: datetime, *, only_plan: bool) -> list[Dropped]:
     """Drop runs and scratch work older than `keep_days`, and superseded versions past `grace_hours`; return them.
 
-    Never dropped: a run that rows of a current partition came from, and one that has not ended.
+    Never dropped: a run that rows of a current partition came from, and one that has not ended; and of the versions
+    those that a run that stays has held, and those that a lost pointer would need.
 
     Raises:
         CatalogError, StorageError: the warehouse cannot say what is needed; nothing was dropped.
@@ -47,9 +48,9 @@ def prune(profile: Profile, now: datetime, *, only_plan: bool) -> list[Dropped]:
             if archive.RUN_ID.fullmatch(folder.name) and _is_old(folder.name, profile, now)
         )
         if only_plan:
-            versions = superseded(warehouse, now)
+            versions = superseded(warehouse, now, dropped=runs)
         else:
-            versions = prune_versions(warehouse, now, Writer(archive.new_run_id(), 1, ""))
+            versions = prune_versions(warehouse, now, Writer(archive.new_run_id(), 1, ""), dropped=runs)
             for folder in (*(root / "runs" / run_id for run_id in runs), *(root / "scratch" / one for one in scratch)):
                 _delete(folder)
     return [

@@ -6,7 +6,6 @@ Source of the rules: runs.md.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -194,7 +193,6 @@ def release(profile: Profile, run_id: str, task_id: str, say: Say, stop: Stop) -
         held = {one.id: one for one in together if one.outcome == "suspect" and one.published == "no"}
         options = Options(scratch=bool(data.get("scratch")))
         normalized = [replace(one, outcome="ok", message=None) if one.id in held else one.fresh() for one in together]
-        _carry_built(record, task)
         _attempt(record, profile, options, Redactor.of(profile), say, stop, together, normalized=normalized)
 
         def note(data: Json) -> None:
@@ -213,20 +211,6 @@ def _released_with(data: Json, task: Task) -> list[Task]:
         return [task]
     date_ = str(task.part_date)
     return [one for one in recorded(data) if one.part_date in (date_, date_[:7])]
-
-
-def _carry_built(record: Record, task: Task) -> None:
-    """Put a held date's files where the next attempt looks for them."""
-    if task.pipeline == "game_metric":
-        return
-    attempts = record.data["attempts"]
-    for attempt in reversed(attempts):
-        built = record.run_dir / str(attempt["n"]) / "data" / "live" / str(task.part_date)
-        if built.is_dir():
-            target = record.run_dir / str(len(attempts) + 1) / "data" / "live" / str(task.part_date)
-            shutil.copytree(built, target)
-            return
-    raise UsageError(f"{task.id}: its files are no longer in {record.run_dir}. Nothing was done; run the date again.")
 
 
 def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, say: Say) -> Json:

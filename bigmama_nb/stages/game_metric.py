@@ -187,10 +187,10 @@ def _published(here: StageContext, tasks: Sequence[Task]) -> tuple[list[Publishe
     """Publish the figures of `tasks`; return what became of the partitions and of the tasks, never an exception."""
     table = game_metric.contract(here.warehouse.database)
     notebook = f"runs/{here.run_id}/{here.attempt}/40_write_parquet.game_metric.ipynb"
-    author = Writer(here.run_id, here.attempt, notebook)
+    writer = Writer(here.run_id, here.attempt, notebook)
     try:
         with Warehouse.open(here.warehouse) as warehouse:
-            done = publish_keyed(warehouse, table, _brought(tasks, table), author)
+            done = publish_keyed(warehouse, table, _brought(tasks, table), writer)
     except TaskError as error:
         moved = {one.partition: one for one in error.published}
         return list(moved.values()), [

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from bigmama_nb.engines import DistributedEngine, Engine
-from bigmama_nb.errors import TaskError
+from bigmama_nb.errors import TaskError, UsageError
 from bigmama_nb.live_play.build import build
 from bigmama_nb.live_play.engine import Staging, content_of, named_sources, opened, sources_of
 from bigmama_nb.live_play.result import Built, Options
@@ -32,6 +32,7 @@ from bigmama_nb.tables.registry import live_contracts
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import data_files
 from bigmama_nb.warehouse.lineage import Writer, lineage
+from bigmama_nb.warehouse.maintenance import release
 from bigmama_nb.warehouse.publish import Published, Replacement, publish_derived, publish_whole
 from bigmama_nb.warehouse.storage.protocol import name_of
 
@@ -67,7 +68,7 @@ def publish(here: StageContext) -> list[Published]:
         What became of each partition.
     """
     tasks = artifacts.read_tasks(here.run_dir, artifacts.BUILT)
-    author = Writer(here.run_id, here.attempt, f"runs/{here.run_id}/{here.attempt}/{NOTEBOOK}")
+    writer = Writer(here.run_id, here.attempt, f"runs/{here.run_id}/{here.attempt}/{NOTEBOOK}")
     ended: dict[str, Task] = {}
     done: list[Published] = []
     days = sorted({str(task.part_date) for task in tasks if task.table in DAILY})
@@ -75,13 +76,14 @@ def publish(here: StageContext) -> list[Published]:
         with Warehouse.open(here.warehouse) as warehouse, opened(here.profile) as engine:
             for day in days:
                 those = [task for task in tasks if task.part_date == day and task.table in DAILY]
-                moved, settled = _publish_day(here, warehouse, author, day, those)
+                publish_day = _release_day if here.releasing else _publish_day
+                moved, settled = publish_day(here, warehouse, writer, day, those)
                 done += moved
                 ended |= {task.id: task for task in settled}
             changed = {one.partition.partition("=")[2] for one in done if one.moved}
             for task in tasks:
                 if task.table in (KPI, MONTH):
-                    moved, settled_task = _publish_period(here, warehouse, engine, author, task, changed, ended)
+                    moved, settled_task = _publish_period(here, warehouse, engine, writer, task, changed, ended)
                     done += moved
                     ended[task.id] = settled_task
     except TaskError as error:
@@ -142,7 +144,7 @@ def _outcome(task: Task, built: Built) -> Task:
 
 
 def _publish_day(
-    here: StageContext, warehouse: Warehouse, author: Writer, day: str, tasks: Sequence[Task]
+    here: StageContext, warehouse: Warehouse, writer: Writer, day: str, tasks: Sequence[Task]
 ) -> tuple[list[Published], list[Task]]:
     if not all(task.outcome in ("ok", "suspect") for task in tasks):
         return [], list(tasks)
@@ -165,9 +167,7 @@ def _publish_day(
     ]
     hold = here.profile.checks.on_suspect == "hold" and any(task.outcome == "suspect" for task in tasks)
     try:
-        done = publish_whole(
-            warehouse, parts, author, allow_empty=bool(os.environ.get(ALLOW_EMPTY)), hold=hold and not here.releasing
-        )
+        done = publish_whole(warehouse, parts, writer, allow_empty=bool(os.environ.get(ALLOW_EMPTY)), hold=hold)
     except TaskError as error:
         moved = {name_of(one.table.replace(".", "/")): one for one in error.published}
         return list(moved.values()), [
@@ -175,9 +175,23 @@ def _publish_day(
         ]
     by_table = {one.table.partition(".")[2]: one for one in done}
     settled = [_landed(here, task, by_table[str(task.table)], done) for task in tasks]
-    if any(one.moved for one in done):
-        shutil.rmtree(folder)
+    # Published or held, the warehouse has them now.
+    shutil.rmtree(folder)
     return done, settled
+
+
+def _release_day(
+    here: StageContext, warehouse: Warehouse, writer: Writer, day: str, tasks: Sequence[Task]
+) -> tuple[list[Published], list[Task]]:
+    """Publish the versions of a part_date that an attempt of this run held; nothing is built and nothing staged."""
+    places = [(_here(here, name).full_name, f"part_date={day}") for name in DAILY]
+    try:
+        done = release(warehouse, here.run_id, places, writer)
+    except TaskError as error:
+        return list(error.published), [task.failed(error) for task in tasks]
+    except UsageError as error:
+        return [], [replace(task, outcome="suspect", published="no", message=str(error)) for task in tasks]
+    return done, [replace(task, published="yes") for task in tasks]
 
 
 def _landed(here: StageContext, task: Task, one: Published, together: Sequence[Published]) -> Task:
@@ -199,7 +213,7 @@ def _publish_period(
     here: StageContext,
     warehouse: Warehouse,
     engine: Engine,
-    author: Writer,
+    writer: Writer,
     task: Task,
     changed: set[str],
     ended: Mapping[str, Task],
@@ -242,7 +256,7 @@ def _publish_period(
         ]
 
     try:
-        done = publish_derived(warehouse, [table], parts, author)
+        done = publish_derived(warehouse, [table], parts, writer)
     except TaskError as error:
         return [], task.failed(error)
     finally:

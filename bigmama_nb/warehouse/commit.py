@@ -1,12 +1,17 @@
-"""The move: pointers of versions that were staged and verified, and what became of each partition."""
+"""The one transaction of a warehouse: lock, read what stands, build, commit; and again where another was faster.
+
+Whatever moves a pointer does it here: merge, replacement, retraction, rollback, release, recovery.
+Source of the rules: publishing.md, the protocol's step 3.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bigmama_nb.errors import CommitConflictError, PublishUnknownError, TaskError
+from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError, TaskError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Lock, Move, Pointer
 from bigmama_nb.warehouse.lineage import DataFile, Key, Writer
@@ -14,7 +19,7 @@ from bigmama_nb.warehouse.storage.protocol import join
 from bigmama_nb.warehouse.version import Version, discard
 
 ATTEMPTS = 10
-"""How often a publish begins again because another one was faster."""
+"""How often a transaction begins again because another one was faster."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Published:
     """What became of one partition.
 
     `moved`: readers see this version now. `kept`: keys brought whose newer row was kept; `carried`: rows of the version
-    before that stand in this one too. `held`: why it was staged and not moved.
+    before that stand in this one too. `held`: why it was staged and not committed.
     """
 
     table: str
@@ -61,60 +66,106 @@ def published(warehouse: Warehouse, version: Version, *, moved: bool) -> Publish
     )
 
 
-def move(
+@dataclass(frozen=True)
+class Change:
+    """What is to become of a partition: the version to point at (None: it stays as it is), provided that `expected`
+    stands there still."""
+
+    published: Published
+    version: Version | None = None
+    expected: Pointer | None = None
+
+
+def commit(
     warehouse: Warehouse,
-    versions: Sequence[Version],
-    current: Mapping[tuple[str, str], Pointer],
-    locks: Mapping[str, Lock],
+    tables: Iterable[str],
+    writer: Writer,
+    build: Callable[[], Sequence[Change]],
     *,
-    keep: bool = False,
-) -> None:
-    """Point every partition at its version, table by table.
+    files: Literal["new", "staged", "standing"] = "new",
+) -> list[Published]:
+    """Commit what `build` returns, under the locks of `tables` and table by table; return what became of each change.
 
     Args:
-        current: by (table, partition) what the versions were built on.
-        locks: by table.
-        keep: delete no file whatever happens: the versions are not new.
+        tables: `database.name` of every table that `build` reads or changes.
+        build: called when the locks are held, and again when another one was faster all the same.
+        files: which are deleted where they certainly did not land: `new` ones after every try, `staged` ones, which
+            the next try needs, after a refusal, `standing` ones never.
 
     Raises:
-        CommitConflictError: one of them stands on something else now; no file is deleted, begin again.
-        CatalogError, StorageError: refused. The files of what did not move are deleted; `published` holds the rest.
-        PublishUnknownError: the answer was lost, no file is deleted; `published` holds what certainly moved.
+        LockedError: another run held a table's lock for longer than `lock_wait_s`.
+        CatalogError, StorageError: as they say; `published` holds what was committed before.
+        PublishUnknownError: the answer was lost, no file is deleted; `published` holds what certainly was committed.
     """
-    done: list[Version] = []
-    for name in sorted({version.record.table for version in versions}):
-        those = [version for version in versions if version.record.table == name]
-        moved_at = warehouse.clock()
+    names = sorted(set(tables))
+    for attempt in range(1, ATTEMPTS + 1):
+        with _locked(warehouse, names, writer) as locks:
+            changes = build()
+            try:
+                _commit(warehouse, changes, locks)
+                break
+            except PublishUnknownError:
+                # It may have been a yes: those files may be what readers are pointed at.
+                raise
+            except CommitConflictError as error:
+                if files == "new":
+                    _discard(warehouse, changes, error)
+                if attempt == ATTEMPTS:
+                    raise CatalogError(
+                        f"{error.message}. Others were faster {ATTEMPTS} times. Run 'run_all.py repair latest'.",
+                        place=error.place,
+                    ) from error
+            except TaskError as error:
+                if files != "standing":
+                    _discard(warehouse, changes, error)
+                raise
+    warehouse.at("done")
+    return [change.published for change in changes]
+
+
+def current(warehouse: Warehouse, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Pointer]:
+    """Return the pointers of (table, partition); those that are not there are left out."""
+    tables: dict[str, list[str]] = {}
+    for table, partition in places:
+        tables.setdefault(table, []).append(partition)
+    return {
+        (table, partition): pointer
+        for table, partitions in tables.items()
+        for partition, pointer in warehouse.catalog.current(table, partitions).items()
+    }
+
+
+@contextmanager
+def _locked(warehouse: Warehouse, tables: Collection[str], writer: Writer) -> Iterator[Mapping[str, Lock]]:
+    with ExitStack() as stack:
+        holder, wait_s = f"bigmama-nb {writer.run}", warehouse.settings.lock_wait_s
+        # One order for all, so that two runs never wait for each other.
+        locks = {name: stack.enter_context(warehouse.catalog.lock(name, holder, wait_s)) for name in tables}
+        warehouse.at("locked")
+        yield locks
+
+
+def _commit(warehouse: Warehouse, changes: Sequence[Change], locks: Mapping[str, Lock]) -> None:
+    done: list[Published] = []
+    for name in sorted({change.published.table for change in changes if change.version is not None}):
+        those = [change for change in changes if change.published.table == name and change.version is not None]
+        at = warehouse.clock()
         moves = [
-            Move(
-                pointer=replace(version.pointer(), moved_at=moved_at),
-                expected=current.get((name, version.record.partition)),
-            )
-            for version in those
+            Move(pointer=replace(change.version.pointer(), moved_at=at), expected=change.expected)
+            for change in those
+            if change.version is not None
         ]
         try:
             warehouse.catalog.move(name, moves, locks[name], warehouse.at)
         except TaskError as error:
-            done += [version for version in those if version.record.partition in error.moved]
-            error.published = tuple(published(warehouse, version, moved=True) for version in done)
-            # Where the answer was lost it may have been a yes: those files may be what readers are pointed at.
-            if not keep and not isinstance(error, CommitConflictError | PublishUnknownError):
-                for version in versions:
-                    if version not in done:
-                        discard(warehouse.storage, version.location)
+            done += [change.published for change in those if change.published.partition in error.moved]
+            error.published = tuple(done)
             raise
-        done += those
+        done += [change.published for change in those]
 
 
-def require_current(warehouse: Warehouse, tables: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Pointer]:
-    """Return the pointers of the named partitions, by (table, partition)."""
-    return {
-        (name, partition): pointer
-        for name, partitions in tables.items()
-        for partition, pointer in warehouse.catalog.current(name, partitions).items()
-    }
-
-
-def holder(author: Writer) -> str:
-    """Return who a lock says that it is held by."""
-    return f"bigmama-nb {author.run}"
+def _discard(warehouse: Warehouse, changes: Sequence[Change], error: TaskError) -> None:
+    landed = {(one.table, one.partition) for one in error.published}
+    for change in changes:
+        if change.version is not None and (change.published.table, change.published.partition) not in landed:
+            discard(warehouse.storage, change.version.location)

@@ -88,7 +88,7 @@ def verify_publish(settings: Settings, tell: Callable[[Finding], None] = lambda 
             steps = _steps(ours, warehouse, table)
             kills = [(f"killed at {step!r}", {"at": n}) for n, step in enumerate(steps)]
             kills += [(f"killed in file {n + 1}", {"in_put": n}) for n in range(DATA_AND_LINEAGE_FILES)]
-            publish_keyed(warehouse, table, {f"dt=1{n:03d}": _brought(STOOD) for n in range(len(kills))}, _author())
+            publish_keyed(warehouse, table, {f"dt=1{n:03d}": _brought(STOOD) for n in range(len(kills))}, _new_writer())
             for n, (name, kill) in enumerate(kills):
                 problems = _killed(ours, warehouse, table, n, kill)
                 said = "; ".join(problems) or "readers saw the old rows or the new, and the next run healed"
@@ -112,7 +112,7 @@ def judge(
 
 def _steps(settings: _Settings, warehouse: Warehouse, table: Table) -> list[str]:
     """Return the steps of a publish of an existing and a new partition."""
-    publish_keyed(warehouse, table, {"dt=0001": _brought(STOOD)}, _author())
+    publish_keyed(warehouse, table, {"dt=0001": _brought(STOOD)}, _new_writer())
     ended = _write(settings, table, ["dt=0001", "dt=0002"], {})
     if ended.returncode:
         raise CatalogError(f"a publish that nobody kills fails: {ended.stderr.strip()[-2000:]}", place=settings.uri)
@@ -129,7 +129,7 @@ def _killed(settings: _Settings, warehouse: Warehouse, table: Table, n: int, kil
         return [f"the writer was not killed: exit {died.returncode} {died.stderr.strip()[-500:]}"]
     problems = judge(before, after, _seen(warehouse, table, before))
     try:
-        publish_keyed(warehouse, table, {standing: _brought(BRINGS), new: _brought(BRINGS)}, _author())
+        publish_keyed(warehouse, table, {standing: _brought(BRINGS), new: _brought(BRINGS)}, _new_writer())
     except TaskError as error:
         problems.append(f"the next run failed: {error.message}")
     return problems + judge(after, after, _seen(warehouse, table, after))
@@ -151,7 +151,7 @@ def _remove(warehouse: Warehouse, table: Table) -> None:
         warehouse.storage.delete(entry.location)
 
 
-def _author() -> Writer:
+def _new_writer() -> Writer:
     return Writer(f"20240502T020304Z-{secrets.token_hex(3)}", 1, "check")
 
 
@@ -205,7 +205,7 @@ def _writer(orders: dict[str, Any]) -> None:
         torn: Any = _Torn(opened.storage, kill["in_put"]) if "in_put" in kill else opened.storage
         warehouse = replace(opened, storage=torn)
         table = replace(game_metric.contract(settings.database), name=orders["table"])
-        publish_keyed(warehouse, table, {name: _brought(BRINGS) for name in orders["partitions"]}, _author())
+        publish_keyed(warehouse, table, {name: _brought(BRINGS) for name in orders["partitions"]}, _new_writer())
 
 
 def _brought(rows: Rows) -> Incoming:

@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from bigmama_nb.errors import StorageError
@@ -62,9 +62,9 @@ class Provenance:
     notebook: str
 
     @classmethod
-    def of(cls, group: Group, author: Writer) -> Provenance:
-        """Return the origin of a group that `author` brings."""
-        return cls(author.run, author.attempt, group.through, group.final, group.source, author.notebook)
+    def of(cls, group: Group, writer: Writer) -> Provenance:
+        """Return the provenance of a group that `writer` brings."""
+        return cls(writer.run, writer.attempt, group.through, group.final, group.source, writer.notebook)
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class Record:
     previous: str | None
     files: tuple[DataFile, ...]
     groups: Mapping[Key, Provenance]
+    sealed_at: datetime | None = None
 
     @property
     def rows(self) -> int:
@@ -105,11 +106,12 @@ class Record:
             "run": self.run,
             "attempt": self.attempt,
             "previous": self.previous,
+            "sealed_at": None if self.sealed_at is None else self.sealed_at.isoformat(),
             "files": [vars(file) for file in self.files],
         }
         groups = (
-            {**_as_json(origin), "key": key, "through": origin.through.isoformat()}
-            for key, origin in sorted(self.groups.items())
+            {**_as_json(provenance), "key": key, "through": provenance.through.isoformat()}
+            for key, provenance in sorted(self.groups.items())
         )
         # A group a line: it can be read and compared, and json's fast encoder knows no indentation.
         lines = ",\n  ".join(_encoded(group) for group in groups)
@@ -134,7 +136,8 @@ class Record:
                 attempt=document["attempt"],
                 previous=document["previous"],
                 files=tuple(DataFile(**file) for file in document["files"]),
-                groups={tuple(group["key"]): _origin(group) for group in document["groups"]},
+                groups={tuple(group["key"]): _provenance(group) for group in document["groups"]},
+                sealed_at=datetime.fromisoformat(sealed) if (sealed := document.get("sealed_at")) else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(
@@ -147,11 +150,11 @@ class Record:
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def _as_json(origin: Provenance) -> dict[str, Any]:
-    return {"key": None, **vars(origin)}
+def _as_json(provenance: Provenance) -> dict[str, Any]:
+    return {"key": None, **vars(provenance)}
 
 
-def _origin(group: dict[str, Any]) -> Provenance:
+def _provenance(group: dict[str, Any]) -> Provenance:
     return Provenance(
         run=group["run"],
         attempt=group["attempt"],
@@ -219,5 +222,5 @@ def runs_behind(warehouse: Warehouse) -> set[tuple[str, int]]:
         pointers = warehouse.catalog.current(entry.full_name)
         behind |= {(pointer.run, pointer.attempt or 0) for pointer in pointers.values() if pointer.run is not None}
         for groups in lineage(warehouse, entry.full_name).values():
-            behind |= {(origin.run, origin.attempt) for origin in groups.values()}
+            behind |= {(provenance.run, provenance.attempt) for provenance in groups.values()}
     return behind

@@ -1,28 +1,22 @@
-"""Upkeep of a warehouse: move a pointer back, publish what was held, collect what nobody reads any more.
+"""Upkeep of a warehouse: point a partition back, publish what was held, collect what nobody reads any more.
 
 Source of the rules: publishing.md, the protocol's step 4.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bigmama_nb.errors import StorageError, UsageError, did_you_mean
+from bigmama_nb.errors import UsageError, did_you_mean
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.commit import Published, holder, move, published, require_current
-from bigmama_nb.warehouse.lineage import (
-    NAME,
-    Record,
-    Writer,
-    in_context,
-    read_record,
-    records,
-)
+from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer
+from bigmama_nb.warehouse.commit import Change, Published, commit, current, published
+from bigmama_nb.warehouse.history import StoredVersion, newest_whole, note_commit, opened, stored_versions
+from bigmama_nb.warehouse.lineage import Record, Writer, in_context, records
 from bigmama_nb.warehouse.storage.protocol import join
-from bigmama_nb.warehouse.version import RUNS, Version, checksum, require_whole
+from bigmama_nb.warehouse.version import RUNS, Version
 
 
 @dataclass(frozen=True)
@@ -45,19 +39,14 @@ def versions_of(warehouse: Warehouse, table: str, partition: str) -> list[Record
     """
     entry = warehouse.entry(table)
     with in_context(entry.full_name, partition):
-        found = warehouse.storage.list(join(entry.location, RUNS, partition))
-        closed = [
-            read_record(warehouse.storage, stored.location.rsplit("/", 1)[0])
-            for stored in found
-            if stored.location.endswith(f"/{NAME}")
-        ]
-    return sorted(closed, key=lambda record: record.version)
+        stored = stored_versions(warehouse, entry, partition)
+    return sorted((one.record for one in stored if one.record is not None), key=lambda record: record.version)
 
 
-def rollback(warehouse: Warehouse, table: str, partition: str, author: Writer, version: str | None = None) -> Published:
+def rollback(warehouse: Warehouse, table: str, partition: str, writer: Writer, version: str | None = None) -> Published:
     """Point a partition at an earlier version of it (None: the one before), after reading that one back.
 
-    The version keeps its lineage: who wrote what is told as it was then. `author` is who holds the lock.
+    The version keeps its lineage: who wrote what is told as it was then. `writer` is who holds the lock.
 
     Raises:
         UsageError: no such table, partition or version; the message names those there are. Nothing was changed.
@@ -66,145 +55,173 @@ def rollback(warehouse: Warehouse, table: str, partition: str, author: Writer, v
     """
     entry = warehouse.entry(table)
     name = entry.full_name
-    with warehouse.catalog.lock(name, holder(author), warehouse.settings.lock_wait_s) as lock:
-        current = require_current(warehouse, {name: [partition]})
-        pointer = current.get((name, partition))
+    targets: list[Version] = []
+
+    def back() -> list[Change]:
+        pointer = current(warehouse, [(name, partition)]).get((name, partition))
         if pointer is None:
             there = list(warehouse.catalog.current(name))
             raise UsageError(
                 f"{name} has no partition {partition}.{did_you_mean(partition, there)} Nothing was changed."
             )
-        there = [record.version for record in versions_of(warehouse, name, partition)]
+        targets[:] = [_earlier(warehouse, entry, pointer, version)]
+        return [Change(published(warehouse, targets[0], moved=True), targets[0], pointer)]
+
+    (done,) = commit(warehouse, [name], writer, back, files="standing")
+    note_commit(warehouse, targets[0])
+    return done
+
+
+def _earlier(warehouse: Warehouse, entry: Entry, pointer: Pointer, version: str | None) -> Version:
+    """Return the version of that name, or the one before what stands, read back whole."""
+    name, partition = entry.full_name, pointer.partition
+    there = [record.version for record in versions_of(warehouse, name, partition)]
+    named = f"versions there are {', '.join(there)}" if there else "no version is there"
+    if version is None:
+        stored = stored_versions(warehouse, entry, partition)
+        stands = next((one for one in stored if one.location == pointer.location), None)
+        if pointer.run is not None and (stands is None or stands.record is None):
+            # What stands cannot say what stood before it.
+            others = [one for one in stored if one.location != pointer.location]
+            if whole := next(newest_whole(warehouse, others), None):
+                return whole
+        version = stands.record.previous if stands is not None and stands.record is not None else None
         if version is None:
-            with in_context(name, partition):
-                before = None if pointer.run is None else read_record(warehouse.storage, pointer.location).previous
-            if before is None:
-                raise UsageError(
-                    f"{name} {partition}: nothing stood before {pointer.version}; versions there are "
-                    f"{', '.join(there)}. Nothing was changed."
-                )
-            version = before
-        if version not in there:
             raise UsageError(
-                f"{name} {partition} has no version {version} (any more); versions there are {', '.join(there)}."
-                f"{did_you_mean(version, there)} Nothing was changed."
+                f"{name} {partition}: nothing stood before {pointer.version}; {named}. Nothing was changed."
             )
-        target = _opened(warehouse, join(entry.location, RUNS, partition, version))
-        move(warehouse, [target], current, {name: lock}, keep=True)
-    return published(warehouse, target, moved=True)
+    if version not in there:
+        raise UsageError(
+            f"{name} {partition} has no version {version} (any more); {named}."
+            f"{did_you_mean(version, there)} Nothing was changed."
+        )
+    return opened(warehouse, join(entry.location, RUNS, partition, version))
 
 
-def release(warehouse: Warehouse, held: Sequence[Published], author: Writer) -> list[Published]:
-    """Publish versions that were staged and held, all together, in their order.
+def release(
+    warehouse: Warehouse, run: str, places: Sequence[tuple[str, str]], writer: Writer, *, over: bool = False
+) -> list[Published]:
+    """Publish what `run` staged and held of each (table, partition), all together, in their order.
+
+    The pointers are moved to the versions as they were held; of several attempts the last one's.
+
+    Args:
+        over: also where somebody else published since it was held, or what stands is counted through a later day.
 
     Raises:
-        UsageError: what stands by now is counted through a later day. Nothing was changed.
-        StorageError: a version is not whole any more, as after a prune. Nothing was changed.
+        UsageError: nothing is held there, or it was published over since. Nothing was changed.
+        StorageError: a version is not whole. Nothing was changed.
         LockedError, CatalogError, PublishUnknownError: as a publish.
     """
-    tables: dict[str, list[str]] = {}
-    for one in held:
-        tables.setdefault(one.table, []).append(one.partition)
-    with ExitStack() as stack:
-        locks = {
-            name: stack.enter_context(warehouse.catalog.lock(name, holder(author), warehouse.settings.lock_wait_s))
-            for name in sorted(tables)
-        }
-        targets = [
-            _opened(warehouse, join(warehouse.entry(one.table).location, RUNS, one.partition, one.version))
-            for one in held
+    targets: list[Version] = []
+
+    def held() -> list[Change]:
+        targets[:] = [_held(warehouse, run, table, partition) for table, partition in places]
+        stands = current(warehouse, places)
+        if not over:
+            for target in targets:
+                _refuse_step_back(warehouse, target, stands.get((target.record.table, target.record.partition)))
+        return [
+            Change(published(warehouse, one, moved=True), one, stands.get((one.record.table, one.record.partition)))
+            for one in targets
         ]
-        current = require_current(warehouse, tables)
-        for target in targets:
-            pointer = current.get((target.record.table, target.record.partition))
-            stands = {} if pointer is None else records(warehouse, target.record.table, [pointer])
-            _refuse_step_back(target, stands.get(target.record.partition))
-        move(warehouse, targets, current, locks, keep=True)
-    return [published(warehouse, target, moved=True) for target in targets]
+
+    done = commit(warehouse, [table for table, _ in places], writer, held, files="standing")
+    for target in targets:
+        note_commit(warehouse, target)
+    return done
 
 
-def superseded(warehouse: Warehouse, now: datetime, *, held: Sequence[tuple[str, str, str]] = ()) -> list[Expired]:
+def _held(warehouse: Warehouse, run: str, table: str, partition: str) -> Version:
+    found = [
+        one
+        for one in stored_versions(warehouse, warehouse.entry(table), partition)
+        if one.held and one.sealed and one.name.startswith(f"{run}-")
+    ]
+    if not found:
+        raise UsageError(
+            f"{table} {partition}: {run} holds nothing (any more). Nothing was changed; run it again to have it anew."
+        )
+    return opened(warehouse, max(found, key=lambda one: one.order).location)
+
+
+def superseded(warehouse: Warehouse, now: datetime, *, dropped: Collection[str] = ()) -> list[Expired]:
     """Return the versions that `prune` would delete, sorted by location.
 
     A version counts when nothing points at it, its youngest file is older than `grace_hours`, and the partition's
-    pointer has not moved for as long: a query that began before the last move may read any version before.
+    pointer has not moved for as long: a query that began before the last move may read any version before. It is kept
+    all the same while it is held, and where a lost pointer would need it: where nothing points at its partition, and
+    where it was committed after what the catalog points at.
 
     Args:
-        held: (table, partition, version) that are kept for `release`.
+        dropped: ids of runs whose held versions nobody can release any more.
     """
-    grace = timedelta(hours=warehouse.settings.grace_hours)
-    keep = set(held)
-    found = []
-    for entry in warehouse.tables():
-        # Files before pointers: a version that is staged and moved in between is then seen as current.
-        folder = join(entry.location, RUNS)
-        versions: dict[tuple[str, str], list[tuple[int, datetime]]] = {}
-        for stored in warehouse.storage.list(folder):
-            # Deeper than a version's files lies what a killed engine was about to write.
-            partition, version = _below(stored.location)
-            versions.setdefault((partition, version), []).append((stored.bytes, stored.modified))
-        current = warehouse.catalog.current(entry.full_name)
-        for (partition, version), files in versions.items():
-            location = join(folder, partition, version)
-            pointer = current.get(partition)
-            quiet = pointer is None or pointer.moved_at is None or now - pointer.moved_at > grace
-            is_current = pointer is not None and pointer.location == location
-            past = now - max(modified for _, modified in files) > grace
-            if quiet and past and not is_current and (entry.full_name, partition, version) not in keep:
-                size = sum(size for size, _ in files)
-                found.append(Expired(entry.full_name, partition, version, location, size))
+    found = [one for entry in warehouse.tables() for one in _expired(warehouse, entry, now, dropped)]
     return sorted(found, key=lambda one: one.location)
 
 
-def prune(
-    warehouse: Warehouse, now: datetime, author: Writer, *, held: Sequence[tuple[str, str, str]] = ()
-) -> list[Expired]:
+def prune(warehouse: Warehouse, now: datetime, writer: Writer, *, dropped: Collection[str] = ()) -> list[Expired]:
     """Delete what `superseded` lists, under each table's lock, and return it.
 
     Raises:
         LockedError: a publish is under way; run it again later.
         StorageError: a folder could not be deleted.
     """
-    deleted = []
-    for name in sorted({one.table for one in superseded(warehouse, now, held=held)}):
-        with warehouse.catalog.lock(name, holder(author), warehouse.settings.lock_wait_s):
+    deleted: list[Expired] = []
+    for name in sorted({one.table for one in superseded(warehouse, now, dropped=dropped)}):
+
+        def collected(name: str = name) -> list[Change]:
             # Asked again under the lock: a rollback may have brought one of them back.
-            for one in superseded(warehouse, now, held=held):
-                if one.table == name:
-                    warehouse.storage.delete(one.location)
-                    deleted.append(one)
+            for one in _expired(warehouse, warehouse.entry(name), now, dropped):
+                warehouse.storage.delete(one.location)
+                deleted.append(one)
+            return []
+
+        commit(warehouse, [name], writer, collected, files="standing")
     return deleted
 
 
-def _below(location: str) -> tuple[str, str]:
-    """Return partition and version of a file below a table's versions."""
-    partition, version = location.rpartition(f"/{RUNS}/")[2].split("/")[:2]
-    return partition, version
+def _expired(warehouse: Warehouse, entry: Entry, now: datetime, dropped: Collection[str]) -> list[Expired]:
+    grace = timedelta(hours=warehouse.settings.grace_hours)
+    # Files before pointers: a version that is staged and committed in between is then seen as current.
+    versions = stored_versions(warehouse, entry)
+    pointers = warehouse.catalog.current(entry.full_name)
+    standing = {one.location: one for one in versions}
+
+    def expired(one: StoredVersion) -> bool:
+        pointer = pointers.get(one.partition)
+        if now - one.modified <= grace or (pointer is not None and pointer.location == one.location):
+            return False
+        if pointer is not None and pointer.moved_at is not None and now - pointer.moved_at <= grace:
+            return False
+        if not one.sealed:
+            return True
+        if one.held:
+            return any(one.name.startswith(f"{run}-") for run in dropped)
+        current = None if pointer is None else standing.get(pointer.location)
+        return current is not None and one.order < current.order
+
+    return [Expired(one.table, one.partition, one.name, one.location, one.bytes) for one in versions if expired(one)]
 
 
-def _opened(warehouse: Warehouse, location: str) -> Version:
-    """Return a version that stands, read back whole."""
-    version = Version(location, read_record(warehouse.storage, location))
-    require_whole(warehouse, version)
-    record = version.record
-    with in_context(record.table, record.partition):
-        for file in record.files:
-            found = checksum(warehouse.storage, join(location, file.path))
-            if found != file.sha256:
-                raise StorageError(
-                    f"{join(location, file.path)} has sha256 {found}, was published with {file.sha256}", place=location
-                )
-    return version
-
-
-def _refuse_step_back(target: Version, stands: Record | None) -> None:
-    if stands is None:
-        return
+def _refuse_step_back(warehouse: Warehouse, target: Version, pointer: Pointer | None) -> None:
+    """Refuse to publish what was held over what somebody published since, or what is counted through a later day."""
     record = target.record
-    for key, origin in record.groups.items():
+    stands = {} if pointer is None else records(warehouse, record.table, [pointer])
+    if (other := stands.get(record.partition)) is not None:
+        _refuse_less_through(record, other)
+    if pointer is not None and pointer.run is not None and pointer.version != record.previous:
+        raise UsageError(
+            f"{record.table} {record.partition}: {pointer.run} published it after {record.run} was held. Nothing was "
+            "changed; '--over' puts what was held in its place."
+        )
+
+
+def _refuse_less_through(record: Record, stands: Record) -> None:
+    for key, provenance in record.groups.items():
         other = stands.groups.get(key)
-        if other is not None and other.through > origin.through:
+        if other is not None and other.through > provenance.through:
             raise UsageError(
                 f"{record.table} {record.partition}: what stands is counted through {other.through}, what was held "
-                f"through {origin.through}. Nothing was changed; 'rollback' goes back on purpose."
+                f"through {provenance.through}. Nothing was changed; '--over' puts what was held in its place."
             )

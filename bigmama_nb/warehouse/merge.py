@@ -44,7 +44,7 @@ def merge(
     table: Table,
     partition: str,
     brought: Incoming,
-    author: Writer,
+    writer: Writer,
     pointer: Pointer | None,
     record: Record | None,
 ) -> Merged:
@@ -54,18 +54,20 @@ def merge(
         StorageError: what stands there cannot be read, or is not what was published.
         ContractError: a partition that others made has other columns or a key twice.
     """
-    origins = {key: Provenance.of(group, author) for key, group in brought.groups.items()}
+    brings_from = {key: Provenance.of(group, writer) for key, group in brought.groups.items()}
     if pointer is None:
-        return Merged(brought.rows, origins)
+        return Merged(brought.rows, brings_from)
     stood = dict(record.groups) if record is not None else {}
-    kept = frozenset(key for key, origin in origins.items() if key in stood and stood[key].through > origin.through)
-    if record is not None and kept == origins.keys():
+    kept = frozenset(
+        key for key, provenance in brings_from.items() if key in stood and stood[key].through > provenance.through
+    )
+    if record is not None and kept == brings_from.keys():
         return Merged(None, stood, kept=kept)
-    brings = origins.keys() - kept
+    brings = brings_from.keys() - kept
     stays = _without(rows_of(warehouse, table, pointer, record), table, brings)
     rows = pa.concat_tables([stays, _without(brought.rows, table, kept).cast(table.arrow_schema())])
     require_rows(rows, table, place=partition)
-    return Merged(rows, stood | {key: origins[key] for key in brings}, kept=kept, carried=stays.num_rows)
+    return Merged(rows, stood | {key: brings_from[key] for key in brings}, kept=kept, carried=stays.num_rows)
 
 
 def retain(
@@ -93,7 +95,7 @@ def retain(
                 f"{table.full_name} {partition} has no row {'/'.join(key)}; it holds {held}. Nothing was retracted."
             )
     stays = _without(rows, table, keys)
-    groups = {key: origin for key, origin in (record.groups if record else {}).items() if key not in keys}
+    groups = {key: provenance for key, provenance in (record.groups if record else {}).items() if key not in keys}
     return Merged(stays, groups, carried=stays.num_rows)
 
 

@@ -5,14 +5,14 @@ A version is a new folder; one pointer in the catalog makes it the partition. So
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from bigmama_nb.errors import CatalogError, CommitConflictError, TaskError
+from bigmama_nb.errors import TaskError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer
-from bigmama_nb.warehouse.commit import ATTEMPTS, Published, holder, move, published
+from bigmama_nb.warehouse.commit import Change, Published, commit, published
 from bigmama_nb.warehouse.lineage import (
     Group,
     Key,
@@ -54,11 +54,11 @@ Build = Callable[[str, Pointer | None, Record | None], Merged]
 
 
 def publish_keyed(
-    warehouse: Warehouse, table: Table, brought: Mapping[str, Incoming], author: Writer
+    warehouse: Warehouse, table: Table, brought: Mapping[str, Incoming], writer: Writer
 ) -> dict[str, Published]:
     """Publish rows by key: each partition's new version holds them and all other rows that stood there.
 
-    A key whose row is counted through a later day already keeps that row. All partitions are moved together.
+    A key whose row is counted through a later day already keeps that row. All partitions are committed together.
 
     Args:
         brought: by partition name (`dt=20240501`).
@@ -69,8 +69,8 @@ def publish_keyed(
     Raises:
         ContractError: the rows are not what the contract says. Nothing was published.
         LockedError: another run held the table's lock for longer than `lock_wait_s`.
-        StorageError, CatalogError: as they say; `published` holds the partitions that were moved before.
-        PublishUnknownError: the answer was lost; `published` holds those that certainly were moved.
+        StorageError, CatalogError: as they say; `published` holds the partitions that were committed before.
+        PublishUnknownError: the answer was lost; `published` holds those that certainly were committed.
 
     Source: publishing.md, "Rows that were there before".
     """
@@ -78,12 +78,12 @@ def publish_keyed(
         require_incoming(table, partition, new)
 
     def build(partition: str, pointer: Pointer | None, record: Record | None) -> Merged:
-        return merge(warehouse, table, partition, brought[partition], author, pointer, record)
+        return merge(warehouse, table, partition, brought[partition], writer, pointer, record)
 
-    return _publish_locked(warehouse, table, brought.keys(), author, build)
+    return _rebuild(warehouse, table, list(brought), writer, build)
 
 
-def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection[Key], author: Writer) -> Published:
+def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection[Key], writer: Writer) -> Published:
     """Take the rows of `keys` out of a partition of a keyed table, and keep all others.
 
     Raises:
@@ -94,55 +94,32 @@ def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection
     def build(partition: str, pointer: Pointer | None, record: Record | None) -> Merged:
         return retain(warehouse, table, partition, keys, pointer, record)
 
-    return _publish_locked(warehouse, table, [partition], author, build)[partition]
+    return _rebuild(warehouse, table, [partition], writer, build)[partition]
 
 
-def _publish_locked(
-    warehouse: Warehouse, table: Table, partitions: Collection[str], author: Writer, build: Build
+def _rebuild(
+    warehouse: Warehouse, table: Table, partitions: Sequence[str], writer: Writer, build: Build
 ) -> dict[str, Published]:
-    """Carry, stage, verify and move under the table's lock; from the start where somebody else was faster."""
+    """Make the next version of each partition from what stands there, in one transaction."""
     if not partitions:
         return {}
     entry = warehouse.ensure(table)
-    for attempt in range(1, ATTEMPTS + 1):
-        with warehouse.catalog.lock(table.full_name, holder(author), warehouse.settings.lock_wait_s) as lock:
-            warehouse.at("locked")
-            current = warehouse.catalog.current(table.full_name, partitions)
-            before = records(warehouse, table.full_name, current.values())
-            merged = _carry(warehouse, partitions, current, before, build)
-            warehouse.at("carried")
-            versions = _stage(warehouse, entry, table, merged, current, author)
-            warehouse.at("verified")
-            expected = {(table.full_name, partition): pointer for partition, pointer in current.items()}
-            try:
-                move(warehouse, list(versions.values()), expected, {table.full_name: lock})
-            except CommitConflictError as error:
-                for partition, version in versions.items():
-                    if partition not in error.moved:
-                        discard(warehouse.storage, version.location)
-                if attempt == ATTEMPTS:
-                    raise CatalogError(
-                        f"{error.message}. Others were faster {ATTEMPTS} times. Run 'run_all.py repair latest'.",
-                        place=error.place,
-                    ) from error
-                continue
-        warehouse.at("done")
-        break
-    return {
-        partition: _outcome(warehouse, one, versions.get(partition), current.get(partition), before.get(partition))
-        for partition, one in merged.items()
-    }
 
+    def changes() -> list[Change]:
+        pointers = warehouse.catalog.current(table.full_name, partitions)
+        before = records(warehouse, table.full_name, pointers.values())
+        built = warehouse.each(lambda name: build(name, pointers.get(name), before.get(name)), partitions)
+        merged = dict(zip(partitions, built, strict=True))
+        warehouse.at("carried")
+        versions = _stage(warehouse, entry, table, merged, pointers, writer)
+        warehouse.at("verified")
+        return [
+            _change(warehouse, one, versions.get(name), pointers.get(name), before.get(name))
+            for name, one in merged.items()
+        ]
 
-def _carry(
-    warehouse: Warehouse,
-    partitions: Collection[str],
-    current: Mapping[str, Pointer],
-    before: Mapping[str, Record],
-    build: Build,
-) -> dict[str, Merged]:
-    built = warehouse.each(lambda name: build(name, current.get(name), before.get(name)), partitions)
-    return dict(zip(partitions, built, strict=True))
+    done = commit(warehouse, [table.full_name], writer, changes)
+    return {one.partition: one for one in done}
 
 
 def _stage(
@@ -151,7 +128,7 @@ def _stage(
     table: Table,
     merged: Mapping[str, Merged],
     current: Mapping[str, Pointer],
-    author: Writer,
+    writer: Writer,
 ) -> dict[str, Version]:
     versions: dict[str, Version] = {}
 
@@ -159,7 +136,7 @@ def _stage(
         one = merged[partition]
         assert one.rows is not None
         content = parquet_bytes(one.rows, table, timestamp=warehouse.settings.timestamp)
-        versions[partition] = stage(warehouse, entry, table, partition, content, one.groups, author)
+        versions[partition] = stage(warehouse, entry, table, partition, content, one.groups, writer)
         versions[partition] = seal(warehouse, versions[partition], current.get(partition))
 
     def verified(partition: str) -> None:
@@ -179,11 +156,12 @@ def _stage(
     return {partition: versions[partition] for partition in changing}
 
 
-def _outcome(
+def _change(
     warehouse: Warehouse, merged: Merged, version: Version | None, pointer: Pointer | None, record: Record | None
-) -> Published:
+) -> Change:
     if version is not None:
-        return replace(published(warehouse, version, moved=True), kept=merged.kept, carried=merged.carried)
+        told = replace(published(warehouse, version, moved=True), kept=merged.kept, carried=merged.carried)
+        return Change(told, version, pointer)
     assert pointer is not None
     assert record is not None
-    return replace(published(warehouse, Version(pointer.location, record), moved=False), kept=merged.kept)
+    return Change(replace(published(warehouse, Version(pointer.location, record), moved=False), kept=merged.kept))

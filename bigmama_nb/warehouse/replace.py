@@ -5,31 +5,24 @@ Source of the rules: publishing.md, "Rows that were there before".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
-from bigmama_nb.errors import CatalogError, CommitConflictError, ContractError, TaskError
+from bigmama_nb.errors import ContractError, TaskError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.catalog.protocol import Lock, Pointer
-from bigmama_nb.warehouse.commit import (
-    ATTEMPTS,
-    Published,
-    holder,
-    move,
-    published,
-    require_current,
-)
+from bigmama_nb.warehouse.catalog.protocol import Pointer
+from bigmama_nb.warehouse.commit import Change, Published, commit, current, published
 from bigmama_nb.warehouse.lineage import Group, Key, Provenance, Writer, records
 from bigmama_nb.warehouse.version import (
     Staged,
     Version,
     discard,
+    hold_back,
     parquet_bytes,
     require_rows,
     require_whole,
@@ -79,7 +72,7 @@ class _Staged:
 def publish_whole(
     warehouse: Warehouse,
     parts: Sequence[Replacement],
-    author: Writer,
+    writer: Writer,
     *,
     allow_empty: bool = False,
     hold: bool = False,
@@ -102,25 +95,22 @@ def publish_whole(
         StorageError, CatalogError: as they say; `published` holds the partitions that were moved before.
         PublishUnknownError: the answer was lost; `published` holds those that certainly were moved.
     """
-    staged = _stage(warehouse, parts, author)
+    staged = _stage(warehouse, parts, writer)
     sealed: dict[tuple[str, str], Version] = {}
-    for attempt in range(1, ATTEMPTS + 1):
-        with _locks(warehouse, [part.table for part in parts], author) as locks:
-            try:
-                done = _move(warehouse, staged, sealed, locks, allow_empty=allow_empty, hold=hold)
-                break
-            except CommitConflictError as error:
-                if attempt == ATTEMPTS:
-                    raise _beaten(error) from error
-    warehouse.at("done")
-    return done
+    return commit(
+        warehouse,
+        [part.table.full_name for part in parts],
+        writer,
+        lambda: _changes(warehouse, staged, sealed, allow_empty=allow_empty, hold=hold),
+        files="staged",
+    )
 
 
 def publish_derived(
     warehouse: Warehouse,
     tables: Sequence[Table],
     build: Callable[[], Sequence[Replacement]],
-    author: Writer,
+    writer: Writer,
     *,
     allow_empty: bool = False,
 ) -> list[Published]:
@@ -131,36 +121,15 @@ def publish_derived(
 
     Returns, raises: as `publish_whole`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        with _locks(warehouse, tables, author) as locks:
-            staged = _stage(warehouse, build(), author)
-            try:
-                done = _move(warehouse, staged, {}, locks, allow_empty=allow_empty, hold=False)
-                break
-            except CommitConflictError as error:
-                done_before = {(one.table, one.partition) for one in error.published}
-                for one in staged:
-                    if one.place not in done_before:
-                        discard(warehouse.storage, one.version.location)
-                if attempt == ATTEMPTS:
-                    raise _beaten(error) from error
-    warehouse.at("done")
-    return done
+    return commit(
+        warehouse,
+        [table.full_name for table in tables],
+        writer,
+        lambda: _changes(warehouse, _stage(warehouse, build(), writer), {}, allow_empty=allow_empty, hold=False),
+    )
 
 
-@contextmanager
-def _locks(warehouse: Warehouse, tables: Iterable[Table], author: Writer) -> Iterator[Mapping[str, Lock]]:
-    with ExitStack() as stack:
-        # One order for all, so that two runs never wait for each other.
-        locks = {
-            name: stack.enter_context(warehouse.catalog.lock(name, holder(author), warehouse.settings.lock_wait_s))
-            for name in sorted({table.full_name for table in tables})
-        }
-        warehouse.at("locked")
-        yield locks
-
-
-def _stage(warehouse: Warehouse, parts: Sequence[Replacement], author: Writer) -> list[_Staged]:
+def _stage(warehouse: Warehouse, parts: Sequence[Replacement], writer: Writer) -> list[_Staged]:
     staged: list[_Staged] = []
     try:
         for part in parts:
@@ -178,8 +147,8 @@ def _stage(warehouse: Warehouse, parts: Sequence[Replacement], author: Writer) -
                 )
             else:
                 content = part.content
-            origin = Provenance.of(Group(part.through, part.final, part.source), author)
-            version = stage(warehouse, entry, part.table, part.partition, content, {part.key: origin}, author)
+            provenance = Provenance.of(Group(part.through, part.final, part.source), writer)
+            version = stage(warehouse, entry, part.table, part.partition, content, {part.key: provenance}, writer)
             staged.append(_Staged(part, version))
         warehouse.storage.sync(one.version.location for one in staged)
         warehouse.at("staged")
@@ -194,69 +163,60 @@ def _stage(warehouse: Warehouse, parts: Sequence[Replacement], author: Writer) -
     return staged
 
 
-def _move(
+def _changes(
     warehouse: Warehouse,
     staged: Sequence[_Staged],
     sealed: dict[tuple[str, str], Version],
-    locks: Mapping[str, Lock],
     *,
     allow_empty: bool,
     hold: bool,
-) -> list[Published]:
-    tables: dict[str, list[str]] = {}
-    for one in staged:
-        tables.setdefault(one.part.table.full_name, []).append(one.part.partition)
-    current = require_current(warehouse, tables)
-    empty = [
-        one
+) -> list[Change]:
+    """Return what becomes of staged parts now that the locks are held: committed, kept out, or all of them held."""
+    stands = current(warehouse, [one.place for one in staged])
+    further = _counted_further(warehouse, staged, stands)
+    empty = {
+        one.place
         for one in staged
-        if not (allow_empty or one.part.allow_empty or one.rows)
-        and one.place in current
-        and current[one.place].rows != 0
-    ]
-    newer = _counted_further(warehouse, staged, current)
-    moving = [one for one in staged if one.place not in newer]
+        if not (allow_empty or one.part.allow_empty or one.rows) and one.place in stands and stands[one.place].rows != 0
+    }
+    held = bool(empty or hold)
+    goes = [one for one in staged if one.place not in further]
     try:
         # A holder may have slept through the grace period: its files may be gone.
-        for one in moving:
+        for one in goes:
             require_whole(warehouse, one.version)
-        for one in moving:
+        for one in goes:
             if one.place not in sealed:
-                sealed[one.place] = seal(warehouse, one.version, current.get(one.place))
+                if held:
+                    hold_back(warehouse, one.version)
+                sealed[one.place] = seal(warehouse, one.version, stands.get(one.place))
         warehouse.storage.sync(version.location for version in sealed.values())
     except TaskError:
         for one in staged:
-            discard(warehouse.storage, one.version.location)
+            # After a try that committed some of them, these are what readers see.
+            if one.place not in stands or stands[one.place].location != one.version.location:
+                discard(warehouse.storage, one.version.location)
         raise
-    if empty or hold:
-        return [
-            replace(published(warehouse, one.version, moved=False), held="empty" if one in empty else "asked")
-            for one in staged
-        ]
-    move(warehouse, [sealed[one.place] for one in moving], current, locks)
-    return [
-        replace(
-            published(warehouse, one.version, moved=one in moving),
-            kept=frozenset() if one in moving else frozenset({one.part.key}),
-        )
-        for one in staged
-    ]
+    changes = []
+    for one in staged:
+        told = published(warehouse, one.version, moved=False)
+        if one.place in further:
+            changes.append(Change(replace(told, kept=frozenset({one.part.key}))))
+        elif held:
+            changes.append(Change(replace(told, held="empty" if one.place in empty else "asked")))
+        else:
+            changes.append(Change(replace(told, moved=True), sealed[one.place], stands.get(one.place)))
+    return changes
 
 
 def _counted_further(
-    warehouse: Warehouse, staged: Sequence[_Staged], current: Mapping[tuple[str, str], Pointer]
+    warehouse: Warehouse, staged: Sequence[_Staged], stands: Mapping[tuple[str, str], Pointer]
 ) -> set[tuple[str, str]]:
     """Return the partitions that stand counted through a later day than what is brought."""
     newer = set()
     for one in staged:
-        if one.place in current:
-            record = records(warehouse, one.part.table.full_name, [current[one.place]]).get(one.part.partition)
-            if record and any(origin.through > one.part.through for origin in record.groups.values()):
+        if one.place in stands:
+            record = records(warehouse, one.part.table.full_name, [stands[one.place]]).get(one.part.partition)
+            if record and any(provenance.through > one.part.through for provenance in record.groups.values()):
                 newer.add(one.place)
     return newer
-
-
-def _beaten(error: CommitConflictError) -> CatalogError:
-    return CatalogError(
-        f"{error.message}. Others were faster {ATTEMPTS} times. Run 'run_all.py repair latest'.", place=error.place
-    )

@@ -34,6 +34,8 @@ from bigmama_nb.warehouse.storage.protocol import Storage, Stored, join, name_of
 
 ROW_GROUP_ROWS = 122_880
 RUNS = ".runs"
+HELD = "_held"
+"""The mark of a version that was staged and is not to be committed until its release."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def stage(
     partition: str,
     content: bytes | Sequence[Path] | Staged,
     groups: Mapping[Key, Provenance],
-    author: Writer,
+    writer: Writer,
 ) -> Version:
     """Write the data files of a new version, or look at those that were written; `seal` closes it.
 
@@ -135,9 +137,9 @@ def stage(
     storage = warehouse.storage
     with in_context(table.full_name, partition):
         if isinstance(content, Staged):
-            return _looked_at(warehouse, table, partition, content.location, groups, author)
+            return _looked_at(warehouse, table, partition, content.location, groups, writer)
         sources: list[bytes | Path] = [content] if isinstance(content, bytes) else list(content)
-        location = new_location(storage, entry.location, partition, author.version)
+        location = new_location(storage, entry.location, partition, writer.version)
         try:
             files = []
             for n, one in enumerate(sources):
@@ -147,7 +149,7 @@ def stage(
         except StorageError:
             discard(storage, location)
             raise
-    return _unsealed(table, partition, location, files, groups, author)
+    return _unsealed(table, partition, location, files, groups, writer)
 
 
 def new_location(storage: Storage, table: str, partition: str, version: str) -> str:
@@ -165,7 +167,7 @@ def new_location(storage: Storage, table: str, partition: str, version: str) -> 
 
 
 def _looked_at(
-    warehouse: Warehouse, table: Table, partition: str, location: str, groups: Mapping[Key, Provenance], author: Writer
+    warehouse: Warehouse, table: Table, partition: str, location: str, groups: Mapping[Key, Provenance], writer: Writer
 ) -> Version:
     """Return the version whose files others wrote, as they read back now."""
     storage = warehouse.storage
@@ -179,7 +181,7 @@ def _looked_at(
             rows = pq.ParquetFile(source).metadata.num_rows
         return DataFile(name_of(one.location), rows, one.bytes, checksum(storage, one.location))
 
-    return _unsealed(table, partition, location, warehouse.each(described, stored), groups, author)
+    return _unsealed(table, partition, location, warehouse.each(described, stored), groups, writer)
 
 
 def _unsealed(
@@ -188,14 +190,14 @@ def _unsealed(
     location: str,
     files: Sequence[DataFile],
     groups: Mapping[Key, Provenance],
-    author: Writer,
+    writer: Writer,
 ) -> Version:
     record = Record(
         table=table.full_name,
         partition=partition,
         version=name_of(location),
-        run=author.run,
-        attempt=author.attempt,
+        run=writer.run,
+        attempt=writer.attempt,
         previous=None,
         files=tuple(files),
         groups=groups,
@@ -209,10 +211,23 @@ def seal(warehouse: Warehouse, version: Version, previous: Pointer | None) -> Ve
     Raises:
         StorageError: it could not be written.
     """
-    record = replace(version.record, previous=None if previous is None or previous.run is None else previous.version)
+    before = None if previous is None or previous.run is None else previous.version
+    record = replace(version.record, previous=before, sealed_at=warehouse.clock())
     with in_context(record.table, record.partition):
         warehouse.storage.put(join(version.location, NAME), record.to_json())
     return Version(version.location, record)
+
+
+def hold_back(warehouse: Warehouse, version: Version) -> None:
+    """Mark a version as held, before it is sealed: nothing but its release commits it, and no prune takes it.
+
+    Raises:
+        StorageError: it could not be written.
+    """
+    place = join(version.location, HELD)
+    with in_context(version.record.table, version.record.partition):
+        if place not in [stored.location for stored in warehouse.storage.list(version.location)]:
+            warehouse.storage.put(place, f"{version.record.run}\n".encode())
 
 
 def verify(warehouse: Warehouse, table: Table, version: Version, *, rows: int | None = None) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from bigmama_nb.engines.spark import SparkEngine
 from bigmama_nb.profile import load
 from bigmama_nb.runs import plan
 from bigmama_nb.stages import live_play
+from bigmama_nb.tables import wv_live_play
+from bigmama_nb.tables.contract import Check
 from bigmama_nb.warehouse import Warehouse
 from tests.runs.live_world import DAILY, DAY, DAYS, LiveWorld, outcomes, tasks
 from tests.runs.world import in_process
@@ -107,6 +110,27 @@ def test_executors_write_into_the_versions_folder(ran: tuple[LiveWorld, dict[str
     assert names[0] == "_lineage.json"
     assert [name for name in names[1:] if not name.startswith("part-")] == []
     assert not list((world.folder / "warehouse").rglob(".spark"))
+
+
+def test_a_held_date_is_released_with_all_its_files(
+    spark: SparkEngine, by_duckdb: dict[str, list[list[Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Executors wrote the held version where it stands: its release publishes just these files, and loses none."""
+    check = Check("guests", "warn", "a live has no guests", lambda table: table.filter(table.is_joint_live == 1))
+    contract = replace(wv_live_play.CONTRACT, checks=(*wv_live_play.CONTRACT.checks, check))
+    monkeypatch.setattr(wv_live_play, "CONTRACT", contract)
+    world = made(tmp_path / "world")
+    world.write_profile(("timezone: Asia/Seoul", "timezone: Asia/Seoul\nchecks: {on_suspect: hold}"))
+    assert on(spark, world)["exit_status"] == 1
+    versions = world.folder / "warehouse/we_mart.db/wv_live_play/.runs"
+    held = {path: path.read_bytes() for path in versions.rglob("part-*")}
+    assert held
+    with pytest.MonkeyPatch.context() as patch, in_process(patch, world):
+        patch.setattr(live_play, "opened", lambda profile: contextlib.nullcontext(spark))
+        released = world.command("release", "latest", f"wv_live_play/{DAY}")
+    assert released["exit_status"] == 0, released
+    assert {path: path.read_bytes() for path in versions.rglob("part-*")} == held
+    assert rows(world) == by_duckdb
 
 
 def test_a_rejected_share_leaves_no_version(spark: SparkEngine, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from bigmama_nb.errors import StorageError, UsageError
@@ -124,9 +126,10 @@ def test_what_was_rolled_back_to_is_kept_and_what_was_left_goes(warehouse: Wareh
     assert [one.version for one in superseded(warehouse, NOON + timedelta(hours=45))] == [V1, V3]
 
 
-def test_what_a_killed_writer_left_goes_too(warehouse: Warehouse, root: Path) -> None:
+def test_what_a_killed_writer_left_half_goes_too(warehouse: Warehouse, root: Path) -> None:
     """Also of a partition that never came to be; a writer that is at it still is younger than the grace period."""
     assert write(Settings(str(root)), 7, {"dt=20240601": {"lw/wau": 1}}, kill_at=3).was_killed
+    (root / f"bigmama.db/game_metric/.runs/dt=20240601/{author(7).version}/_lineage.json").unlink()
     assert superseded(warehouse, datetime.now(UTC) + timedelta(hours=1)) != []
     names = {one.version for one in superseded(warehouse, datetime.now(UTC) + timedelta(hours=1))}
     assert names == {V1, V2}
@@ -134,29 +137,85 @@ def test_what_a_killed_writer_left_goes_too(warehouse: Warehouse, root: Path) ->
     assert names == {V1, V2, author(7).version}
 
 
-def test_what_is_held_is_kept_until_it_is_let_go(warehouse: Warehouse, root: Path) -> None:
-    """A held version outlives its grace period as long as its record says so, and is refused once it is gone."""
-    day = "part_date=2024-05-01"
-    (held,) = publish_whole(
-        warehouse, [Replacement(PLAY, day, plays(2), date(2024, 5, 1), True, "x")], author(4), hold=True
-    )
+def test_what_a_lost_pointer_would_need_is_kept(warehouse: Warehouse, root: Path) -> None:
+    """Nothing of a partition that the catalog forgot goes, nor what was committed after what an older catalog says."""
+    late = NOON + timedelta(hours=99)
+    with sqlite3.connect(root / "catalog.db") as catalog:
+        catalog.execute("UPDATE partitions SET location = replace(location, ?, ?)", (V3, V2))
+    assert [one.version for one in superseded(warehouse, late)] == [V1]
+    with sqlite3.connect(root / "catalog.db") as catalog:
+        catalog.execute("DELETE FROM partitions")
+    assert superseded(warehouse, late) == []
+    assert prune(warehouse, late, author(9)) == []
+
+
+MONTH = "part_date=2024-05"
+PLACE = (PLAY.full_name, MONTH)
+
+
+def month(n: int, through: int = 10) -> Replacement:
+    """Return a month of `n` plays."""
+    return Replacement(PLAY, MONTH, plays(n), date(2024, 5, through), False, "x")
+
+
+def plays_in(root: Path) -> int | None:
+    """Return how many plays a reader of the month finds."""
+    folder = current_folder(root, *PLACE)
+    return None if folder is None else pq.read_metadata(folder / "part-0.parquet").num_rows
+
+
+def test_no_prune_takes_what_is_held(warehouse: Warehouse, root: Path) -> None:
+    """A held version waits for its release however long that takes; a dropped run's goes, and then nothing is held."""
+    publish_whole(warehouse, [month(2)], author(4), hold=True)
+    publish_whole(warehouse, [month(3)], author(5), hold=True)
     written_at(root, NOON)
-    late = NOON + timedelta(hours=25)
-    prune(warehouse, late, author(9), held=[(held.table, held.partition, held.version)])
-    assert [one.moved for one in release(warehouse, [held], author(5))] == [True]
-    (other,) = publish_whole(
-        warehouse, [Replacement(PLAY, day, plays(3), date(2024, 5, 1), True, "x")], author(6), hold=True
-    )
-    written_at(root, NOON)
+    late = NOON + timedelta(days=999)
     prune(warehouse, late, author(9))
-    with pytest.raises(StorageError, match=r"cannot read .*_lineage\.json: No such file"):
-        release(warehouse, [other], author(7))
+    assert [one.moved for one in release(warehouse, author(4).run, [PLACE], author(6))] == [True]
+    assert plays_in(root) == 2
+    assert [one.version for one in prune(warehouse, late, author(9), dropped=[author(5).run])] == [author(5).version]
+    with pytest.raises(UsageError, match=rf"{author(5).run} holds nothing \(any more\)\. Nothing was changed"):
+        release(warehouse, author(5).run, [PLACE], author(7))
 
 
-def test_what_was_held_does_not_replace_what_is_counted_further(warehouse: Warehouse) -> None:
-    """Nothing goes backwards, not by a late release either."""
-    month = Replacement(PLAY, "part_date=2024-05", plays(1), date(2024, 5, 10), False, "x")
-    (held,) = publish_whole(warehouse, [month], author(4), hold=True)
-    publish_whole(warehouse, [replace(month, through=date(2024, 5, 20))], author(5))
-    with pytest.raises(UsageError, match="counted through 2024-05-20, what was held through 2024-05-10"):
-        release(warehouse, [held], author(6))
+def test_what_was_released_is_held_no_more(warehouse: Warehouse, root: Path) -> None:
+    """It cannot be released twice, and once another version stands it is superseded like any other."""
+    publish_whole(warehouse, [month(2)], author(4), hold=True)
+    release(warehouse, author(4).run, [PLACE], author(6))
+    with pytest.raises(UsageError, match="holds nothing"):
+        release(warehouse, author(4).run, [PLACE], author(7))
+    later = replace(warehouse, clock=lambda: NOON + timedelta(hours=1))
+    publish_whole(later, [month(3)], author(8))
+    written_at(root, NOON)
+    gone = prune(warehouse, NOON + timedelta(hours=99), author(9))
+    assert author(4).version in [one.version for one in gone]
+
+
+def test_the_last_attempt_is_what_is_released(warehouse: Warehouse, root: Path) -> None:
+    """A repair that held the partition again replaces what the attempt before it held."""
+    publish_whole(warehouse, [month(2)], author(4), hold=True)
+    publish_whole(warehouse, [month(3)], author(4, attempt=2), hold=True)
+    release(warehouse, author(4).run, [PLACE], author(4, attempt=3))
+    assert plays_in(root) == 3
+
+
+def test_what_was_held_does_not_replace_what_is_counted_further(warehouse: Warehouse, root: Path) -> None:
+    """Nothing goes backwards, not by a late release either, unless that is said."""
+    publish_whole(warehouse, [month(1)], author(4), hold=True)
+    publish_whole(warehouse, [month(2, through=20)], author(5))
+    with pytest.raises(UsageError, match=r"counted through 2024-05-20, what was held through 2024-05-10.*'--over'"):
+        release(warehouse, author(4).run, [PLACE], author(6))
+    assert plays_in(root) == 2
+    release(warehouse, author(4).run, [PLACE], author(6), over=True)
+    assert plays_in(root) == 1
+
+
+def test_what_was_held_does_not_replace_what_was_published_since(warehouse: Warehouse, root: Path) -> None:
+    """Somebody corrected the month after it was held: his run is named, and his rows stay unless that is said."""
+    publish_whole(warehouse, [month(1)], author(4), hold=True)
+    publish_whole(warehouse, [month(2)], author(5))
+    with pytest.raises(UsageError, match=rf"{author(5).run} published it after {author(4).run} was held.*'--over'"):
+        release(warehouse, author(4).run, [PLACE], author(6))
+    assert plays_in(root) == 2
+    release(warehouse, author(4).run, [PLACE], author(6), over=True)
+    assert plays_in(root) == 1

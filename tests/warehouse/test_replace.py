@@ -17,6 +17,7 @@ from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import lineage
 from bigmama_nb.warehouse.maintenance import release
 from bigmama_nb.warehouse.publish import Published, Replacement, publish_derived, publish_whole
+from bigmama_nb.warehouse.version import Staged
 from tests.crashing import write
 from tests.publishing import FULL, PLAY, Settings, author, current_folder, plays, small_disk
 
@@ -159,9 +160,24 @@ def test_what_was_held_is_released_later(warehouse: Warehouse, root: Path) -> No
     held = publish_whole(warehouse, [part(plays(7)), part(plays(2), REJECTS)], author(2), hold=True)
     assert [one.held for one in held] == ["asked", "asked"]
     assert count(root) == 5
-    assert [one.moved for one in release(warehouse, held, author(3))] == [True, True]
+    places = [(one.table, one.partition) for one in held]
+    assert [one.moved for one in release(warehouse, author(2).run, places, author(3))] == [True, True]
     assert (count(root), count(root, "we_mart.wv_rejects")) == (7, 2)
     assert lineage(warehouse, "we_mart.wv_play")[DAY]["2024-05-01",].run == author(2).run
+
+
+def test_a_held_version_that_executors_wrote_is_released_where_it_stands(warehouse: Warehouse, root: Path) -> None:
+    """Its folder is the version: the release moves the pointer there, writes no data and deletes none."""
+    folder = root / "we_mart.db/wv_play/.runs" / DAY / author(2).version
+    folder.mkdir(parents=True)
+    for n in range(2):
+        pq.write_table(plays(n + 1), folder / f"part-{n}.parquet", store_schema=False)
+    publish_whole(warehouse, [replace(part([]), content=Staged(str(folder)))], author(2), hold=True)
+    before = {path: path.read_bytes() for path in folder.glob("part-*")}
+    assert count(root) is None
+    (done,) = release(warehouse, author(2).run, [("we_mart.wv_play", DAY)], author(2, attempt=2))
+    assert (done.version, count(root)) == (author(2).version, 3)
+    assert {path: path.read_bytes() for path in folder.glob("part-*")} == before
 
 
 def test_one_bad_table_keeps_all_of_the_day_back(warehouse: Warehouse, root: Path) -> None:
