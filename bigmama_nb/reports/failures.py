@@ -10,7 +10,6 @@ import pandas as pd
 from bigmama_nb.reports.shown import Html
 
 CAUSE_COLUMNS = ["outcome", "reason", "games", "tasks", "days", "what", "message"]
-_PUBLISHED = ("ok", "suspect")
 _NAMES_SHOWN = 12
 LIVE = "live_play"
 

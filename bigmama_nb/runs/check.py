@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import queue
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigmama_nb.errors import TaskError
+from bigmama_nb.errors import SourceError, TaskError
 from bigmama_nb.executor.execute import check_parameters
-from bigmama_nb.profile import Profile
+from bigmama_nb.profile import Metric, MetricValue, Profile
 from bigmama_nb.runs.attempt import NOTEBOOKS, parameters_of_run
 from bigmama_nb.sample import prepare
-from bigmama_nb.sources.connections import check_sources
+from bigmama_nb.sources import Source, outcome
+from bigmama_nb.sources.extract import open_source
+from bigmama_nb.sources.scan import Question
 from bigmama_nb.warehouse import Warehouse
 
 
@@ -39,7 +45,7 @@ def findings(profile: Profile) -> list[Finding]:
         found.append(Finding(f"notebook {stage}", True, "takes a run's parameters"))
     found.append(_archive(Path(profile.archive.uri)))
     found.append(_tried("warehouse", lambda: _warehouse(profile)))
-    found += [Finding(one.name, one.ok, one.message) for one in check_sources(profile)]
+    found += check_sources(profile)
     return found
 
 
@@ -62,3 +68,103 @@ def _tried(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, True, look())
     except TaskError as error:
         return Finding(name, False, str(error))
+
+
+class _StoppedError(Exception):
+    pass
+
+
+def check_sources(profile: Profile) -> list[Finding]:
+    """Return what was found of each cluster, and of each game's collections: whether they are there, the newest date,
+    and for a live cluster whether an index answers for the date.
+
+    All clusters are looked at at once, and none for longer than `extract_deadline_s`.
+    """
+    deadline = time.monotonic() + profile.extract_deadline_s
+    stopped = threading.Event()
+    done: queue.SimpleQueue[tuple[str, list[Finding]]] = queue.SimpleQueue()
+    clusters = [name for name in profile.clusters if any(game.cluster == name for game in profile.games.values())]
+
+    def check() -> None:
+        if stopped.is_set():
+            raise _StoppedError
+
+    def work(cluster: str) -> None:
+        source = open_source(profile, cluster, comment="check", check=check, stopped=stopped, deadline=deadline)
+        try:
+            done.put((cluster, _looked_at(profile, cluster, source)))
+        except _StoppedError:
+            return
+        except Exception as error:
+            # A mistake of ours costs the cluster that it met, not the others; the trace is for who corrects it.
+            logging.getLogger(__name__).exception("%s", cluster)
+            found = f"unexpected {type(error).__name__}: {error}"
+            done.put((cluster, [Finding(f"cluster {cluster}", False, found)]))
+        finally:
+            source.close()
+
+    for cluster in clusters:
+        threading.Thread(target=work, args=(cluster,), name=f"check {cluster}", daemon=True).start()
+    found: dict[str, list[Finding]] = {}
+    while len(found) < len(clusters):
+        try:
+            cluster, some = done.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        found[cluster] = some
+    stopped.set()
+    late = f"was not done within extract_deadline_s = {profile.extract_deadline_s} s"
+    return [
+        one
+        for cluster in clusters
+        for one in found.get(cluster, [Finding(f"cluster {cluster}", False, f"{cluster} {late}")])
+    ]
+
+
+def _looked_at(profile: Profile, cluster: str, source: Source) -> list[Finding]:
+    try:
+        found = [Finding(f"cluster {cluster}", True, source.reached())]
+    except SourceError as error:
+        return [Finding(f"cluster {cluster}", False, f"{error.reason}: {error.message}")]
+    for game_cd, game in profile.games.items():
+        if game.cluster != cluster:
+            continue
+        seen: set[tuple[str, str, str]] = set()
+        for (of_game, type_), metric in profile.pairs.items():
+            key = (metric.collection, metric.date.field, metric.date.as_)
+            if of_game == game_cd and key not in seen:
+                seen.add(key)
+                found.append(_collection(source, game_cd, game.database, type_, metric))
+        for name in dict.fromkeys(
+            metric.ready.collection
+            for (of_game, _), metric in profile.pairs.items()
+            if of_game == game_cd and metric.ready is not None
+        ):
+            found.append(_ready(source, game_cd, game.database, name))
+    return found
+
+
+def _collection(source: Source, game_cd: str, database: str, type_: str, metric: Metric) -> Finding:
+    name = f"{game_cd} {database}.{metric.collection}"
+    plain = metric.model_copy(update={"value": MetricValue(count=True), "match": {}, "ready": None})
+    try:
+        (scan,) = source.scan(database, metric.collection, [Question(game_cd, type_, plain, ())])
+        advice = source.advice(database, metric.collection, metric.date.field)
+    except SourceError as error:
+        return Finding(name, False, f"{error.reason}: {error.message}")
+    found = f"by {metric.date.field}, {outcome.newest(scan, scan.newest)}"
+    if scan.undated:
+        found += f"; {scan.undated} undated"
+    undatable = outcome.undatable(scan)
+    if undatable is not None:
+        found += f"; {undatable.reason}: {undatable.message}"
+    return Finding(name, undatable is None, found + (f"; {advice}" if advice else ""))
+
+
+def _ready(source: Source, game_cd: str, database: str, collection: str) -> Finding:
+    name = f"{game_cd} {database}.{collection}"
+    try:
+        there = collection in source.collections(database)
+    except SourceError as error:
+        return Finding(name, False, f"{error.reason}: {error.message}")
+    return Finding(name, there, "is there" if there else f"source_missing: {database} has no such collection")

@@ -1,6 +1,6 @@
 """Where figures come from: the same questions to every source, and the same answers, to the last value.
 
-`dump.py` reads mongodump folders, `mongo.py` live clusters. Both give `Scan`, of which `verdict.py` makes outcomes.
+`dump.py` reads mongodump folders, `mongo.py` live clusters. Both give `Scan`, of which `outcome.py` makes outcomes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Input:
 class Source(Protocol):
     """One cluster, to be asked by several threads at once."""
 
-    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
+    def scan(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
         """Return what the collection says about each question, in any order.
 
         Raises:

@@ -1,6 +1,6 @@
 """What is counted over documents, for each kind of value: exact, and mergeable.
 
-A tally takes documents in any order and any pieces; merged pieces equal the whole. Memory does not grow with the
+An aggregate takes documents in any order and any pieces; merged pieces equal the whole. Memory does not grow with the
 documents, except that `count_distinct` holds each distinct value once.
 """
 
@@ -82,7 +82,7 @@ class Aggregate(Protocol):
         """Count these documents."""
 
     def merge(self, other: Any) -> None:
-        """Count what another tally of the same kind has counted."""
+        """Count what another aggregate of the same kind has counted."""
 
     def result(self) -> int:
         """Return the figure; only where there are documents and no problems."""
@@ -246,7 +246,7 @@ class Single:
 
 
 def empty(metric: Metric) -> Aggregate:
-    """Return a tally of the metric's kind that has counted nothing."""
+    """Return an aggregate of the metric's kind that has counted nothing."""
     kinds: dict[str, type[Single | Sum | Max | Count | Distinct]] = {
         "field": Single,
         "sum": Sum,

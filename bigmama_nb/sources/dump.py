@@ -26,7 +26,7 @@ from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Ready
 from bigmama_nb.sources import Input, Load, filters
-from bigmama_nb.sources.scan import Question, Scan, Sheet
+from bigmama_nb.sources.scan import Question, Scan, Scanner
 from bigmama_nb.sources.values import CODEC
 
 CHUNK: Final = 1 << 20
@@ -50,12 +50,12 @@ class Dump:
         self._inputs: dict[str, Input] = {}
         self._files = self._documents = self._bytes = 0
 
-    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
+    def scan(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
         """Return what the collection says about each question; raises SourceError."""
-        sheet = Sheet(questions, self._zone)
+        scanner = Scanner(questions, self._zone)
         for documents in self._read(self.path(database, collection)):
-            sheet.take(documents)
-        return sheet.evidence
+            scanner.take(documents)
+        return scanner.scans
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""

@@ -20,9 +20,8 @@ from datetime import date
 from bigmama_nb.errors import SourceError
 from bigmama_nb.periods import FigureRequest
 from bigmama_nb.profile import Profile
-from bigmama_nb.sources import Input, Load, Source, filters, verdict
-from bigmama_nb.sources.connections import check_sources as check_sources
-from bigmama_nb.sources.connections import open_source
+from bigmama_nb.sources import Input, Load, Source, filters, outcome
+from bigmama_nb.sources.dump import Dump
 from bigmama_nb.sources.outcome import Outcome
 from bigmama_nb.sources.scan import Question, throughs
 
@@ -100,21 +99,44 @@ def extract(
             some_outcomes = done.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             break
-        for outcome in some_outcomes:
-            found[outcome.ask] = outcome
+        for one in some_outcomes:
+            found[one.ask] = one
             if progress is not None:
-                progress(outcome)
+                progress(one)
     stopped.set()
-    for outcome in _late(profile, jobs, found):
-        found[outcome.ask] = outcome
+    for one in _late(profile, jobs, found):
+        found[one.ask] = one
         if progress is not None:
-            progress(outcome)
+            progress(one)
     load = [source.load() for source in sources.values()]
     inputs = [input_ for source in sources.values() for input_ in source.inputs()]
     for source in sources.values():
         # Closing can wait for a server that does not answer.
         threading.Thread(target=source.close, daemon=True).start()
     return Extraction([found[ask] for ask in asks], load, list(dict.fromkeys(inputs)))
+
+
+def open_source(
+    profile: Profile,
+    cluster: str,
+    *,
+    comment: str,
+    check: Callable[[], None],
+    stopped: threading.Event,
+    deadline: float,
+) -> Source:
+    """Return a cluster's source; nothing is connected yet.
+
+    `comment` goes with each query, `check` is called between two pieces of work and raises where the work is to end,
+    `stopped` ends a pause early, `deadline` is of `time.monotonic()`.
+    """
+    settings = profile.clusters[cluster]
+    if settings.dump is not None:
+        return Dump(cluster, settings.dump, profile.zone, check=check)
+    # Imported here: a run over dumps alone does without the driver.
+    from bigmama_nb.sources.mongo import Mongo
+
+    return Mongo(cluster, settings, profile.zone, comment=comment, check=check, stopped=stopped, deadline=deadline)
 
 
 def _jobs(profile: Profile, asks: Iterable[FigureRequest]) -> dict[str, list[_Job]]:
@@ -166,7 +188,7 @@ def _start(
                 # A mistake of ours costs the collection that it met, not the others; the trace is for who corrects it.
                 logging.getLogger(__name__).exception("%s", job.source)
                 unexpected = SourceError("stage_died", f"{job.source}: unexpected {type(error).__name__}: {error}")
-                done.put([verdict.refused(ask, unexpected, source=job.source) for ask in job.asks])
+                done.put([outcome.refused(ask, unexpected, source=job.source) for ask in job.asks])
 
     for number in range(threads):
         # Daemons, so that a thread that waits for a dead server keeps neither this call nor the process.
@@ -182,17 +204,17 @@ def _outcomes(source: Source, job: _Job) -> list[Outcome]:
         try:
             filters.compiled(question.metric.match)
         except SourceError as error:
-            outcomes += [verdict.refused(ask, error, source=job.source) for ask in question.asks]
+            outcomes += [outcome.refused(ask, error, source=job.source) for ask in question.asks]
             continue
         if question.metric.ready is None:
             loaded.append(question)
             continue
         days = _ready_days(source, job, question, ready)
         if isinstance(days, SourceError):
-            outcomes += [verdict.refused(ask, days, source=job.source) for ask in question.asks]
+            outcomes += [outcome.refused(ask, days, source=job.source) for ask in question.asks]
             continue
         outcomes += [
-            verdict.unready(ask, question, database=job.database, source=job.source)
+            outcome.unready(ask, question, database=job.database, source=job.source)
             for ask in question.asks
             if ask.through not in days
         ]
@@ -201,12 +223,12 @@ def _outcomes(source: Source, job: _Job) -> list[Outcome]:
             loaded.append(replace(question, asks=asks))
     if loaded:
         try:
-            evidence = source.look(job.database, job.collection, loaded)
+            scans = source.scan(job.database, job.collection, loaded)
         except SourceError as error:
-            outcomes += [verdict.refused(ask, error, source=job.source) for question in loaded for ask in question.asks]
+            outcomes += [outcome.refused(ask, error, source=job.source) for question in loaded for ask in question.asks]
         else:
-            for one in evidence:
-                outcomes += verdict.outcomes(one, database=job.database, source=job.source)
+            for one in scans:
+                outcomes += outcome.of_scan(one, database=job.database, source=job.source)
     return outcomes
 
 
@@ -235,5 +257,5 @@ def _late(profile: Profile, jobs: dict[str, list[_Job]], found: dict[FigureReque
                 "and is not waited for any longer",
                 place=f"{job.database}.{job.collection}",
             )
-            late += [verdict.refused(ask, error, source=job.source) for ask in job.asks if ask not in found]
+            late += [outcome.refused(ask, error, source=job.source) for ask in job.asks if ask not in found]
     return late

@@ -29,7 +29,6 @@ Document = Mapping[str, Any]
 Test = Callable[[Any], bool]
 
 CONNECTIVES = ("$and", "$or")
-RANGES = ("$gt", "$gte", "$lt", "$lte")
 
 
 def compiled(match: Mapping[str, Any]) -> Callable[[Document], bool]:

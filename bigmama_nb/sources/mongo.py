@@ -16,10 +16,10 @@ from bigmama_nb.sources.scan import Question, Scan
 class Mongo(ClusterClient):
     """A live cluster, by the variable that holds its URI."""
 
-    def look(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
+    def scan(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
         """Return what the collection says about each question; raises SourceError."""
         found = CollectionScan(self, database, collection, tasks(questions))
-        return found.evidence(questions, self._zone)
+        return found.scans(questions, self._zone)
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""

@@ -13,7 +13,6 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
-    InvalidURI,
     NetworkTimeout,
     OperationFailure,
     PyMongoError,
@@ -71,7 +70,7 @@ class Trouble:
 def trouble(error: PyMongoError, *, secrets: Collection[str], max_time_ms: int) -> Trouble:
     """Return what a driver's error means."""
     found = _said(error, secrets)
-    if isinstance(error, InvalidURI | ConfigurationError) and not isinstance(error, OperationFailure):
+    if isinstance(error, ConfigurationError):
         # Its text may quote parts of the URI.
         return Trouble("unreachable", f"the URI cannot be used ({type(error).__name__})", everywhere=True)
     if isinstance(error, OperationFailure):

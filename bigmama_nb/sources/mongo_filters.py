@@ -193,11 +193,11 @@ def _projectable(path: str) -> str:
     return ".".join(kept)
 
 
-def spans(evidence: Sequence[Scan]) -> list[tuple[Any, Any]]:
+def spans(scans: Sequence[Scan]) -> list[tuple[Any, Any]]:
     """Return the spans of positions that the questions of one date field need, each of DAYS_AT_ONCE at most."""
-    dating = evidence[0].dating
-    bounds = evidence[0].bounds
-    used = sorted({bucket for one in evidence for ask in one.question.asks for bucket in buckets(one, ask)})
+    dating = scans[0].dating
+    bounds = scans[0].bounds
+    used = sorted({bucket for one in scans for ask in one.question.asks for bucket in buckets(one, ask)})
     found: list[tuple[Any, Any]] = []
     for bucket in used:
         begin, end = bounds[bucket - 1], bounds[bucket]

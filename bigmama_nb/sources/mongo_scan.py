@@ -29,7 +29,7 @@ from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.sources import mongo_filters
 from bigmama_nb.sources.aggregates import Count
 from bigmama_nb.sources.mongo_client import ClusterClient
-from bigmama_nb.sources.scan import Newest, Question, Scan, Sheet, by_date_field, throughs
+from bigmama_nb.sources.scan import Newest, Question, Scan, Scanner, by_date_field, throughs
 from bigmama_nb.sources.values import CODEC, Dating, Unplaced, reader
 
 REPLY: Final = 100_000
@@ -56,10 +56,10 @@ class Dates:
         self._indexed = indexed
         self._newest_is_known = False
 
-    def add_odd(self, evidence: Sequence[Scan]) -> None:
-        """Count the documents without a usable date into the evidence."""
+    def add_odd(self, scans: Sequence[Scan]) -> None:
+        """Count the documents without a usable date into the scans."""
         known: dict[str, list[tuple[Unplaced, int]]] = {}
-        for one in evidence:
+        for one in scans:
             match = one.question.metric.match
             if repr(match) not in known:
                 known[repr(match)] = self._unplaced(match)
@@ -151,14 +151,14 @@ class Dates:
             found.append((Unplaced("date_type_mismatch", "another kind"), rest))
         return found
 
-    def see_loaded(self, evidence: Sequence[Scan]) -> None:
+    def see_loaded(self, scans: Sequence[Scan]) -> None:
         """Find out whether the days that computed figures need are loaded, by the newest date or one that is enough."""
-        computed = [one.question for one in evidence if one.question.metric.value.computed]
+        computed = [one.question for one in scans if one.question.metric.value.computed]
         days = throughs(question for question in computed if question.metric.ready is None)
         asked = any(question.asks for question in computed)
-        if not computed or (asked and not days) or (days and self._see_enough(evidence[0].newest, max(days))):
+        if not computed or (asked and not days) or (days and self._see_enough(scans[0].newest, max(days))):
             return
-        self._see_newest(evidence[0].newest, {})
+        self._see_newest(scans[0].newest, {})
         self._newest_is_known = True
 
     def _see_enough(self, newest: Newest, day: date) -> bool:
@@ -176,9 +176,9 @@ class Dates:
         newest.see(position, False)
         return True
 
-    def see_newest_for_messages(self, evidence: Sequence[Scan]) -> None:
+    def see_newest_for_messages(self, scans: Sequence[Scan]) -> None:
         """Find the newest date for the message of a figure that is not there."""
-        for one in evidence:
+        for one in scans:
             metric = one.question.metric
             shown = one.newest if metric.value.computed else one.newest_matching
             known = self._newest_is_known if shown is one.newest else shown.position is not None
@@ -237,59 +237,61 @@ class CollectionScan:
             self._options["collation"] = Collation("simple")
         return client[database].get_collection(collection, codec_options=CODEC)
 
-    def evidence(self, questions: Sequence[Question], zone: ZoneInfo) -> list[Scan]:
+    def scans(self, questions: Sequence[Question], zone: ZoneInfo) -> list[Scan]:
         """Return what the collection says about each question."""
         found: list[Scan] = []
         for (path, _), some in by_date_field(questions).items():
-            sheet = Sheet(some, zone)
-            dating = sheet.evidence[0].dating
+            scanner = Scanner(some, zone)
+            dating = scanner.scans[0].dating
             indexed = self._indexed(path)
             dates = Dates(self, dating, path, indexed=indexed)
-            dates.add_odd(sheet.evidence)
-            dates.see_loaded(sheet.evidence)
-            wanted = [asked for one in sheet.evidence if (asked := _loaded(one)) is not None]
+            dates.add_odd(scanner.scans)
+            dates.see_loaded(scanner.scans)
+            wanted = [asked for one in scanner.scans if (asked := _loaded(one)) is not None]
             if wanted:
-                self._tally(sheet, wanted, zone, path, indexed=indexed)
-            dates.see_newest_for_messages(sheet.evidence)
-            found += sheet.evidence
+                self._add_up(scanner, wanted, zone, path, indexed=indexed)
+            dates.see_newest_for_messages(scanner.scans)
+            found += scanner.scans
         return found
 
-    def _tally(self, sheet: Sheet, wanted: Sequence[Question], zone: ZoneInfo, path: str, *, indexed: bool) -> None:
-        """Add up the windows of the wanted questions into the sheet, from as few documents as can be."""
+    def _add_up(
+        self, scanner: Scanner, wanted: Sequence[Question], zone: ZoneInfo, path: str, *, indexed: bool
+    ) -> None:
+        """Add up the windows of the wanted questions into the scanner, from as few documents as can be."""
         # Windows of what is not yet loaded are not asked for: the wanted questions have bounds of their own.
-        part = Sheet(wanted, zone)
+        part = Scanner(wanted, zone)
         if all(question.metric.value.kind == "count" for question in wanted):
-            self._count(part.evidence, path)
+            self._count(part.scans, path)
         else:
             match = mongo_filters.either(question.metric.match for question in wanted)
             fields = mongo_filters.projection(wanted)
-            for begin, end in mongo_filters.spans(part.evidence):
+            for begin, end in mongo_filters.spans(part.scans):
                 self._read_span(part, wanted, zone, path, match, fields, begin, end, ranged=indexed)
-        by_question = {(one.question.game_cd, one.question.type): one for one in part.evidence}
-        for one in sheet.evidence:
+        by_question = {(one.question.game_cd, one.question.type): one for one in part.scans}
+        for one in scanner.scans:
             theirs = by_question.get((one.question.game_cd, one.question.type))
             if theirs is not None:
-                one.bounds, one.tallies = theirs.bounds, theirs.tallies
+                one.bounds, one.aggregates = theirs.bounds, theirs.aggregates
 
-    def _count(self, evidence: Sequence[Scan], path: str) -> None:
+    def _count(self, scans: Sequence[Scan], path: str) -> None:
         known: dict[tuple[str, int], int] = {}
-        for one in evidence:
+        for one in scans:
             match = one.question.metric.match
             typed = mongo_filters.of_expected_types(one.dating, path)
-            for bucket, tally in enumerate(one.tallies):
-                if tally is None:
+            for bucket, aggregate in enumerate(one.aggregates):
+                if aggregate is None:
                     continue
-                assert isinstance(tally, Count)
+                assert isinstance(aggregate, Count)
                 key = repr(match), bucket
                 if key not in known:
                     begin, end = one.bounds[bucket - 1], one.bounds[bucket]
                     dated = mongo_filters.between(one.dating, path, begin, end)
                     known[key] = self.count(mongo_filters.both(match, dated, typed))
-                tally.documents += known[key]
+                aggregate.documents += known[key]
 
     def _read_span(
         self,
-        sheet: Sheet,
+        scanner: Scanner,
         wanted: Sequence[Question],
         zone: ZoneInfo,
         path: str,
@@ -300,17 +302,17 @@ class CollectionScan:
         *,
         ranged: bool,
     ) -> None:
-        """Read the documents of a span of positions into the sheet: at once, or in pieces where that is too much.
+        """Read the documents of a span of positions into the scanner: at once, or in pieces where that is too much.
 
         Where they are more than a reply, `ranged` asks for them in shorter spans instead of going on with the cursor.
         """
-        dating = sheet.evidence[0].dating
+        dating = scanner.scans[0].dating
         dated = mongo_filters.both(match, mongo_filters.between(dating, path, begin, end))
         whole = ranged and len(mongo_filters.split(dating, begin, end, 2)) == 2 and dating.as_ != "yyyymm"
 
-        def read() -> Sheet:
-            # A new sheet for each try: what came before a connection broke off does not count.
-            piece = Sheet(wanted, zone, span=(begin, end))
+        def read() -> Scanner:
+            # A new scanner for each try: what came before a connection broke off does not count.
+            piece = Scanner(wanted, zone, span=(begin, end))
             for documents in self._documents(dated, fields, whole=whole):
                 piece.take(documents)
             return piece
@@ -325,11 +327,11 @@ class CollectionScan:
             pieces = 2 + self.count(dated) * 3 // (2 * REPLY)
         else:
             if piece is not None:
-                sheet.merge_tallies(piece)
+                scanner.merge_aggregates(piece)
                 return
             pieces = min(4, mongo_filters.whole_days(dating, begin, end))
         for one_begin, one_end in mongo_filters.split(dating, begin, end, pieces):
-            self._read_span(sheet, wanted, zone, path, match, fields, one_begin, one_end, ranged=ranged)
+            self._read_span(scanner, wanted, zone, path, match, fields, one_begin, one_end, ranged=ranged)
 
     def _indexed(self, path: str) -> bool:
         """Return whether a range of the path is found by an index; False where that cannot be told, as of a view."""
@@ -340,10 +342,10 @@ class CollectionScan:
                 raise
             return False
 
-    def _once(self, read: Callable[[], Sheet]) -> Sheet | None:
+    def _once(self, read: Callable[[], Scanner]) -> Scanner | None:
         """Return what `read` returns; None where it took the server too long, and a shorter span may not."""
 
-        def in_time() -> Sheet | None:
+        def in_time() -> Scanner | None:
             try:
                 return read()
             except PyMongoError as error:
@@ -417,14 +419,14 @@ class CollectionScan:
         return found
 
 
-def _loaded(evidence: Scan) -> Question | None:
+def _loaded(scan: Scan) -> Question | None:
     """Return the question with the asks whose documents are worth reading; None where there are none."""
-    question = evidence.question
-    if evidence.undatable:
+    question = scan.question
+    if scan.undatable:
         return None
     if not question.metric.value.computed or question.metric.ready is not None:
         return question
-    asks = tuple(ask for ask in question.asks if evidence.loaded(ask))
+    asks = tuple(ask for ask in question.asks if scan.loaded(ask))
     return replace(question, asks=asks) if asks else None
 
 

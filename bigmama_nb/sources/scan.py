@@ -58,7 +58,7 @@ class Scan:
     bounds: list[Any]
     newest: Newest
     newest_matching: Newest
-    tallies: list[Aggregate | None]
+    aggregates: list[Aggregate | None]
     undated: int = 0
     other_types: Counter[str] = field(default_factory=Counter)
     bad_dates: int = 0
@@ -69,7 +69,7 @@ class Scan:
         """Return what the ask's window adds up to."""
         merged = aggregates.empty(self.question.metric)
         for bucket in buckets(self, ask):
-            part = self.tallies[bucket]
+            part = self.aggregates[bucket]
             assert part is not None
             merged.merge(part)
         return merged
@@ -99,11 +99,11 @@ class Scan:
             self.other_types[odd.found] += documents
 
 
-def buckets(evidence: Scan, ask: FigureRequest) -> range:
+def buckets(scan: Scan, ask: FigureRequest) -> range:
     """Return the numbers of the buckets that the ask's window is made of."""
-    first, last = window(evidence.question.metric, ask)
-    start = bisect_left(evidence.bounds, evidence.dating.start(first))
-    end = bisect_left(evidence.bounds, evidence.dating.start(last + DAY))
+    first, last = window(scan.question.metric, ask)
+    start = bisect_left(scan.bounds, scan.dating.start(first))
+    end = bisect_left(scan.bounds, scan.dating.start(last + DAY))
     return range(start + 1, end + 1)
 
 
@@ -123,7 +123,7 @@ class _Dated:
         self.members: list[tuple[Scan, Callable[[Document], bool] | None]] = []
         for question in questions:
             match = question.metric.match
-            evidence = Scan(
+            scan = Scan(
                 question,
                 dating,
                 self.bounds,
@@ -132,12 +132,12 @@ class _Dated:
                 [None] * (len(self.bounds) + 1),
             )
             for ask in question.asks:
-                for bucket in buckets(evidence, ask):
-                    if evidence.tallies[bucket] is None:
-                        evidence.tallies[bucket] = aggregates.empty(question.metric)
-            self.members.append((evidence, filters.compiled(match) if match else None))
+                for bucket in buckets(scan, ask):
+                    if scan.aggregates[bucket] is None:
+                        scan.aggregates[bucket] = aggregates.empty(question.metric)
+            self.members.append((scan, filters.compiled(match) if match else None))
         self.used = [
-            any(member.tallies[n] is not None for member, _ in self.members) for n in range(len(self.bounds) + 1)
+            any(member.aggregates[n] is not None for member, _ in self.members) for n in range(len(self.bounds) + 1)
         ]
 
     def take(self, documents: Sequence[Document]) -> None:
@@ -169,9 +169,9 @@ class _Dated:
                 if matches is None or matches(document):
                     member.add_odd(unplaced)
             for bucket, found in groups.items():
-                tally = member.tallies[bucket]
-                if tally is not None:
-                    tally.take(found if matches is None else [one for one in found if matches(one)])
+                aggregate = member.aggregates[bucket]
+                if aggregate is not None:
+                    aggregate.take(found if matches is None else [one for one in found if matches(one)])
             if matches is not None and not member.question.metric.value.computed:
                 self._newest_matching(member.newest_matching, matches, documents, values, positions)
 
@@ -201,27 +201,27 @@ def by_date_field(questions: Iterable[Question]) -> dict[tuple[str, str], list[Q
     return found
 
 
-class Sheet:
-    """Takes a collection's documents, in any pieces, and holds the evidence for every question."""
+class Scanner:
+    """Takes a collection's documents, in any pieces, and holds the scan of every question."""
 
     def __init__(self, questions: Sequence[Question], zone: ZoneInfo, *, span: tuple[Any, Any] | None = None) -> None:
         """With a `span` of positions, documents outside of it, from its first up to its second, are left out."""
         self._dated = [
             _Dated(path, Dating(as_, zone), some, span) for (path, as_), some in by_date_field(questions).items()
         ]
-        self.evidence: list[Scan] = [member for dated in self._dated for member, _ in dated.members]
+        self.scans: list[Scan] = [member for dated in self._dated for member, _ in dated.members]
 
     def take(self, documents: Sequence[Document]) -> None:
         """Count these documents."""
         for dated in self._dated:
             dated.take(documents)
 
-    def merge_tallies(self, other: Sheet) -> None:
-        """Count what another sheet of the same questions has counted in its windows."""
-        for mine, theirs in zip(self.evidence, other.evidence, strict=True):
-            for bucket, tally in enumerate(mine.tallies):
-                if tally is not None:
-                    tally.merge(theirs.tallies[bucket])
+    def merge_aggregates(self, other: Scanner) -> None:
+        """Count what another scanner of the same questions has counted in its windows."""
+        for mine, theirs in zip(self.scans, other.scans, strict=True):
+            for bucket, aggregate in enumerate(mine.aggregates):
+                if aggregate is not None:
+                    aggregate.merge(theirs.aggregates[bucket])
 
 
 def throughs(questions: Iterable[Question]) -> set[date]:

@@ -142,14 +142,14 @@ def _ask_with_fifo(profile):
 def test_a_mistake_of_ours_costs_one_collection(tmp_path, monkeypatch, caplog):
     """An exception that nobody foresaw fails its game, with its name, and no other."""
     profile = games_of(tmp_path, {"a": [{"dt": DT, "v": 5}], "b": [{"dt": DT, "v": 5}]})
-    original = Dump.look
+    original = Dump.scan
 
     def broken(self, database, collection, questions):
         if database == "a":
             raise ZeroDivisionError("a mistake")
         return original(self, database, collection, questions)
 
-    monkeypatch.setattr(Dump, "look", broken)
+    monkeypatch.setattr(Dump, "scan", broken)
     found = by_task(ask(profile, MAY_1))
     assert said(found[f"a/wau/{DT}"]) == "stage_died"
     assert "unexpected ZeroDivisionError: a mistake" in found[f"a/wau/{DT}"].message
@@ -169,7 +169,7 @@ def test_at_most_max_concurrency_are_asked_at_once(tmp_path, monkeypatch):
         metrics={"wau": WAU},
     )
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    original, lock, inside, most = Dump.look, threading.Lock(), set(), []
+    original, lock, inside, most = Dump.scan, threading.Lock(), set(), []
 
     def counted(self, *args):
         with lock:
@@ -181,7 +181,7 @@ def test_at_most_max_concurrency_are_asked_at_once(tmp_path, monkeypatch):
             with lock:
                 inside.discard(threading.get_ident())
 
-    monkeypatch.setattr(Dump, "look", counted)
+    monkeypatch.setattr(Dump, "scan", counted)
     assert [outcome.value for outcome in ask(profile, MAY_1).outcomes] == list(range(40))
     assert max(most) <= 2
 

@@ -19,9 +19,9 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from bigmama_nb.errors import SourceError
+from bigmama_nb.runs.check import check_sources
 from bigmama_nb.sources import mongo_client, mongo_scan
-from bigmama_nb.sources.connections import open_source
-from bigmama_nb.sources.extract import check_sources
+from bigmama_nb.sources.extract import open_source
 from tests.services import free_port, listens
 from tests.services.certificates import self_signed
 from tests.services.mongo import MongoServer, ferretdb, mongo_java_server

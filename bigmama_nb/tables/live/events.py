@@ -6,7 +6,7 @@ the order of `post_id`; a device in a live is `device_no`, in the order of live,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -364,7 +364,3 @@ def spans(pairs: ir.Table, lives: ir.Table, packing: Packing) -> ir.Table:
         counts=ibis.ifelse((_.event == _.next_event).fill_null(False), 0, 1),
         shares=(_.next_us < (_.minute_no + 1) * MINUTE).fill_null(False),
     )
-
-
-Pairs = Callable[[ir.Table], ir.Table]
-"""What an engine does to `numbered` devices: live_no, device_no, event, next_event, one row for each event."""
