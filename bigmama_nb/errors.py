@@ -43,7 +43,7 @@ Reason = Literal[
     "stage_died",
     "timeout",
 ]
-"""Why a task failed: a closed list (parameters.md, "Reason classes")."""
+"""Why a task failed: a closed list (docs/spec/values_and_reasons.md, "Reason classes")."""
 
 REASONS: tuple[str, ...] = get_args(Reason)
 
@@ -57,7 +57,7 @@ class UsageError(BigmamaError):
 
 
 class ProfileError(UsageError):
-    """The profile is not what parameters.md describes."""
+    """The profile is not what docs/spec/profile.md describes."""
 
 
 class TaskError(BigmamaError):

@@ -1,6 +1,6 @@
 """Days, weeks and months: which dt a day belongs to, and through which day a figure is counted.
 
-Source of every rule here: parameters.md, "What a day asks for".
+Source of every rule here: docs/spec/profile.md, "What a day asks for".
 """
 
 from __future__ import annotations

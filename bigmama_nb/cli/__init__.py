@@ -1,6 +1,7 @@
 """The command's verbs, their words and their JSON: an interface that scripts outside the project rely on.
 
-Source: runs.md, "The command". One object goes to stdout with `--json`, everything that is said goes to stderr.
+Source: docs/spec/runs_and_archive.md, "The command". One object goes to stdout with `--json`, everything that is
+said goes to stderr.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Several threads may execute at once. Nothing here changes the process's working folder, and nothing that happens in a
 kernel is raised: it is returned.
-Source: runs.md, "Stages and attempts" and "Sealed truth".
+Source: docs/spec/runs_and_archive.md, "Stages and attempts" and "Sealed truth".
 """
 
 from __future__ import annotations

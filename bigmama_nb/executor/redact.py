@@ -1,6 +1,6 @@
 """No secret reaches the archive: known values, `user:password@` in any URI, and well-known token shapes become •••.
 
-Source: runs.md, "Secrets and people".
+Source: docs/spec/runs_and_archive.md, "Secrets and people".
 """
 
 from __future__ import annotations

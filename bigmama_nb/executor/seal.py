@@ -1,7 +1,7 @@
 """Sealing: what an executed notebook says of itself is what really became of it.
 
 papermill's own metadata lies: after a dead kernel or a timeout it marks every cell `completed`.
-Source: runs.md, "Sealed truth".
+Source: docs/spec/runs_and_archive.md, "Sealed truth".
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Which part_dates a run builds, with how much of the log, and whether that is all of it (wv_live_play.md, rule 2)."""
+"""Which part_dates a run builds, with how much of the log, and whether that is all of it.
+
+Source of the rules: docs/spec/wv_live_play.md, "Which rows count", rule 2.
+"""
 
 from __future__ import annotations
 

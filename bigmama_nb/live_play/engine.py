@@ -1,6 +1,6 @@
 """The engine that a profile names, the sources that it reads, and where its executors write.
 
-Source of the rules: parameters.md, "The profile"; publishing.md, the protocol's step 1.
+Source of the rules: docs/spec/profile.md, "Keys"; docs/spec/publishing.md, "The protocol".
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from bigmama_nb.warehouse.storage.protocol import Storage
 
 @dataclass(frozen=True)
 class Options:
-    """What the profile says of the job (parameters.md, `live_play`), and of its files' timestamps (`warehouse`)."""
+    """What the profile says of the job (docs/spec/profile.md, "Keys"), and of its files' timestamps (`warehouse`)."""
 
     database: str = "we_mart"
     log_days_before: int = 1

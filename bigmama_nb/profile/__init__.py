@@ -1,6 +1,6 @@
 """The profile: one YAML file that says what a run does, as typed, frozen models.
 
-Source of every rule here: parameters.md, "The profile".
+Source of every rule here: docs/spec/profile.md, "Keys".
 """
 
 from __future__ import annotations
@@ -367,8 +367,8 @@ def read(path: str | Path) -> Profile:
         The profile with its defaults, relative paths made absolute from the profile's folder.
 
     Raises:
-        ProfileError: the file is missing, is not YAML, or breaks a rule of parameters.md; every refusal is named,
-            one a line, with the file, the key path, what was found and what was expected.
+        ProfileError: the file is missing, is not YAML, or breaks a rule of docs/spec/profile.md; every refusal is
+            named, one a line, with the file, the key path, what was found and what was expected.
     """
     path = absolute(path)
     content = content_of(path)

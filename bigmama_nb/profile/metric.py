@@ -1,6 +1,6 @@
 """One figure as the profile describes it: which documents, which day they belong to, what is read or computed.
 
-Source of every rule here: parameters.md, "The profile".
+Source of every rule here: docs/spec/profile.md, "Keys".
 """
 
 from __future__ import annotations

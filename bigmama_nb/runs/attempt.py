@@ -1,6 +1,6 @@
 """One attempt of a run: its stages in order, two branches side by side, and the record true at every step.
 
-Source of the rules: runs.md, "Stages and attempts".
+Source of the rules: docs/spec/runs_and_archive.md, "Stages and attempts".
 """
 
 from __future__ import annotations

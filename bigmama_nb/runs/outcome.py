@@ -1,6 +1,6 @@
 """What a run comes to: its status and exit status, from what became of its tasks.
 
-Source of the rules: runs.md, "The grid" and "Exit status".
+Source of the rules: docs/spec/runs_and_archive.md, "The grid" and "Exit status".
 """
 
 from __future__ import annotations

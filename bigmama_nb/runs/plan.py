@@ -1,6 +1,6 @@
 """The grid: which tasks a run has, before anything is asked.
 
-Source of the rules: runs.md, "The grid"; parameters.md, "What a day asks for".
+Source of the rules: docs/spec/runs_and_archive.md, "The grid"; docs/spec/profile.md, "What a day asks for".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Dropping what nobody needs any more: old runs, their scratch work, and versions that readers have left behind.
 
-Source of the rules: runs.md, "The command"; publishing.md, the protocol's step 4.
+Source of the rules: docs/spec/runs_and_archive.md, "The command"; docs/spec/publishing.md, "The protocol".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """run.json: what happened, written whole and atomically by the one process that holds the run's lock.
 
-Source of names and rules: runs.md, "The archive".
+Source of names and rules: docs/spec/runs_and_archive.md, "The archive".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs from their beginning to their end: a new one, its repair, the release of what was held, and a retraction.
 
-Source of the rules: runs.md.
+Source of the rules: docs/spec/runs_and_archive.md.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ COUNTS = ("undated", "rejected", "rejected_share", "unmatched_joins", "unmatched
 
 @dataclass(frozen=True)
 class Task:
-    """One task of the grid and what is known of it: the fields of `tasks[]` in run.json (runs.md, "The archive").
+    """One task of the grid and what is known of it: the fields of `tasks[]` in run.json.
+
+    Source: docs/spec/runs_and_archive.md, "The archive".
 
     `through` is `YYYY-MM-DD`; `outcome` is None until there is one.
     """

@@ -3,7 +3,7 @@
 Each cluster is asked by `max_concurrency` threads, whatever the number of games. At `extract_deadline_s` the result is
 returned as it stands: what is not done by then is `failed: deadline`, and the threads that still wait are left behind.
 
-Source of the rules: parameters.md; runs.md, "Stages and attempts".
+Source of the rules: docs/spec/profile.md; docs/spec/runs_and_archive.md, "Stages and attempts".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Comparisons stay within one BSON type, except that numbers of all kinds compare by value. null equals an absent field.
 A path through an array, and a field that is one, match where any element does, as MongoDB does it.
-Source of the rules: the operators' reference of MongoDB's manual; which operators: parameters.md.
+Source of the rules: the operators' reference of MongoDB's manual; which operators: docs/spec/profile.md, "Keys".
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What became of a task: exactly one outcome each, as a value and never as an exception.
 
 A scan says what the documents hold; here that becomes one outcome for each ask, in words that a person can act on, the
-same for every source. Source of the rules: runs.md, "The grid"; parameters.md, "What a day asks for" and "What a value
-may be".
+same for every source. Source of the rules: docs/spec/runs_and_archive.md, "The grid"; docs/spec/profile.md,
+"What a day asks for"; docs/spec/values_and_reasons.md, "What a value may be".
 """
 
 from __future__ import annotations

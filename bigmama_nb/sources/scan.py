@@ -1,6 +1,6 @@
 """What one collection says about the figures asked of it: gathered alike from a file's documents and a server's.
 
-Source of the rules: parameters.md, "What a day asks for".
+Source of the rules: docs/spec/profile.md, "What a day asks for".
 """
 
 from __future__ import annotations

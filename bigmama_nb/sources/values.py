@@ -1,6 +1,7 @@
 """Exact conversion of BSON values and dates: exact, or refused; never rounded, wrapped or turned into null.
 
-Values are what `bson` decodes with `CODEC`. Source of every rule here: parameters.md, "What a value may be".
+Values are what `bson` decodes with `CODEC`.
+Source of every rule here: docs/spec/values_and_reasons.md, "What a value may be".
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What 30_live_play and 40_write_parquet hold of the live-viewing mart: its dates built, its tables published.
 
-Source of the rules: wv_live_play.md, rule 2; publishing.md, "Rows that were there before".
+Source of the rules: docs/spec/wv_live_play.md, "Which rows count", rule 2;
+docs/spec/publishing.md, "Rows that were there before".
 """
 
 from __future__ import annotations

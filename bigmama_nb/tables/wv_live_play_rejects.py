@@ -1,4 +1,7 @@
-"""`we_mart.wv_live_play_rejects`: the source rows that could not be used, and why (wv_live_play.md, rule 7)."""
+"""`we_mart.wv_live_play_rejects`: the source rows that could not be used, and why.
+
+Source: docs/spec/wv_live_play.md, "Which rows count", rule 7.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ AT_ONCE = 16
 
 
 class Settings(Protocol):
-    """What `profile.warehouse` says (parameters.md, "The profile")."""
+    """What `profile.warehouse` says (docs/spec/profile.md, "Keys")."""
 
     @property
     def uri(self) -> str: ...

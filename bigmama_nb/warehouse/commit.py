@@ -1,7 +1,7 @@
 """The one transaction of a warehouse: lock, read what stands, build, commit; and again where another was faster.
 
 Whatever moves a pointer does it here: merge, replacement, retraction, rollback, release, recovery.
-Source of the rules: publishing.md, the protocol's step 3.
+Source of the rules: docs/spec/publishing.md, the protocol's step 3.
 """
 
 from __future__ import annotations

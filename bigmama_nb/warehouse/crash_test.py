@@ -2,7 +2,7 @@
 
 It works on a profile's own warehouse, in a scratch table that it drops in the end: `run_all.py check --publish`.
 Each writer is a process of its own, ended by SIGKILL: what it leaves is what a crash leaves.
-Source: publishing.md, "Storages".
+Source: docs/spec/publishing.md, "Storages".
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 It is written last, so a version that has one was staged to its end. Data files stay free of it: equal rows,
 equal bytes.
-Source of the rules: publishing.md, "Who wrote what".
+Source of the rules: docs/spec/publishing.md, "Who wrote what".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Upkeep of a warehouse: point a partition back, publish what was held, collect what nobody reads any more.
 
-Source of the rules: publishing.md, the protocol's step 4.
+Source of the rules: docs/spec/publishing.md, "The protocol".
 """
 
 from __future__ import annotations

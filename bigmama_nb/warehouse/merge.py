@@ -1,6 +1,6 @@
 """Carry: the rows that stay when a run brings some of a partition's.
 
-Source of the rules: publishing.md, "Rows that were there before".
+Source of the rules: docs/spec/publishing.md, "Rows that were there before".
 """
 
 from __future__ import annotations

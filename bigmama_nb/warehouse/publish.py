@@ -1,6 +1,6 @@
 """Publish rows so that readers see the old partition or the new one, and nothing else: carry, stage, verify, move.
 
-A version is a new folder; one pointer in the catalog makes it the partition. Source: publishing.md.
+A version is a new folder; one pointer in the catalog makes it the partition. Source: docs/spec/publishing.md.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def publish_keyed(
         StorageError, CatalogError: as they say; `published` holds the partitions that were committed before.
         PublishUnknownError: the answer was lost; `published` holds those that certainly were committed.
 
-    Source: publishing.md, "Rows that were there before".
+    Source: docs/spec/publishing.md, "Rows that were there before".
     """
     for partition, new in brought.items():
         require_incoming(table, partition, new)

@@ -1,6 +1,6 @@
 """Read a warehouse: through its catalog, never by folder. Views for DuckDB, plain copies, and who wrote what.
 
-Source of the rules: publishing.md, "Catalogs".
+Source of the rules: docs/spec/publishing.md, "Catalogs".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Publish marts: partitions replaced as a whole, all of a day after all are verified.
 
-Source of the rules: publishing.md, "Rows that were there before".
+Source of the rules: docs/spec/publishing.md, "Rows that were there before".
 """
 
 from __future__ import annotations

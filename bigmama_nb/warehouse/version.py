@@ -1,7 +1,7 @@
 """A version of a partition: a new folder with data files and a lineage record, staged and read back before it counts.
 
 The same rows give the same bytes: sorted by key, fixed row groups, zstd, nothing of pandas and no time of writing.
-Source of the rules: publishing.md, "Files" and the protocol's steps 1 and 2.
+Source of the rules: docs/spec/publishing.md, "Files" and "The protocol".
 """
 
 from __future__ import annotations

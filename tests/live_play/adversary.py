@@ -1,4 +1,4 @@
-"""Source rows made to collide: coarse clocks, tiny domains, every edge of wv_live_play.md at once."""
+"""Source rows made to collide: coarse clocks, tiny domains, every edge of docs/spec/wv_live_play.md at once."""
 
 from __future__ import annotations
 

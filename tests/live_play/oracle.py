@@ -1,4 +1,4 @@
-"""wv_live_play.md followed row by row in plain Python: what the tables must hold, computed another way.
+"""docs/spec/wv_live_play.md followed row by row in plain Python: what the tables must hold, computed another way.
 
 Shares no code with the package. Rows are dicts, instants aware datetimes; quantities are found by looking at all rows
 again, since that is how the text reads, but where that would take hours for a day of the sample.

@@ -1,4 +1,4 @@
-"""Which part_dates a run builds, with how much of the log (wv_live_play.md, rule 2)."""
+"""Which part_dates a run builds, with how much of the log (docs/spec/wv_live_play.md, "Which rows count", rule 2)."""
 
 from __future__ import annotations
 

@@ -625,7 +625,7 @@ def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_two_keys_are_required_and_the_rest_has_defaults(tmp_path: Path) -> None:
-    """The defaults are those of parameters.md."""
+    """The defaults are those of docs/spec/profile.md."""
     found = read(tmp_path, PLACES)
     expected: dict[str, Any] = {
         "timezone": "Asia/Seoul",

@@ -10,7 +10,7 @@ import pytest
 
 from bigmama_nb.runs.outcome import exit_status, status, succeeded
 
-# As runs.md's table of outcomes says: what counts as a success, and what does not.
+# As docs/spec/runs_and_archive.md's table of outcomes says: what counts as a success, and what does not.
 SUCCESSES = {
     "published": ("ok", "yes", None),
     "kept": ("ok", "no", None),

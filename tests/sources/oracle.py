@@ -1,4 +1,4 @@
-"""The rules of parameters.md once more, in the plainest Python: slow, over all documents, sharing no code."""
+"""The rules of docs/spec/profile.md once more, in the plainest Python: slow, over all documents, sharing no code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every source gives the same answers: each row of the tables in parameters.md, asked through `extract`."""
+"""Every source gives the same answers: each row of docs/spec/values_and_reasons.md, through `extract`."""
 
 from __future__ import annotations
 

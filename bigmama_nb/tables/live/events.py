@@ -1,4 +1,6 @@
-"""From the log to what each device did in a live: steps that read beside wv_live_play.md, rules 1 to 6 and "Play time".
+"""From the log to what each device did in a live.
+
+The steps read beside docs/spec/wv_live_play.md, "Which rows count" and "Play time".
 
 Instants are int64 microseconds since the build's `Packing.base_us`, never before it. A live is a number, `live_no`, in
 the order of `post_id`; a device in a live is `device_no`, in the order of live, viewer slice, viewer and device.

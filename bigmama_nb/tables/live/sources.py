@@ -1,6 +1,6 @@
 """The six sources of `we_mart.wv_live_play`: the columns that are used, and which of their rows cannot be.
 
-Source: wv_live_play.md, "Sources" and rule 7. Databases are those of the original's catalog.
+Source: docs/spec/wv_live_play.md, "Sources" and "Which rows count". Databases are those of the original's catalog.
 """
 
 from __future__ import annotations

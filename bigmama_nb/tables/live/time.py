@@ -1,7 +1,7 @@
 """Time in the live tables: instants as whole microseconds, and how KST dates and minutes are written.
 
 Engines compute with int64 microseconds only; text is made here, once for each distinct minute, so that no engine's
-formatting shows. KST is UTC+9 without summer time (wv_live_play.md, "Sources").
+formatting shows. KST is UTC+9 without summer time (docs/spec/wv_live_play.md, "Sources").
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Hive Metastore as catalog: ordinary external tables, whose partitions' locations are moved.
 
-Source of the rules: publishing.md, "Catalogs"; the calls' oddities: lessons.md, "Hive Metastore, Spark, Parquet".
+Source of the rules: docs/spec/publishing.md, "Catalogs".
 """
 
 from __future__ import annotations
