@@ -1,4 +1,4 @@
-"""The verbs on the warehouse and its tables: sql, export, who-wrote, rollback, ddl, docs."""
+"""The verbs on the warehouse and its tables: sql, export, who-wrote, rollback, recover, ddl, docs."""
 
 from __future__ import annotations
 
@@ -80,6 +80,38 @@ def rollback(profile: str | None, table: str, partition: str, version: str | Non
         stands = point_back(warehouse, table, partition, Writer(new_run_id(), 1, ""), version)
     text = f"{stands.table} {stands.partition} is {stands.version} again; 'run_all.py who-wrote' says what it holds."
     return VerbResult({"text": text}, text)
+
+
+@verb("recover", example="recover --plan")
+@click.option("--plan", "only_plan", is_flag=True, help="Only say what would be pointed where.")
+def recover(profile: str | None, only_plan: bool) -> VerbResult:
+    """Point every partition at its newest whole version, where the catalog is lost or points at damage.
+
+    Exit status: 0 every partition is whole, 3 some have no whole version left, 1 none has.
+    """
+    from bigmama_nb.runs.archive import new_run_id
+    from bigmama_nb.runs.show import table
+    from bigmama_nb.tables.registry import contracts
+    from bigmama_nb.warehouse import Warehouse
+    from bigmama_nb.warehouse.lineage import Writer
+    from bigmama_nb.warehouse.recovery import recover as point_again
+
+    read = load(profile)
+    with Warehouse.open(read.warehouse) as warehouse:
+        found = point_again(warehouse, contracts(read), Writer(new_run_id(), 1, ""), only_plan=only_plan)
+    damaged = [one for one in found if one.became == "damaged"]
+    heads = ("table", "partition", "became", "version", "before")
+    shown = [vars(one) for one in found if one.became != "kept"]
+    lines = [table([[row[head] for head in heads] for row in shown], heads)] if shown else []
+    changed = len(found) - len(damaged) - sum(one.became == "kept" for one in found)
+    lines.append(f"{changed:,} of {len(found):,} partitions {'would be' if only_plan else 'were'} pointed anew.")
+    if damaged:
+        lines.append(
+            f"{len(damaged):,} have no whole version left: a run that brings all rows of the day makes one; else put "
+            "their files back from a backup."
+        )
+    status = 0 if not damaged else 3 if len(damaged) < len(found) else 1
+    return VerbResult([{head: vars(one)[head] for head in heads} for one in found], "\n".join(lines), status)
 
 
 @verb("ddl", example="ddl game_metric")

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from bigmama_nb.errors import UsageError, did_you_mean
+from bigmama_nb.errors import CatalogError, UsageError, did_you_mean
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog import open_catalog
 from bigmama_nb.warehouse.catalog.protocol import Catalog, Entry, Observer, unobserved
 from bigmama_nb.warehouse.storage import open_storage
-from bigmama_nb.warehouse.storage.protocol import Storage, join
+from bigmama_nb.warehouse.storage.protocol import SEAL, Storage, join
 
 if TYPE_CHECKING:
     import duckdb
@@ -78,9 +78,27 @@ class Warehouse:
         catalog = open_catalog(settings.uri, settings.metastore, settings.metastore_options, storage)
         return cls(settings=settings, storage=storage, catalog=catalog, at=at)
 
-    def ensure(self, table: Table) -> Entry:
-        """Return the table as the catalog has it, made at `<uri>/<database>.db/<table>` where it is missing."""
-        return self.catalog.ensure(table, join(self.settings.uri, f"{table.database}.db", table.name))
+    def ensure(self, table: Table, *, recovering: bool = False) -> Entry:
+        """Return the table as the catalog has it, made at `place_of` it where it is missing.
+
+        Raises:
+            CatalogError: the catalog lost the table, whose versions stand there; only recovery makes it again.
+        """
+        place = self.place_of(table)
+        if not recovering and self.catalog.entry(table.full_name) is None:
+            lost = next((one.location for one in self.storage.list(place) if one.location.endswith(f"/{SEAL}")), None)
+            if lost is not None:
+                raise CatalogError(
+                    f"{table.full_name}: the catalog has no such table, but versions of it stand in the warehouse "
+                    f"({self.relative(lost)}). Nothing was published. 'run_all.py recover' points every partition at "
+                    "its newest whole version again.",
+                    place=place,
+                )
+        return self.catalog.ensure(table, place)
+
+    def place_of(self, table: Table) -> str:
+        """Return where the first publish makes the table: `<uri>/<database>.db/<table>`."""
+        return join(self.settings.uri, f"{table.database}.db", table.name)
 
     def tables(self) -> list[Entry]:
         """Return the tables of this warehouse, sorted by name: those below its folder, and those of its database.

@@ -14,9 +14,8 @@ from functools import cached_property
 
 from bigmama_nb.errors import StorageError
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.catalog.protocol import Entry
-from bigmama_nb.warehouse.lineage import NAME, Record, in_context, read_record
-from bigmama_nb.warehouse.storage.protocol import Stored, join, name_of
+from bigmama_nb.warehouse.lineage import Record, in_context, read_record
+from bigmama_nb.warehouse.storage.protocol import SEAL, Stored, join, name_of
 from bigmama_nb.warehouse.version import HELD, RUNS, Version, checksum, require_whole
 
 COMMITTED = "_committed-"
@@ -41,7 +40,7 @@ class StoredVersion:
     @property
     def sealed(self) -> bool:
         """Whether it was staged to its end."""
-        return NAME in self._names
+        return SEAL in self._names
 
     @property
     def held(self) -> bool:
@@ -82,20 +81,22 @@ class StoredVersion:
         return [name.removeprefix(COMMITTED) for name in self._names if name.startswith(COMMITTED)]
 
 
-def stored_versions(warehouse: Warehouse, entry: Entry, partition: str | None = None) -> list[StoredVersion]:
-    """Return the versions of a table's partition (None: of all of them), sorted by location.
+def stored_versions(
+    warehouse: Warehouse, table: str, location: str, partition: str | None = None
+) -> list[StoredVersion]:
+    """Return the versions below the folder of a table, of one partition or (None) of all, sorted by location.
 
     Raises:
         StorageError: the storage cannot be read.
     """
-    folder = join(entry.location, RUNS)
+    folder = join(location, RUNS)
     found: dict[tuple[str, str], list[Stored]] = {}
     for stored in warehouse.storage.list(folder if partition is None else join(folder, partition)):
         # Deeper than a version's files lies what a killed engine was about to write.
         of_partition, version = stored.location.rpartition(f"/{RUNS}/")[2].split("/")[:2]
         found.setdefault((of_partition, version), []).append(stored)
     return [
-        StoredVersion(warehouse, entry.full_name, name, join(folder, name, version), tuple(files))
+        StoredVersion(warehouse, table, name, join(folder, name, version), tuple(files))
         for (name, version), files in sorted(found.items())
     ]
 

@@ -17,9 +17,8 @@ from typing import Any
 from bigmama_nb.errors import StorageError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer
-from bigmama_nb.warehouse.storage.protocol import Storage, join
+from bigmama_nb.warehouse.storage.protocol import SEAL, Storage, join
 
-NAME = "_lineage.json"
 FORMAT = 1
 
 Key = tuple[str, ...]
@@ -167,7 +166,7 @@ def _provenance(group: dict[str, Any]) -> Provenance:
 
 def read_record(storage: Storage, location: str) -> Record:
     """Return the record of the version at `location`; raises StorageError where it is missing or not whole."""
-    place = join(location, NAME)
+    place = join(location, SEAL)
     return Record.from_json(storage.read(place), place=place)
 
 

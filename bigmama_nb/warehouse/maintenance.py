@@ -39,7 +39,7 @@ def versions_of(warehouse: Warehouse, table: str, partition: str) -> list[Record
     """
     entry = warehouse.entry(table)
     with in_context(entry.full_name, partition):
-        stored = stored_versions(warehouse, entry, partition)
+        stored = stored_versions(warehouse, entry.full_name, entry.location, partition)
     return sorted((one.record for one in stored if one.record is not None), key=lambda record: record.version)
 
 
@@ -78,7 +78,7 @@ def _earlier(warehouse: Warehouse, entry: Entry, pointer: Pointer, version: str 
     there = [record.version for record in versions_of(warehouse, name, partition)]
     named = f"versions there are {', '.join(there)}" if there else "no version is there"
     if version is None:
-        stored = stored_versions(warehouse, entry, partition)
+        stored = stored_versions(warehouse, entry.full_name, entry.location, partition)
         stands = next((one for one in stored if one.location == pointer.location), None)
         if pointer.run is not None and (stands is None or stands.record is None):
             # What stands cannot say what stood before it.
@@ -135,7 +135,7 @@ def release(
 def _held(warehouse: Warehouse, run: str, table: str, partition: str) -> Version:
     found = [
         one
-        for one in stored_versions(warehouse, warehouse.entry(table), partition)
+        for one in stored_versions(warehouse, table, warehouse.entry(table).location, partition)
         if one.held and one.sealed and one.name.startswith(f"{run}-")
     ]
     if not found:
@@ -184,7 +184,7 @@ def prune(warehouse: Warehouse, now: datetime, writer: Writer, *, dropped: Colle
 def _expired(warehouse: Warehouse, entry: Entry, now: datetime, dropped: Collection[str]) -> list[Expired]:
     grace = timedelta(hours=warehouse.settings.grace_hours)
     # Files before pointers: a version that is staged and committed in between is then seen as current.
-    versions = stored_versions(warehouse, entry)
+    versions = stored_versions(warehouse, entry.full_name, entry.location)
     pointers = warehouse.catalog.current(entry.full_name)
     standing = {one.location: one for one in versions}
 

@@ -22,7 +22,6 @@ from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
 from bigmama_nb.warehouse.lineage import (
-    NAME,
     DataFile,
     Key,
     Provenance,
@@ -30,7 +29,7 @@ from bigmama_nb.warehouse.lineage import (
     Writer,
     in_context,
 )
-from bigmama_nb.warehouse.storage.protocol import Storage, Stored, join, name_of
+from bigmama_nb.warehouse.storage.protocol import SEAL, Storage, Stored, join, name_of
 
 ROW_GROUP_ROWS = 122_880
 RUNS = ".runs"
@@ -214,7 +213,7 @@ def seal(warehouse: Warehouse, version: Version, previous: Pointer | None) -> Ve
     before = None if previous is None or previous.run is None else previous.version
     record = replace(version.record, previous=before, sealed_at=warehouse.clock())
     with in_context(record.table, record.partition):
-        warehouse.storage.put(join(version.location, NAME), record.to_json())
+        warehouse.storage.put(join(version.location, SEAL), record.to_json())
     return Version(version.location, record)
 
 

@@ -66,6 +66,13 @@ class HiveCatalog:
         self._s3_scheme = str(options.get("s3_scheme", "s3a"))
         self.uri = uri
 
+    def is_lost(self) -> bool:
+        """Return False: a metastore that answers is there; what it lost are tables and partitions."""
+        return False
+
+    def renew(self) -> None:
+        """Leave the metastore as it is: schematool makes one."""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

@@ -115,6 +115,12 @@ class Catalog(Protocol):
     def drop(self, full_name: str) -> None:
         """Forget a table and its partitions; files stay. One that is not there is no error."""
 
+    def is_lost(self) -> bool:
+        """Return whether the catalog is gone or cannot be read, though versions stand in the warehouse."""
+
+    def renew(self) -> None:
+        """Make a lost catalog anew, with nothing in it; one that cannot be read is put aside."""
+
     def close(self) -> None:
         """Let go of connections."""
 

@@ -29,7 +29,7 @@ from bigmama_nb.warehouse.catalog.protocol import (
     refuse_other_columns,
     unobserved,
 )
-from bigmama_nb.warehouse.storage.protocol import local_path
+from bigmama_nb.warehouse.storage.protocol import SEAL, local_path
 
 BUSY_TIMEOUT_S = 60.0
 FORMAT = 1
@@ -56,6 +56,41 @@ class SqliteCatalog:
 
     def close(self) -> None:
         """Nothing stays open between calls: a connection that idles would hold nothing anybody needs."""
+
+    def is_lost(self) -> bool:
+        """Return whether `catalog.db` is gone, empty or no whole database, though versions stand beside it."""
+        return not self._is_whole() and self._any_version() is not None
+
+    def renew(self) -> None:
+        """Make the catalog anew; a file that is no whole database is kept as `catalog.db.damaged`."""
+        if not self._is_whole() and self.path.exists() and self.path.stat().st_size:
+            self.path.replace(self.path.with_name("catalog.db.damaged"))
+        with self._writing("the catalog could not be made anew", renewing=True):
+            pass
+
+    def _is_whole(self) -> bool:
+        try:
+            with contextlib.closing(self._connected("rw")) as connection:
+                made = connection.execute("PRAGMA user_version").fetchone()[0]
+                return bool(made) and connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+        except sqlite3.DatabaseError as error:
+            if self.path.exists() and isinstance(error, sqlite3.OperationalError):
+                raise self._unreadable(error) from error
+            return False
+
+    def _any_version(self) -> Path | None:
+        return next(Path(self._root).glob(f"*.db/*/.runs/*/*/{SEAL}"), None)
+
+    def _refuse_lost(self) -> None:
+        version = self._any_version()
+        if version is not None:
+            state = "is empty" if self.path.exists() else "is gone"
+            raise CatalogError(
+                f"the catalog {self.path} {state}, but versions stand beside it "
+                f"({version.parent.relative_to(self._root)}). Nothing was done. Put it back, or 'run_all.py recover': "
+                "it points every partition at its newest whole version again.",
+                place=str(self.path),
+            )
 
     def ensure(self, table: Table, location: str) -> Entry:
         """Create folder, catalog and table where they are missing, and return the table as it stands."""
@@ -212,6 +247,7 @@ class SqliteCatalog:
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         """Yield a connection to read by, or None where there is no catalog yet."""
         if not self.path.exists():
+            self._refuse_lost()
             yield None
             return
         try:
@@ -220,20 +256,25 @@ class SqliteCatalog:
             with contextlib.closing(self._connected("rw")) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 if version == 0:
-                    # Its first writer died, or works still, before the schema was committed.
+                    # Its first writer died, or works still, before the schema was committed: no version is there yet.
+                    self._refuse_lost()
                     yield None
                     return
                 self._refuse_other_format(version)
                 yield connection
         except sqlite3.Error as error:
-            raise CatalogError(
-                f"cannot read the catalog {self.path}: {error}. Nothing was changed. Look at the file and its folder's "
-                "permissions; 'sqlite3 catalog.db \"pragma integrity_check\"' says whether it is whole.",
-                place=str(self.path),
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: sqlite3.Error) -> CatalogError:
+        return CatalogError(
+            f"cannot read the catalog {self.path}: {error}. Nothing was changed. Look at the file and its folder's "
+            "permissions; 'sqlite3 catalog.db \"pragma integrity_check\"' says whether it is whole. If it is not, "
+            "'run_all.py recover' makes it anew.",
+            place=str(self.path),
+        )
 
     @contextlib.contextmanager
-    def _writing(self, what: str) -> Iterator[sqlite3.Connection]:
+    def _writing(self, what: str, *, renewing: bool = False) -> Iterator[sqlite3.Connection]:
         """Yield a connection in a transaction that holds the write lock; commit where the block ends well."""
         committing = False
         try:
@@ -244,6 +285,8 @@ class SqliteCatalog:
                 try:
                     version = connection.execute("PRAGMA user_version").fetchone()[0]
                     if version == 0:
+                        if not renewing:
+                            self._refuse_lost()
                         for statement in SCHEMA.split(";"):
                             connection.execute(statement)
                         connection.execute(f"PRAGMA user_version = {FORMAT}")

@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 from bigmama_nb.errors import StorageError
 
+SEAL = "_lineage.json"
+"""The record that closes a version, beside its data; what it says is in `lineage`."""
+
 
 @dataclass(frozen=True)
 class Stored:

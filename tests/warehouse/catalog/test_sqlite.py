@@ -107,7 +107,7 @@ def test_a_writer_killed_inside_the_transaction_leaves_the_old_pointers(moved: t
     dies = (
         "import sys, os, signal; from bigmama_nb.warehouse.catalog.sqlite import SqliteCatalog\n"
         "from tests.warehouse.catalog.kit import Opener\n"
-        "from bigmama_nb.warehouse.catalog import Move\n"
+        "from bigmama_nb.warehouse.catalog.protocol import Move\n"
         "root = sys.argv[1]; catalog = SqliteCatalog(root)\n"
         "opener = Opener(lambda: catalog, root, database='bigmama')\n"
         "def at(step):\n"
