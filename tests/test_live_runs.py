@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bson.codec_options import DatetimeConversion
 from pymongo import MongoClient
 from ruamel.yaml import YAML
 
-from bigmama_nb.runs import wait
+from bigmama_nb.runs.services import Services
 from bigmama_nb.sample.games import generate
 from tests.runs.world import World, in_process
 from tests.services.mongo import MongoServer, ferretdb, mongo_java_server
@@ -213,7 +214,7 @@ def test_waiting_publishes_each_game_of_a_live_cluster_as_it_comes(tmp_path, ser
         )
         polls: list[tuple[int, int]] = []
         over = False
-        ask = wait.extract
+        ask = Services().extract
 
         def extract(profile: Any, asks: Any, **names: Any) -> Any:
             nonlocal over
@@ -225,17 +226,14 @@ def test_waiting_publishes_each_game_of_a_live_cluster_as_it_comes(tmp_path, ser
             over = len(polls) == 4
             return found
 
-        class Clock(datetime):
-            @classmethod
-            def now(cls, tz: Any = None) -> Any:
-                return datetime(2098 if over else 2024, 5, 2, tzinfo=UTC)
-
-        monkeypatch.setattr(wait, "POLL_S", 0.0)
-        monkeypatch.setattr(wait, "until", lambda *_: datetime(2050, 1, 1, tzinfo=UTC))
-        monkeypatch.setattr(wait, "extract", extract)
-        monkeypatch.setattr(wait, "datetime", Clock)
         monkeypatch.setenv("BIGMAMA_WAITING_URI", proxy.uri)
         with in_process(monkeypatch, World(tmp_path / "world", WAITING)) as world:
+            world.services = replace(
+                world.services,
+                extract=extract,
+                rest=lambda *_: None,
+                clock=lambda: datetime(2098 if over else 2024, 5, 2, tzinfo=UTC),
+            )
             answer = world.command("run", "--date", "2024-05-01", "--wait-until", "23:59")
             rows = world.rows()
     assert answer["exit_status"] == 3

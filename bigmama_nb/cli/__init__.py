@@ -196,15 +196,20 @@ def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:
     sys.exit(done.exit_status)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Run the command; ends the process with its exit status."""
+def main(arguments: list[str] | None = None, services: object = None) -> None:
+    """Run the command; ends the process with its exit status.
+
+    Args:
+        arguments: the words behind the command's name; None: this process's.
+        services: what runs work with instead of the real things (`runs.services.Services`).
+    """
     # jsonschema tries to import this, which builds grammars for a second; no notebook's schema speaks of URIs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from bigmama_nb.cli import check, runs, warehouse  # noqa: F401 - they add their verbs
 
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        verbs.main(arguments, prog_name="run_all.py", standalone_mode=False)
+        verbs.main(arguments, prog_name="run_all.py", standalone_mode=False, obj=services)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.Abort:

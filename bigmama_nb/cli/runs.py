@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +15,11 @@ from bigmama_nb.cli import VerbResult, load, verb, verbs
 from bigmama_nb.cli.progress import speaking
 from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import Profile
+
+if TYPE_CHECKING:
+    from bigmama_nb.runs.record import RunRecord
+    from bigmama_nb.runs.run import Operator
+    from bigmama_nb.runs.services import Services
 
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -33,17 +41,32 @@ def _instant(text: str | None) -> datetime | None:
     return instant.astimezone(UTC)
 
 
-def _finished(data: dict[str, object], profile: Profile) -> VerbResult:
+def _finished(run: RunRecord, profile: Profile) -> VerbResult:
     from bigmama_nb.runs import show
 
-    status = data["exit_status"]
-    assert isinstance(status, int)
+    status = run.exit_status
+    assert status is not None
     error = None
     if status == 75:
-        tasks = data["tasks"]
-        assert isinstance(tasks, list)
-        error = {"reason": "locked", "message": next(task["message"] for task in tasks if task["reason"] == "locked")}
-    return VerbResult(data, show.summary(data, profile.archive.uri), status, error)
+        locked = next(task for task in run.tasks if task.reason == "locked")
+        error = {"reason": "locked", "message": str(locked.message)}
+    return VerbResult(run.as_json(), show.summary(run, profile.archive.uri), status, error)
+
+
+@contextmanager
+def _operated() -> Iterator[Operator]:
+    """Give who is spoken to and may end the work, for as long as it lasts."""
+    from bigmama_nb.runs.run import Operator
+    from bigmama_nb.runs.signals import stopped_by_signals
+
+    with stopped_by_signals() as stop, speaking() as say:
+        yield Operator(say, stop, _services())
+
+
+def _services() -> Services:
+    from bigmama_nb.runs.services import Services
+
+    return click.get_current_context().find_object(Services) or Services()
 
 
 @verb("run", example="run --date 2024-05-01 --games lw,bns")
@@ -80,7 +103,6 @@ def run(
     from bigmama_nb.runs.plan import Request, plan
     from bigmama_nb.runs.run import Options
     from bigmama_nb.runs.run import run as start
-    from bigmama_nb.runs.signals import stopped_by_signals
     from bigmama_nb.runs.wait import until
     from bigmama_nb.sample import prepare
 
@@ -88,18 +110,19 @@ def run(
         raise UsageError("--date and --from/--to exclude each other. Nothing was run.")
     read = load(profile)
     request = Request(day or date_from, day or date_to, games, metrics, pipelines, missing)
-    end = None if wait_until is None else until(wait_until, read, datetime.now(UTC))
+    now = _services().clock()
+    end = None if wait_until is None else until(wait_until, read, now)
     options = Options(jobs, scratch, allow_empty, _instant(run_timestamp), end)
-    grid = plan(read, request)
+    grid = plan(read, request, now=now)
     if only_plan:
         planned = [{"task": task.id, "action": "run"} for task in grid.tasks]
         return VerbResult(planned, "\n".join(task["task"] for task in planned) or "The grid has no task.")
     prepare(read)
-    with stopped_by_signals() as stop, speaking() as say:
+    with _operated() as operator:
         if grid.warning:
-            say(grid.warning)
-        data = start(read, grid, request, options, say, stop)
-    return _finished(data, read)
+            operator.say(grid.warning)
+        done = start(read, grid, request, options, operator)
+    return _finished(done, read)
 
 
 @verb("repair", example="repair latest --plan")
@@ -109,13 +132,13 @@ def run(
 def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> VerbResult:
     """Redo just the tasks of RUN that are no success, as a further attempt of it."""
     from bigmama_nb.runs import archive
-    from bigmama_nb.runs.run import Options, plan_repair
-    from bigmama_nb.runs.run import repair as redo
-    from bigmama_nb.runs.signals import stopped_by_signals
+    from bigmama_nb.runs.repair import latest_open, plan_repair
+    from bigmama_nb.runs.repair import repair as redo
+    from bigmama_nb.runs.run import Options
 
     read = load(profile)
     folder = Path(read.archive.uri)
-    run_id = archive.find(folder, run_name)
+    run_id = latest_open(folder) if run_name == "latest" else archive.find(folder, run_name)
     if only_plan:
         planned = plan_repair(read, archive.read(folder, run_id))
         for warning in planned.warnings:
@@ -125,25 +148,25 @@ def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> Ve
             [{"task": task, "action": action} for action, task in actions],
             "\n".join(f"{action} {task}" for action, task in actions) or "The run has no task.",
         )
-    with stopped_by_signals() as stop, speaking() as say:
-        data = redo(read, run_id, Options(jobs), say, stop)
-    return _finished(data, read)
+    with _operated() as operator:
+        done = redo(read, run_id, Options(jobs), operator)
+    return _finished(done, read)
 
 
 @verb("release", example="release latest lw/wau/20240501")
 @click.argument("run_name", metavar="RUN")
 @click.argument("task")
-def release(profile: str | None, run_name: str, task: str) -> VerbResult:
+@click.option("--reason", help="Why; the run's record keeps it.")
+def release(profile: str | None, run_name: str, task: str, reason: str | None) -> VerbResult:
     """Publish a figure of RUN that was held because it is suspect."""
     from bigmama_nb.runs import archive
-    from bigmama_nb.runs.run import release as let_go
-    from bigmama_nb.runs.signals import stopped_by_signals
+    from bigmama_nb.runs.repair import release as let_go
 
     read = load(profile)
     run_id = archive.find(Path(read.archive.uri), run_name)
-    with stopped_by_signals() as stop, speaking() as say:
-        data = let_go(read, run_id, task, say, stop)
-    return _finished(data, read)
+    with _operated() as operator:
+        done = let_go(read, run_id, task, operator, reason)
+    return _finished(done, read)
 
 
 @verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
@@ -153,14 +176,13 @@ def republish(profile: str | None, run_name: str) -> VerbResult:
 
     RUN is a run in that profile's archive, or the folder of a run in another archive.
     """
-    from bigmama_nb.runs.republish import republish as publish_again
+    from bigmama_nb.runs.repair import republish as publish_again
     from bigmama_nb.runs.run import Options
-    from bigmama_nb.runs.signals import stopped_by_signals
 
     read = load(profile)
-    with stopped_by_signals() as stop, speaking() as say:
-        data = publish_again(read, run_name, Options(), say, stop)
-    return _finished(data, read)
+    with _operated() as operator:
+        done = publish_again(read, run_name, Options(), operator)
+    return _finished(done, read)
 
 
 @verb("retract", example="retract lw wau 20240501 --reason 'counted twice'")
@@ -170,11 +192,12 @@ def republish(profile: str | None, run_name: str) -> VerbResult:
 @click.option("--reason", required=True, help="Why; the run's record keeps it.")
 def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) -> VerbResult:
     """Take one row out of the table, as a run of its own with its reason."""
-    from bigmama_nb.runs.run import retract as take_out
+    from bigmama_nb.runs.retract import retract as take_out
 
     read = load(profile)
-    with speaking() as say:
-        return _finished(take_out(read, game, type_, dt, reason, say), read)
+    with _operated() as operator:
+        done = take_out(read, game, type_, dt, reason, operator)
+    return _finished(done, read)
 
 
 @verbs.group("runs")
@@ -188,7 +211,11 @@ def list_runs(profile: str | None) -> VerbResult:
     from bigmama_nb.runs import archive, show
 
     folder = Path(load(profile).archive.uri)
-    listed = show.listed([archive.read(folder, run_id) for run_id in reversed(archive.run_ids(folder))])
+    found = list(reversed(archive.read_all(folder)))
+    for one in found:
+        if isinstance(one, archive.Unreadable):
+            click.echo(one.why, err=True)
+    listed = show.listed(found)
     rows = [
         (run["run_id"], run["status"], run["exit_status"], show.at(run["started_at"]), show.at(run["ended_at"]),
          run["from"], run["to"])
@@ -216,8 +243,8 @@ def show_run(profile: str | None, run_name: str) -> VerbResult:
     from bigmama_nb.runs import archive, show
 
     folder = Path(load(profile).archive.uri)
-    data = archive.read(folder, archive.find(folder, run_name))
-    return VerbResult(data, show.shown(data, str(folder)))
+    run = archive.read(folder, archive.find(folder, run_name))
+    return VerbResult(run.as_json(), show.shown(run, str(folder)))
 
 
 if not sys.warnoptions:

@@ -302,6 +302,7 @@ class Profile(Section):
         return self
 
     _path: Path = PrivateAttr(default=Path())
+    _content: bytes = PrivateAttr(default=b"")
     _sha256: str = PrivateAttr(default="")
     _pairs: Mapping[tuple[str, str], Metric] = PrivateAttr(default_factory=dict)
 
@@ -309,6 +310,11 @@ class Profile(Section):
     def path(self) -> Path:
         """The file that this profile was read from."""
         return self._path
+
+    @property
+    def content(self) -> bytes:
+        """That file's bytes, as they were read."""
+        return self._content
 
     @property
     def sha256(self) -> str:
@@ -360,8 +366,12 @@ def load(path: str | Path | None = None) -> Profile:
     return read(find(path))
 
 
-def read(path: str | Path) -> Profile:
+def read(path: str | Path, content: bytes | None = None) -> Profile:
     """Read and validate a profile.
+
+    Args:
+        path: the file.
+        content: its bytes where they are known already, as a run keeps them; then the file is not opened.
 
     Returns:
         The profile with its defaults, relative paths made absolute from the profile's folder.
@@ -371,7 +381,7 @@ def read(path: str | Path) -> Profile:
             named, one a line, with the file, the key path, what was found and what was expected.
     """
     path = absolute(path)
-    content = content_of(path)
+    content = content_of(path) if content is None else content
     document = parsed(path, content)
     problems = [*_resolve_paths(document, path.parent), *_dangling(document)]
     try:
@@ -381,7 +391,7 @@ def read(path: str | Path) -> Profile:
     pairs, broken = _configured(profile)
     if problems or broken:
         raise ProfileError(_said(path.name, problems + broken))
-    profile._path, profile._sha256 = path, hashlib.sha256(content).hexdigest()
+    profile._path, profile._content, profile._sha256 = path, content, hashlib.sha256(content).hexdigest()
     profile._pairs = MappingProxyType(pairs)
     return profile
 

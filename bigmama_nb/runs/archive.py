@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
 import secrets
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from bigmama_nb.errors import UsageError, did_you_mean
-from bigmama_nb.runs.record import Json, shown
+from bigmama_nb.runs.record import FORMAT, RunRecord, shown
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+ORDER = "order.txt"
+"""The ids of the runs, one a line, as they began: a clock that is set back does not change what came last."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A run whose record cannot be read, and why."""
+
+    run_id: str
+    why: str
 
 
 def new_run_id(at: datetime | None = None) -> str:
     """Return a new run's id: its start in UTC and six random hex digits, `20240502T020304Z-1a2b3c`."""
     return f"{(at or datetime.now(UTC)).astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def note_begin(archive: Path, run_id: str) -> None:
+    """Note that a run begins after all that stand there."""
+    # Without the note the run is ordered by its id.
+    with contextlib.suppress(OSError), (archive / "runs" / ORDER).open("a", encoding="ascii") as order:
+        order.write(f"{run_id}\n")
 
 
 def run_ids(archive: Path) -> list[str]:
@@ -30,29 +50,72 @@ def run_ids(archive: Path) -> list[str]:
     ]
     # An id knows the second; of runs that began in the same one, the records know which came first.
     seconds = Counter(run_id.partition("-")[0] for run_id in ids)
-    return sorted(ids, key=lambda run_id: (run_id[:16], _began(archive, run_id) if seconds[run_id[:16]] > 1 else ""))
+    by_clock = sorted(
+        ids, key=lambda run_id: (run_id[:16], _began(archive, run_id) if seconds[run_id[:16]] > 1 else "")
+    )
+    there = set(ids)
+    noted = {run_id: at for at, run_id in enumerate(_noted(runs)) if run_id in there}
+    if not noted:
+        return by_clock
+    # Those that were never noted stand where their ids put them: before the first noted one that is later.
+    order = sorted(noted, key=noted.__getitem__)
+    for run_id in by_clock:
+        if run_id not in noted:
+            at = next((at for at, other in enumerate(order) if other[:16] > run_id[:16]), len(order))
+            order.insert(at, run_id)
+    return order
+
+
+def _noted(runs: Path) -> list[str]:
+    try:
+        return (runs / ORDER).read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return []
 
 
 def _began(archive: Path, run_id: str) -> str:
-    attempts = read(archive, run_id)["attempts"]
-    return str(attempts[0]["started_at"]) if attempts else ""
+    try:
+        return read(archive, run_id).started_at or ""
+    except UsageError:
+        return ""
 
 
-def read(archive: Path, run_id: str) -> Json:
+def read(archive: Path, run_id: str) -> RunRecord:
     """Return a run's record as readers see it.
 
     Raises:
-        UsageError: the record cannot be read.
+        UsageError: the record cannot be read, or a newer version wrote it in another format.
     """
     path = archive / "runs" / run_id / "run.json"
     try:
-        return shown(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}). Nothing was done.") from None
+        run = RunRecord.model_validate_json(path.read_bytes())
+        if run.format != FORMAT:
+            raise ValueError(f"its format is {run.format}, and this version reads {FORMAT}")
+        return shown(run)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        why = f"{where}: {first['msg']}" if where else str(first["msg"])
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        why = str(error)
+    raise UsageError(f"{path}: cannot be read ({why}). Nothing was done.") from None
+
+
+def read_all(archive: Path) -> list[RunRecord | Unreadable]:
+    """Return every run, oldest first; one whose record cannot be read stands there as what it is."""
+    found: list[RunRecord | Unreadable] = []
+    for run_id in run_ids(archive):
+        try:
+            found.append(read(archive, run_id))
+        except UsageError as error:
+            found.append(Unreadable(run_id, str(error)))
+    return found
 
 
 def find(archive: Path, name: str) -> str:
     """Return the id of the run that `name` names: `latest`, `latest-ok`, an id or an id's unique beginning.
+
+    A run whose record cannot be read is neither the latest nor the latest that is ok.
 
     Raises:
         UsageError: no run or several runs are named so.
@@ -60,13 +123,8 @@ def find(archive: Path, name: str) -> str:
     ids = run_ids(archive)
     if not ids:
         raise UsageError(f"{archive}: no run is recorded here. Nothing was done; 'run_all.py run' makes one.")
-    if name == "latest":
-        return ids[-1]
-    if name == "latest-ok":
-        for run_id in reversed(ids):
-            if read(archive, run_id)["status"] == "ok":
-                return run_id
-        raise UsageError(f"{archive}: none of {len(ids)} runs is ok. Nothing was done.")
+    if name in ("latest", "latest-ok"):
+        return _latest(archive, ids, ok=name == "latest-ok")
     begin = [run_id for run_id in ids if run_id.startswith(name)] if name else []
     if len(begin) == 1:
         return begin[0]
@@ -75,3 +133,16 @@ def find(archive: Path, name: str) -> str:
             f"{name!r} begins {len(begin)} runs: {', '.join(sorted(begin)[:5])}. Nothing was done; name one."
         )
     raise UsageError(f"{name!r} names no run in {archive}.{did_you_mean(name, ids)} Nothing was done; see 'runs list'.")
+
+
+def _latest(archive: Path, ids: list[str], *, ok: bool) -> str:
+    for run_id in reversed(ids):
+        try:
+            run = read(archive, run_id)
+        except UsageError:
+            continue
+        if not ok or run.status == "ok":
+            return run_id
+    raise UsageError(
+        f"{archive}: none of {len(ids)} runs {'is ok' if ok else 'can be read'}. Nothing was done; see 'runs list'."
+    )

@@ -6,6 +6,7 @@ Every stage writes files of its own and none is written twice, so each says what
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.errors import StorageError
+from bigmama_nb.profile import ROOT
 from bigmama_nb.runs.task import TASKS, Task
 
 PLANNED = "planned"
@@ -22,6 +24,11 @@ NORMALIZED = "normalized"
 BUILT = "built"
 OUTCOMES = "outcomes"
 LOAD = "load"
+
+
+def shown_path(path: str) -> str:
+    """Return a path as outputs and records name it: from the project's folder, where it lies in it."""
+    return path.removeprefix(f"{ROOT}{os.sep}")
 
 
 def published(table: str) -> str:

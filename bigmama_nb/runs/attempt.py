@@ -9,24 +9,24 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from bigmama_nb.errors import Reason, StorageError, TaskError
-from bigmama_nb.executor.execute import Executed, NotebookInfo, execute
+from bigmama_nb.errors import Reason, StorageError, TaskError, UsageError
+from bigmama_nb.executor.atomic_write import replace_file
+from bigmama_nb.executor.execute import Executed, NotebookInfo, check_parameters
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import ROOT, Profile
 from bigmama_nb.runs import artifacts
-from bigmama_nb.runs.reconcile import landed
-from bigmama_nb.runs.record import Json, Record, added, now
-from bigmama_nb.runs.scratch import ATTEMPT, attempt_name, scratch_warehouse
+from bigmama_nb.runs.landed import landed
+from bigmama_nb.runs.record import REPORT, AttemptEntry, NotebookEntry, Record, RunRecord, added, now
+from bigmama_nb.runs.scratch import PROFILE, person
+from bigmama_nb.runs.services import Say, Services
 from bigmama_nb.runs.signals import Stop
-from bigmama_nb.runs.task import Task, recorded
-from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.runs.task import Task
 
 NOTEBOOKS = ROOT / "notebooks"
-REPORT = "50_report"
 LOOK_S = 0.2
 """How often the main thread, the only one that signals' handlers run in, looks up while stages are under way."""
 
@@ -60,71 +60,95 @@ BRANCHES: Mapping[str, tuple[Step, ...]] = {
 
 @dataclass(frozen=True)
 class AttemptSettings:
-    """What an attempt is told to do: parameters of its notebooks, and how many run at once."""
+    """How an attempt is done: by which verb, how many notebooks at once, and what it may publish."""
 
-    parameters: Mapping[str, Any]
-    scratch: bool = False
+    verb: str = "run"
     jobs: int = 2
-    env: Mapping[str, str] = field(default_factory=dict)
-
-
-class Say(Protocol):
-    """How a run speaks to its operator: a line, and that a stage begins and ends."""
-
-    def __call__(self, text: str) -> None:
-        """Say a line."""
-
-    def begins(self, stage: str) -> None:
-        """Say that a stage begins."""
-
-    def ends(self, stage: str, text: str) -> None:
-        """Say what became of a stage that began."""
+    allow_empty: bool = False
+    release: bool = False
 
 
 class Attempt:
     """The n-th pass over the stages of a run, for the tasks that it is to do."""
 
-    def __init__(self, record: Record, profile: Profile, order: AttemptSettings, redactor: Redactor, say: Say) -> None:
+    def __init__(
+        self,
+        record: Record,
+        profile: Profile,
+        settings: AttemptSettings,
+        redactor: Redactor,
+        say: Say,
+        services: Services,
+    ) -> None:
         self._record = record
         self._profile = profile
-        self._order = order
+        self._settings = settings
         self._redactor = redactor
         self._say = say
-        self._n = len(record.data["attempts"]) + 1
+        self._services = services
+        run = record.run
+        self._scratch = run.scratch
+        self._n = len(run.attempts) + 1
         self.run_dir = record.run_dir / str(self._n)
+        self._common = {
+            "profile": str(profile.path),
+            "games": run.games,
+            "metrics": run.metrics,
+            "date_from": run.first,
+            "date_to": run.last,
+            "run_dir": str(self.run_dir),
+            "run_id": run.run_id,
+            "attempt": self._n,
+            "run_timestamp": run.run_timestamp,
+            "scratch": run.scratch,
+            "allow_empty": settings.allow_empty,
+            "release": settings.release,
+        }
 
     @property
     def n(self) -> int:
         """The attempt's number, from 1."""
         return self._n
 
-    def run(self, tasks: Sequence[Task], stop: Stop, *, normalized: Sequence[Task] | None = None) -> None:
+    def run(
+        self,
+        tasks: Sequence[Task],
+        stop: Stop,
+        *,
+        extracted: Sequence[Task] | None = None,
+        normalized: Sequence[Task] | None = None,
+    ) -> None:
         """Do the tasks; every one has an outcome in the record afterwards.
 
         Args:
+            tasks: without any, only the report is made again.
+            extracted: where the sources were asked already, what they answered: 10_extract shows it.
             normalized: where the attempt begins at 40_write_parquet, what 20_normalize would hand over.
 
         Raises:
             StorageError: the record or the hand-over cannot be written.
         """
         (self.run_dir / "data").mkdir(parents=True, exist_ok=True)
+        replace_file(self.run_dir / PROFILE, self._profile.content)
         artifacts.write_tasks(self.run_dir, artifacts.PLANNED, tasks)
+        if extracted is not None:
+            artifacts.write_tasks(self.run_dir, artifacts.EXTRACTED, extracted)
         if normalized is not None:
             live = normalized[0].pipeline == "live_play"
             artifacts.write_tasks(self.run_dir, artifacts.BUILT if live else artifacts.NORMALIZED, normalized)
-        started = {
-            "n": self._n,
-            "pid": os.getpid(),
-            "started_at": now(),
-            "heartbeat_at": now(),
-            "ended_at": None,
-            "signal": None,
-            "notebooks": [],
-        }
-        self._record.change(lambda data: data["attempts"].append(started))
+        started = AttemptEntry(
+            n=self._n,
+            verb=self._settings.verb,
+            person=person(),
+            profile_sha256=self._profile.sha256,
+            pid=os.getpid(),
+            started_at=now(),
+            heartbeat_at=now(),
+        )
+        self._record.change(lambda run: run.attempts.append(started))
         self._merge([_unsettled(task) for task in tasks])
         branches = {task.pipeline for task in tasks}
-        with ThreadPoolExecutor(max(1, min(self._order.jobs, 2)), "branch") as pool:
+        with ThreadPoolExecutor(max(1, min(self._settings.jobs, 2)), "branch") as pool:
             running = [
                 pool.submit(
                     self._branch,
@@ -140,11 +164,11 @@ class Attempt:
                 pass
             for branch in running:
                 branch.result()
-        self._report(tasks, stop)
+        self._report(stop)
 
-        def end(data: Json) -> None:
-            data["attempts"][-1]["ended_at"] = now()
-            data["attempts"][-1]["signal"] = stop.signal
+        def end(run: RunRecord) -> None:
+            run.attempts[-1].ended_at = now()
+            run.attempts[-1].signal = stop.signal
 
         self._record.change(end)
 
@@ -164,10 +188,10 @@ class Attempt:
                     self._note(missed, None)
                 return
 
-    def _report(self, tasks: Sequence[Task], stop: Stop) -> None:
+    def _report(self, stop: Stop) -> None:
         step = Step(REPORT, "")
         # What became of every task so far, for the report to show.
-        artifacts.write_tasks(self.run_dir, artifacts.OUTCOMES, recorded(self._record.data))
+        artifacts.write_tasks(self.run_dir, artifacts.OUTCOMES, self._record.run.tasks)
         executed = self._execute(step, stop)
         self._note(step, executed)
         if executed.outcome != "ok":
@@ -175,42 +199,52 @@ class Attempt:
 
     def _execute(self, step: Step, stop: Stop) -> Executed:
         self._say.begins(step.name)
-        parameters = _parameters(self._order.parameters, step, str(self.run_dir), self._order.scratch)
-        executed = _archived(
+        executed = self._archived(
             NOTEBOOKS / f"{step.stage}.ipynb",
             self.run_dir / f"{step.name}.ipynb",
-            parameters,
+            _parameters(self._common, step),
             timeout_s=self._profile.stage_timeout_s,
             stop=stop,
             redactor=self._redactor,
             about=NotebookInfo(self._record.run_id, self._n, step.stage, step.table),
-            # Only a notebook that is told so may publish for this attempt.
-            env={ATTEMPT: attempt_name(self.run_dir) or "", **self._order.env},
         )
         self._log({"event": "stage", "stage": step.name, "outcome": executed.outcome, "seconds": executed.seconds})
         why = f": {executed.error}" if executed.error else ""
         self._say.ends(step.name, f"{executed.outcome}, {executed.seconds:.1f} s{why}")
         return executed
 
+    def _archived(
+        self, notebook: Path, output: Path, parameters: Mapping[str, Any], *, about: NotebookInfo, **how: Any
+    ) -> Executed:
+        """Execute a notebook; where it is not one, or cannot be archived, that is how it ended, with no checksum."""
+        try:
+            return self._services.execute(notebook, output, parameters, about=about, **how)
+        except StorageError as error:
+            return Executed(about.stage, output, "", "failed", 0.0, None, error.message, None, 0, {})
+        except UsageError as error:
+            why = str(error).replace(" Nothing was run.", "").rstrip(".")
+            return Executed(about.stage, output, "", "not started", 0.0, None, why, None, 0, {})
+
     def _note(self, step: Step, executed: Executed | None) -> None:
         """Enter a notebook in the record, with what its scraps say."""
-        entry = {
-            "stage": step.stage,
-            "table": step.table,
-            "path": f"{self._n}/{step.name}.ipynb" if executed and executed.sha256 else None,
-            "sha256": (executed.sha256 or None) if executed else None,
-            "outcome": executed.outcome if executed else "not started",
-            "seconds": round(executed.seconds, 3) if executed else None,
-        }
+        entry = NotebookEntry(
+            stage=step.stage,
+            table=step.table,
+            path=f"{self._n}/{step.name}.ipynb" if executed and executed.sha256 else None,
+            sha256=(executed.sha256 or None) if executed else None,
+            outcome=executed.outcome if executed else "not started",
+            seconds=round(executed.seconds, 3) if executed else None,
+            error=executed.error if executed else None,
+        )
         said = executed.scraps.get("receipt", {}) if executed else {}
 
-        def alter(data: Json) -> None:
-            data["attempts"][-1]["notebooks"].append(entry)
-            data["redactions"] += executed.redactions if executed else 0
-            data["load"] = added(data["load"], said.get("load", []))
+        def alter(run: RunRecord) -> None:
+            run.attempts[-1].notebooks.append(entry)
+            run.redactions += executed.redactions if executed else 0
+            run.load = added(run.load, said.get("load", []))
             paths = {read["path"] for read in said.get("inputs", [])}
-            data["published"] += said.get("published", [])
-            data["inputs"] = [read for read in data["inputs"] if read["path"] not in paths] + said.get("inputs", [])
+            run.published += said.get("published", [])
+            run.inputs = [read for read in run.inputs if read["path"] not in paths] + said.get("inputs", [])
 
         self._record.change(alter)
 
@@ -225,7 +259,7 @@ class Attempt:
             }
         else:
             reason: Reason = "timeout" if executed.outcome == "timeout" else "stage_died"
-            if not executed.sha256:
+            if not executed.sha256 and executed.outcome == "failed":
                 reason = "storage"
             cell = f", cell {executed.cell}" if executed.cell else ""
             verdict = {
@@ -251,26 +285,16 @@ class Attempt:
 
     def _landed(self) -> set[str] | None:
         """Return the tasks whose rows readers see though the notebook never said so; None where it is not known."""
-        settings = (
-            scratch_warehouse(self._profile, self._record.run_id) if self._order.scratch else self._profile.warehouse
-        )
         try:
-            with Warehouse.open(settings) as warehouse:
-                tasks, published = landed(warehouse, self._profile, self._record.run_id, self._n)
+            tasks, published = landed(self._profile, self._record.run, self._n)
         except TaskError:
             return None
-        self._record.change(lambda data: data["published"].extend(published))
+        self._record.change(lambda run: run.published.extend(published))
         return tasks
 
     def _merge(self, tasks: Sequence[Task]) -> None:
-        entries = {task.id: task.as_recorded(self._n) for task in tasks}
-
-        def alter(data: Json) -> None:
-            known = {entry["id"] for entry in data["tasks"]}
-            data["tasks"] = [entries.get(entry["id"], entry) for entry in data["tasks"]]
-            data["tasks"] += [entry for name, entry in entries.items() if name not in known]
-
-        self._record.change(alter)
+        mine = [replace(task, attempt=self._n) for task in tasks]
+        self._record.change(lambda run: run.replace_tasks(mine))
 
     def _log(self, event: dict[str, Any]) -> None:
         line = json.dumps({"at": now(), **event}, ensure_ascii=False)
@@ -282,16 +306,6 @@ class Attempt:
             raise StorageError(f"{path}: cannot be written ({error.strerror}).", place=str(path)) from None
 
 
-def _archived(
-    notebook: Path, output: Path, parameters: Mapping[str, Any], *, about: NotebookInfo, **how: Any
-) -> Executed:
-    """Execute a notebook; where it cannot be written into the archive, that is how it ended, with no checksum."""
-    try:
-        return execute(notebook, output, parameters, about=about, **how)
-    except StorageError as error:
-        return Executed(about.stage, output, "", "failed", 0.0, None, error.message, None, 0, {})
-
-
 def _unsettled(task: Task) -> Task:
     """Return the task as the record has it before 40_write_parquet: what is not published yet has no outcome."""
     return replace(task, outcome=None, message=None) if task.outcome in ("ok", "suspect") else task
@@ -299,11 +313,18 @@ def _unsettled(task: Task) -> Task:
 
 def parameters_of_run(profile: Profile) -> dict[str, dict[str, Any]]:
     """Return by notebook the parameters that a run of this profile would give it, with nothing particular in them."""
-    common = {"profile": "", "games": [], "metrics": [], "date_from": "", "date_to": "", "run_timestamp": ""}
+    texts = dict.fromkeys(("profile", "date_from", "date_to", "run_dir", "run_id", "run_timestamp"), "")
+    flags = dict.fromkeys(("scratch", "allow_empty", "release"), False)
+    common: dict[str, Any] = {**texts, "games": [], "metrics": [], "attempt": 1, **flags}
     steps = [step for name in profile.pipelines for step in BRANCHES[name]]
-    return {step.stage: _parameters(common, step, "", False) for step in (*steps, Step(REPORT, ""))}
+    return {step.stage: _parameters(common, step) for step in (*steps, Step(REPORT, ""))}
 
 
-def _parameters(common: Mapping[str, Any], step: Step, run_dir: str, scratch: bool) -> dict[str, Any]:
-    table = {"table": step.table} if step.table else {}
-    return {**common, "run_dir": run_dir, "scratch": scratch, **table}
+def require_notebooks(profile: Profile) -> None:
+    """Refuse a run before it begins where a notebook does not take what the run would give it; raises UsageError."""
+    for stage, parameters in parameters_of_run(profile).items():
+        check_parameters(NOTEBOOKS / f"{stage}.ipynb", parameters)
+
+
+def _parameters(common: Mapping[str, Any], step: Step) -> dict[str, Any]:
+    return {**common, "table": step.table} if step.table else dict(common)

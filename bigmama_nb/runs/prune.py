@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bigmama_nb.errors import StorageError
+from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive
 from bigmama_nb.warehouse import Warehouse
@@ -41,7 +41,7 @@ def prune(profile: Profile, now: datetime, *, only_plan: bool) -> list[Dropped]:
     with Warehouse.open(profile.warehouse) as warehouse:
         needed = {run_id for run_id, _ in runs_behind(warehouse)}
         old = [run_id for run_id in archive.run_ids(root) if _is_old(run_id, profile, now) and run_id not in needed]
-        runs = [run_id for run_id in old if archive.read(root, run_id)["status"] != "running"]
+        runs = [run_id for run_id in old if _has_ended(root, run_id)]
         scratch = sorted(
             folder.name
             for folder in (root / "scratch").glob("*")
@@ -63,6 +63,14 @@ def prune(profile: Profile, now: datetime, *, only_plan: bool) -> list[Dropped]:
 def _is_old(run_id: str, profile: Profile, now: datetime) -> bool:
     began = datetime.strptime(run_id[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     return now - began > timedelta(days=profile.archive.keep_days)
+
+
+def _has_ended(root: Path, run_id: str) -> bool:
+    """Whether nobody is at work on a run; one whose record cannot be read is kept, for a person to look at."""
+    try:
+        return archive.read(root, run_id).status != "running"
+    except UsageError:
+        return False
 
 
 def _delete(folder: Path) -> None:

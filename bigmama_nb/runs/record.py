@@ -1,4 +1,4 @@
-"""run.json: what happened, written whole and atomically by the one process that holds the run's lock.
+"""run.json: what happened, as typed models, written whole and atomically by the one who holds the run's lock.
 
 Source of names and rules: docs/spec/runs_and_archive.md, "The archive".
 """
@@ -9,24 +9,174 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.atomic_write import replace_file
+from bigmama_nb.runs.task import Task
 
 Json = dict[str, Any]
 
+FORMAT = 1
 HEARTBEAT_S = 15.0
 SILENCE_S = 120.0
+REPORT = "50_report"
+OK, NOTHING, USAGE, PARTLY, LOCKED = 0, 1, 2, 3, 75
 
 
 def now() -> str:
     """Return the present instant, ISO 8601 in UTC with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Entry(BaseModel):
+    """A part of run.json; keys that a newer version added are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def _nothing(value: object) -> bool:
+    return not value
+
+
+Seldom = Annotated[str | None, Field(exclude_if=_nothing)]
+"""A text that is written only where there is one."""
+
+
+class ProfileRead(Entry):
+    """The profile as it was read: its path, and the checksum of its bytes."""
+
+    path: str = ""
+    sha256: str = ""
+
+
+class NotebookEntry(Entry):
+    """What became of one notebook of an attempt; `path` and `sha256` are None where no file was left."""
+
+    stage: str
+    table: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+    outcome: str
+    seconds: float | None = None
+    error: Seldom = None
+
+    @property
+    def name(self) -> str:
+        """How the archive names it: `40_write_parquet.game_metric`."""
+        return f"{self.stage}.{self.table}" if self.table else self.stage
+
+
+class AttemptEntry(Entry):
+    """One pass over the stages: by which verb and whom, from when to when, and its notebooks."""
+
+    n: int = 1
+    verb: str = "run"
+    person: str | None = None
+    profile_sha256: str | None = None
+    pid: int | None = None
+    started_at: str = ""
+    heartbeat_at: str = ""
+    ended_at: str | None = None
+    signal: str | None = None
+    abandoned: Annotated[bool, Field(exclude_if=_nothing)] = False
+    notebooks: list[NotebookEntry] = Field(default_factory=list)
+
+
+def _task(entry: Any) -> Task:
+    return entry if isinstance(entry, Task) else Task.of_record(entry)
+
+
+RecordedTask = Annotated[Task, PlainValidator(_task), PlainSerializer(Task.as_recorded)]
+
+
+class RunRecord(Entry):
+    """All of run.json, format 1."""
+
+    format: int = FORMAT
+    run_id: str
+    verb: str = "run"
+    status: str
+    exit_status: int | None = None
+    reason: Seldom = None
+    person: str | None = None
+    of: Seldom = None
+    error: Seldom = None
+    profile: ProfileRead = ProfileRead()
+    pipelines: list[str] = Field(default_factory=list)
+    first: str = Field("", validation_alias=AliasChoices("from", "first"), serialization_alias="from")
+    last: str = Field("", validation_alias=AliasChoices("to", "last"), serialization_alias="to")
+    games: list[str] = Field(default_factory=list)
+    metrics: list[str] = Field(default_factory=list)
+    run_timestamp: str = ""
+    scratch: bool = False
+    allow_empty: bool = False
+    environment: Json = Field(default_factory=dict)
+    attempts: list[AttemptEntry]
+    tasks: list[RecordedTask] = Field(default_factory=list)
+    published: list[Json] = Field(default_factory=list)
+    inputs: list[Json] = Field(default_factory=list)
+    load: list[Json] = Field(default_factory=list)
+    redactions: int = 0
+
+    @property
+    def started_at(self) -> str | None:
+        """When its first attempt began."""
+        return self.attempts[0].started_at if self.attempts else None
+
+    @property
+    def report_error(self) -> str | None:
+        """What the last attempt's report ended by; None where it is well, or there was none to make."""
+        books = [book for book in self.attempts[-1].notebooks if book.stage == REPORT] if self.attempts else []
+        if not books or books[-1].outcome == "ok":
+            return None
+        return f"{REPORT} ended {books[-1].outcome}{f': {books[-1].error}' if books[-1].error else ''}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a repair has something to do."""
+        return not all(task.succeeded for task in self.tasks) or self.report_error is not None
+
+    def replace_tasks(self, tasks: Iterable[Task]) -> None:
+        """Enter tasks in place of those of their ids; others come behind."""
+        new = {task.id: task for task in tasks}
+        known = {task.id for task in self.tasks}
+        self.tasks = [new.get(task.id, task) for task in self.tasks]
+        self.tasks += [task for name, task in new.items() if name not in known]
+
+    def end(self, signum: int | None = None) -> None:
+        """Settle the status and the exit status by what became of the tasks and of the report."""
+        self.exit_status = exit_status(self.tasks, signum)
+        if self.exit_status == OK and self.report_error is not None:
+            self.exit_status = PARTLY
+        self.status = status(self.exit_status)
+
+    def as_json(self) -> Json:
+        """Return what run.json holds."""
+        return self.model_dump(by_alias=True)
+
+
+def exit_status(tasks: Sequence[Task], signum: int | None = None) -> int:
+    """Return the exit status of a run whose tasks are these, and which ended by a signal where one is given."""
+    if signum is not None:
+        return 128 + signum
+    successes = [task for task in tasks if task.succeeded]
+    if len(successes) == len(tasks):
+        return OK
+    if successes:
+        return PARTLY
+    return LOCKED if any(task.reason == "locked" for task in tasks) else NOTHING
+
+
+def status(exit_status: int) -> str:
+    """Return the record's word for an exit status: ok, partial or failed."""
+    return {OK: "ok", PARTLY: "partial"}.get(exit_status, "failed")
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -98,6 +248,21 @@ class RunLock:
                 f"'run_all.py runs show {run_dir.name}'."
             ) from None
 
+    @staticmethod
+    def is_held(run_dir: Path) -> bool:
+        """Whether somebody holds the lock of the run in `run_dir`."""
+        try:
+            fd = os.open(run_dir / ".lock", os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def held(self) -> bool:
         """Whether this process still holds the run's lock."""
         try:
@@ -113,28 +278,36 @@ class RunLock:
 class Record:
     """A run's record, open for writing; use as a context manager, which holds the lock and keeps the heartbeat."""
 
-    def __init__(self, run_dir: Path, data: Json, lock: RunLock, scrub: Callable[[Any], tuple[Any, int]]) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        run: RunRecord,
+        lock: RunLock,
+        scrub: Callable[[Any], tuple[Any, int]],
+        *,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self.run_dir = run_dir
-        self._data = data
+        self._run = run
         self._lock = lock
         self._scrub = scrub
+        self._heartbeat_s = heartbeat_s
         self._mutex = threading.RLock()
         self._ended = threading.Event()
         self._heartbeat_thread: threading.Thread | None = None
 
     @property
-    def data(self) -> Json:
-        """A copy of run.json as it stands."""
+    def run(self) -> RunRecord:
+        """A copy of the record as it stands."""
         with self._mutex:
-            copied: Json = json.loads(json.dumps(self._data))
-            return copied
+            return self._run.model_copy(deep=True)
 
     @property
     def run_id(self) -> str:
         """The run's id."""
-        return str(self._data["run_id"])
+        return self._run.run_id
 
-    def change(self, alter: Callable[[Json], None]) -> None:
+    def change(self, alter: Callable[[RunRecord], object]) -> None:
         """Alter the record and write it whole.
 
         Raises:
@@ -146,12 +319,14 @@ class Record:
                     f"{self.run_id}: another process took this run over after {SILENCE_S:.0f} s of silence. This one "
                     "stops and writes nothing more."
                 )
-            alter(self._data)
-            if self._data["attempts"]:
-                self._data["attempts"][-1]["heartbeat_at"] = now()
-            clean, hits = self._scrub(self._data)
-            clean["redactions"] = self._data["redactions"] = self._data["redactions"] + hits
-            self._data = clean
+            alter(self._run)
+            if self._run.attempts:
+                self._run.attempts[-1].heartbeat_at = now()
+            clean, hits = self._scrub(self._run.as_json())
+            if hits:
+                # What was hidden once is not counted again when the record is written next.
+                clean["redactions"] = self._run.redactions + hits
+                self._run = RunRecord.model_validate(clean)
             write_atomically(self.run_dir / "run.json", spelled(clean))
 
     def __enter__(self) -> Self:
@@ -168,24 +343,23 @@ class Record:
         self._lock.release()
 
     def _beat(self) -> None:
-        while not self._ended.wait(HEARTBEAT_S):
+        while not self._ended.wait(self._heartbeat_s):
             try:
-                self.change(lambda data: None)
+                self.change(lambda run: None)
             except StorageError:
                 # The next write of the run itself meets the same fault and says so.
                 continue
 
 
-def shown(data: Mapping[str, Any], *, at: datetime | None = None) -> Json:
+def shown(run: RunRecord, *, at: datetime | None = None) -> RunRecord:
     """Return the record as a reader sees it: a run that has been silent for two minutes is `abandoned`."""
-    seen = dict(data)
-    if seen.get("status") == "running":
+    if run.status == "running":
         # Without an attempt its beginning, which its id names, is the last that was heard of it.
-        last = seen["attempts"][-1]["heartbeat_at"] if seen["attempts"] else f"{seen['run_id'].partition('-')[0]}"
+        last = run.attempts[-1].heartbeat_at if run.attempts else run.run_id.partition("-")[0]
         beat = datetime.fromisoformat(last)
         if ((at or datetime.now(UTC)) - beat).total_seconds() > SILENCE_S:
-            seen["status"] = "abandoned"
-    return seen
+            return run.model_copy(update={"status": "abandoned"})
+    return run
 
 
 def added(load: Iterable[Json], more: Iterable[Json]) -> list[Json]:

@@ -1,37 +1,32 @@
-"""Runs from their beginning to their end: a new one, its repair, the release of what was held, and a retraction.
+"""Runs from their beginning to their end, and the record that is closed however they end.
 
 Source of the rules: docs/spec/runs_and_archive.md.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
-from bigmama_nb.errors import RecordError, StorageError, TaskError, UsageError
+from bigmama_nb.errors import RecordError, StorageError, TaskError
 from bigmama_nb.executor.redact import Redactor
-from bigmama_nb.periods import day_of
+from bigmama_nb.executor.seal import one_line
 from bigmama_nb.profile import Profile
-from bigmama_nb.runs import archive, outcome
-from bigmama_nb.runs.attempt import Attempt, AttemptSettings, Say
+from bigmama_nb.runs import archive
+from bigmama_nb.runs.attempt import Attempt, AttemptSettings, require_notebooks
 from bigmama_nb.runs.environment import describe
-from bigmama_nb.runs.plan import Grid, Request, made_of, named, published_throughs
-from bigmama_nb.runs.reconcile import landed
-from bigmama_nb.runs.record import Json, Record, RunLock, make_folder, now
-from bigmama_nb.runs.scratch import ALLOW_EMPTY, RELEASE, scratch_warehouse
+from bigmama_nb.runs.landed import landed
+from bigmama_nb.runs.plan import Grid, Request
+from bigmama_nb.runs.record import NOTHING, OK, PARTLY, ProfileRead, Record, RunLock, RunRecord, make_folder, now
+from bigmama_nb.runs.scratch import person
+from bigmama_nb.runs.services import Say, Services
 from bigmama_nb.runs.signals import Stop
-from bigmama_nb.runs.task import Task, recorded
+from bigmama_nb.runs.task import Task
 from bigmama_nb.runs.wait import publish_as_it_comes
-from bigmama_nb.tables import game_metric
-from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.lineage import Writer
-from bigmama_nb.warehouse.publish import retract as retract_rows
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -45,339 +40,248 @@ class Options:
     wait_until: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Operator:
+    """Who is spoken to while a run is under way, who may end it, and what it works with."""
+
+    say: Say
+    stop: Stop
+    services: Services = field(default_factory=Services)
+
+
 def begin(
-    profile: Profile, grid: Grid, request: Request, options: Options, redactor: Redactor, verb: str = "run"
+    profile: Profile,
+    grid: Grid,
+    request: Request,
+    options: Options,
+    at: datetime,
+    *,
+    verb: str = "run",
+    reason: str | None = None,
+    of: str | None = None,
 ) -> Record:
     """Return a new run's record, written and locked.
 
+    Args:
+        at: the present instant.
+        verb: what the run does.
+        reason: why, where a person gives one.
+        of: the run that it takes its figures from.
+
     Raises:
         StorageError: the archive cannot be written.
     """
-    at = datetime.now(UTC)
+    root = Path(profile.archive.uri)
     run_id = archive.new_run_id(at)
-    run_dir = Path(profile.archive.uri) / "runs" / run_id
+    run_dir = root / "runs" / run_id
     make_folder(run_dir)
-    data: Json = {
-        "format": FORMAT,
-        "run_id": run_id,
-        "verb": verb,
-        "status": "running",
-        "exit_status": None,
-        "profile": {"path": str(profile.path), "sha256": profile.sha256},
-        "pipelines": list(grid.pipelines),
-        "from": grid.first.isoformat(),
-        "to": grid.last.isoformat(),
-        "games": list(request.games) or list(profile.games),
-        "metrics": list(request.metrics) or list(profile.metrics),
-        "run_timestamp": (options.run_timestamp or at).isoformat(),
-        "scratch": options.scratch,
-        "environment": describe(profile),
-        "attempts": [],
-        "tasks": [task.as_recorded(1) for task in grid.tasks],
-        "published": [],
-        "inputs": [],
-        "load": [],
-        "redactions": 0,
-    }
-    record = Record(run_dir, data, RunLock(run_dir), redactor.document)
-    record.change(lambda data: None)
+    archive.note_begin(root, run_id)
+    run = RunRecord(
+        run_id=run_id,
+        verb=verb,
+        status="running",
+        reason=reason,
+        person=person(),
+        of=of,
+        profile=ProfileRead(path=str(profile.path), sha256=profile.sha256),
+        pipelines=list(grid.pipelines),
+        first=grid.first.isoformat(),
+        last=grid.last.isoformat(),
+        games=list(request.games) or list(profile.games),
+        metrics=list(request.metrics) or list(profile.metrics),
+        run_timestamp=(options.run_timestamp or at).isoformat(),
+        scratch=options.scratch,
+        allow_empty=options.allow_empty,
+        environment=describe(profile),
+        attempts=[],
+        tasks=[replace(task, attempt=1) for task in grid.tasks],
+    )
+    record = Record(run_dir, run, RunLock(run_dir), Redactor.of(profile).document)
+    record.change(lambda run: None)
     return record
 
 
-def run(profile: Profile, grid: Grid, request: Request, options: Options, say: Say, stop: Stop) -> Json:
+def run(profile: Profile, grid: Grid, request: Request, options: Options, operator: Operator) -> RunRecord:
     """Do a new run and return its record.
 
     Raises:
+        UsageError: a notebook does not take a run's parameters; nothing was run.
         StorageError: the archive cannot be written.
     """
-    redactor = Redactor.of(profile)
-    with _recorded(begin(profile, grid, request, options, redactor), profile) as record:
+    require_notebooks(profile)
+    with recorded(begin(profile, grid, request, options, operator.services.clock()), profile) as record:
 
-        def attempt(tasks: Sequence[Task]) -> None:
-            _attempt(record, profile, options, redactor, say, stop, tasks)
+        def attempt(tasks: Sequence[Task], extracted: Sequence[Task] | None = None) -> None:
+            pass_over(record, profile, options, operator, tasks, extracted=extracted)
 
         attempt(grid.tasks)
         if options.wait_until is not None:
-            publish_as_it_comes(record, profile, options.wait_until, stop, attempt, say)
-        return _ended(record, stop)
+            publish_as_it_comes(record, profile, options.wait_until, operator, attempt)
+        return ended(record, operator.stop)
 
 
 def publish_figures(
-    profile: Profile, grid: Grid, request: Request, options: Options, say: Say, stop: Stop, *, verb: str, note: Json
-) -> Json:
+    profile: Profile, grid: Grid, request: Request, options: Options, operator: Operator, *, verb: str, of: str
+) -> RunRecord:
     """Publish figures that are known already, as a run of its own, and return its record.
 
     Args:
         grid: its tasks hold the figures.
-        note: what the record says beside what every record says.
+        verb: what the run is called.
+        of: the run that the figures come from.
 
     Raises:
         StorageError: the archive cannot be written.
     """
-    redactor = Redactor.of(profile)
-    with _recorded(begin(profile, grid, request, options, redactor, verb), profile) as record:
-        record.change(lambda data: data.update(note))
+    require_notebooks(profile)
+    with recorded(
+        begin(profile, grid, request, options, operator.services.clock(), verb=verb, of=of), profile
+    ) as record:
         tasks = [task.fresh() for task in grid.tasks]
-        _attempt(record, profile, options, redactor, say, stop, tasks, normalized=grid.tasks)
-        return _ended(record, stop)
+        pass_over(record, profile, options, operator, tasks, verb=verb, normalized=grid.tasks)
+        return ended(record, operator.stop)
 
 
-@dataclass(frozen=True)
-class Repair:
-    """What a repair of a run would do: the tasks to redo and those to keep, and what changed since."""
-
-    redo: tuple[Task, ...]
-    keep: tuple[Task, ...]
-    warnings: tuple[str, ...]
-
-
-def plan_repair(profile: Profile, data: Json) -> Repair:
-    """Return what is no success in a run and so is to be redone, with warnings where profile or code changed since."""
-    tasks = recorded(data)
-    ill = {entry["id"] for entry in data["tasks"] if not outcome.succeeded(entry)}
-    # A month that was built without a failed date is built again with it.
-    ill |= {task.id for task in made_of(tasks, [task for task in tasks if task.id in ill])}
-    redo = [task for task in tasks if task.id in ill]
-    keep = [task for task in tasks if task.id not in ill]
-    warnings = []
-    if data["profile"]["sha256"] != profile.sha256:
-        warnings.append(f"{profile.path.name} changed since {data['run_id']}; the repair goes by what it says now.")
-    environment = describe(profile)
-    for name in ("package", "git", "dirty"):
-        if data["environment"][name] != environment[name]:
-            before, after = data["environment"][name], environment[name]
-            warnings.append(f"the code changed since {data['run_id']} ({name}: {before}, now {after}).")
-    gone = [task.id for task in redo if not _configured(profile, task)]
-    if gone:
-        warnings.append(f"{profile.path.name} no longer configures {', '.join(gone)}; kept as they are.")
-        keep += [task for task in redo if task.id in gone]
-        redo = [task for task in redo if task.id not in gone]
-    return Repair(tuple(redo), tuple(keep), tuple(warnings))
-
-
-def repair(profile: Profile, run_id: str, options: Options, say: Say, stop: Stop) -> Json:
-    """Redo just the tasks of a run that are no success, as a further attempt, and return its record.
-
-    Raises:
-        UsageError: the run is under way.
-        StorageError: the archive cannot be written.
-    """
-    with _recorded(_reopened(profile, run_id, "repair"), profile) as record:
-        planned = plan_repair(profile, record.data)
-        for warning in planned.warnings:
-            say(warning)
-        if planned.redo:
-            scratch = replace(options, scratch=bool(record.data.get("scratch")))
-            _attempt(
-                record, profile, scratch, Redactor.of(profile), say, stop, _through_published(profile, planned.redo)
-            )
-        return _ended(record, stop)
-
-
-def release(profile: Profile, run_id: str, task_id: str, say: Say, stop: Stop) -> Json:
-    """Publish a task that was held as suspect, as a further attempt, and return the run's record.
-
-    Raises:
-        UsageError: there is no such task, it is not held, or the run is under way.
-        StorageError: the archive cannot be written, or the figures are no longer there.
-    """
-    with _recorded(_reopened(profile, run_id, "release"), profile) as record:
-        data = record.data
-        task = named(recorded(data), task_id)
-        if task.outcome != "suspect" or task.published != "no":
-            raise UsageError(
-                f"{task_id} is {task.outcome}, published {task.published}; only a suspect that is held can be "
-                "released. Nothing was done."
-            )
-        together = _released_with(data, task)
-        held = {one.id: one for one in together if one.outcome == "suspect" and one.published == "no"}
-        options = Options(scratch=bool(data.get("scratch")))
-        normalized = [replace(one, outcome="ok", message=None) if one.id in held else one.fresh() for one in together]
-        _attempt(record, profile, options, Redactor.of(profile), say, stop, together, normalized=normalized)
-
-        def note(data: Json) -> None:
-            for entry in data["tasks"]:
-                if entry["id"] in held and entry["published"] == "yes":
-                    entry["outcome"] = "suspect"
-                    entry["message"] = f"{held[entry['id']].message} Released by attempt {entry['attempt']}."
-
-        record.change(note)
-        return _ended(record, stop)
-
-
-def _released_with(data: Json, task: Task) -> list[Task]:
-    """Return the tasks that are published together with one: of live viewing all of its date, and what follows."""
-    if task.pipeline == "game_metric":
-        return [task]
-    date_ = str(task.part_date)
-    return [one for one in recorded(data) if one.part_date in (date_, date_[:7])]
-
-
-def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, say: Say) -> Json:
-    """Take one row out of the table, as a run of its own whose record keeps the reason; return the record.
-
-    Raises:
-        UsageError: there is no such row; no run is recorded.
-        TaskError: as publishing says; the run is recorded as failed.
-    """
-    table = game_metric.contract(profile.warehouse.database)
-    day = day_of(dt)
-    name = f"{game_cd}/{type_}/{day:%Y%m%d}"
-    if (game_cd, type_, f"{day:%Y%m%d}") not in published_throughs(profile.warehouse):
-        raise UsageError(
-            f"{table.full_name} holds no row {name}. Nothing was done; 'run_all.py sql' shows what it holds."
-        )
-    request = Request(day.isoformat(), day.isoformat(), (game_cd,), (type_,))
-    task = Task(
-        id=name, pipeline="game_metric", game_cd=game_cd, type=type_, dt=f"{day:%Y%m%d}", through=day.isoformat(),
-        message=f"retracted: {reason}",
-    )  # fmt: skip
-    grid = Grid(day, day, ("game_metric",), (task,))
-    with _recorded(begin(profile, grid, request, Options(), Redactor.of(profile), "retract"), profile) as record:
-        started = now()
-        author = Writer(record.run_id, 1, "")
-        try:
-            with Warehouse.open(profile.warehouse) as warehouse:
-                done = retract_rows(warehouse, table, f"dt={day:%Y%m%d}", [(game_cd, type_)], author)
-            ended = replace(task, outcome="ok", published="yes")
-            published = [done.record()]
-        except TaskError as error:
-            ended = replace(task, outcome="failed", reason=error.reason, message=error.message, place=error.place)
-            published = []
-
-        def note(data: Json) -> None:
-            data["reason"] = reason
-            data["attempts"] = [
-                {"n": 1, "pid": os.getpid(), "started_at": started, "heartbeat_at": now(), "ended_at": now(),
-                 "signal": None, "notebooks": []}
-            ]  # fmt: skip
-            data["tasks"], data["published"] = [ended.as_recorded(1)], published
-
-        record.change(note)
-        say(f"{name} {'retracted' if ended.outcome == 'ok' else 'failed'}")
-        return _ended(record, Stop())
-
-
-def _attempt(
+def pass_over(
     record: Record,
     profile: Profile,
     options: Options,
-    redactor: Redactor,
-    say: Say,
-    stop: Stop,
+    operator: Operator,
     tasks: Sequence[Task],
     *,
+    verb: str = "run",
+    extracted: Sequence[Task] | None = None,
     normalized: Sequence[Task] | None = None,
 ) -> None:
-    data = record.data
+    """Do tasks as a further attempt of a run; without tasks there is none.
+
+    Args:
+        verb: what the attempt is for.
+        extracted: where the sources were asked already, what they answered.
+        normalized: where figures are published that are known already, these.
+    """
     if not tasks:
         return
-    record.change(lambda data: data.update(status="running", exit_status=None))
-    parameters = {
-        "profile": str(profile.path),
-        "games": data["games"],
-        "metrics": data["metrics"],
-        "date_from": data["from"],
-        "date_to": data["to"],
-        "run_timestamp": data["run_timestamp"],
-    }
-    env = {ALLOW_EMPTY: "1"} if options.allow_empty else {}
-    order = AttemptSettings(
-        parameters, options.scratch, options.jobs, env if normalized is None else {ALLOW_EMPTY: "1", RELEASE: "1"}
-    )
-    Attempt(record, profile, order, redactor, say).run(tasks, stop, normalized=normalized)
+    known = normalized is not None
+    settings = AttemptSettings(verb, options.jobs, allow_empty=options.allow_empty or known, release=known)
+    record.change(_under_way)
+    attempt = Attempt(record, profile, settings, Redactor.of(profile), operator.say, operator.services)
+    attempt.run(tasks, operator.stop, extracted=extracted, normalized=normalized)
+
+
+def report_again(record: Record, profile: Profile, options: Options, operator: Operator) -> None:
+    """Make a run's report again, as a further attempt without tasks."""
+    record.change(_under_way)
+    settings = AttemptSettings("repair", options.jobs)
+    Attempt(record, profile, settings, Redactor.of(profile), operator.say, operator.services).run([], operator.stop)
+
+
+def _under_way(run: RunRecord) -> None:
+    run.status, run.exit_status = "running", None
 
 
 @contextmanager
-def _recorded(record: Record, profile: Profile) -> Iterator[Record]:
-    """Hold a record open; where the archive cannot be written in between, say what is published all the same.
+def recorded(record: Record, profile: Profile) -> Iterator[Record]:
+    """Hold a record open, and close it whatever ends the run.
 
     Raises:
-        RecordError: in place of a StorageError or OSError.
+        RecordError: in place of a StorageError or OSError, which says what is published all the same.
     """
+    closed = False
     try:
         with record:
-            yield record
+            try:
+                yield record
+            except BaseException as error:
+                with contextlib.suppress(StorageError, OSError):
+                    _close(record, profile, error)
+                    closed = True
+                raise
     except (StorageError, OSError) as error:
         what = error.message if isinstance(error, StorageError) else f"{error.filename}: {error.strerror}."
-        data = record.data
-        tasks = data["tasks"]
+        run = record.run
         # What the last stage published is not in a record that could not be written: the catalog knows.
-        landed = _landed(profile, data)[0] if data["attempts"] else set()
-        done = sum(task["published"] == "yes" or task["id"] in landed for task in tasks)
+        stands = landed_of(profile, run)[0]
+        done = sum(task.published == "yes" or task.id in stands for task in run.tasks)
+        tells = "" if closed else "the record does not tell the end of it. "
         raise RecordError(
             f"{what}\n{record.run_id} stopped there: a run is not continued without its record. "
-            f"{done:,} of {len(tasks):,} figures are published and stay; the record does not tell the end of it. "
+            f"{done:,} of {len(run.tasks):,} figures are published and stay; {tells}"
             f"'run_all.py repair {record.run_id}' finds out and does the rest once this is mended.",
-            exit_status=outcome.PARTLY if done else outcome.NOTHING,
+            exit_status=PARTLY if done else NOTHING,
             place=error.place if isinstance(error, StorageError) else error.filename,
         ) from error
 
 
-def _ended(record: Record, stop: Stop) -> Json:
-    def end(data: Json) -> None:
-        data["exit_status"] = outcome.exit_status(data["tasks"], stop.signum)
-        data["status"] = outcome.status(data["exit_status"])
+def _close(record: Record, profile: Profile, error: BaseException) -> None:
+    """Say in the record what ended a run that is not over, and what became of every task."""
+    if record.run.status != "running":
+        return
+    why = one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    settle_open(record, profile, f"the run broke off by {why}")
 
-    record.change(end)
-    return record.data
+    def note(run: RunRecord) -> None:
+        run.error = why
+        if run.attempts and run.attempts[-1].ended_at is None:
+            run.attempts[-1].ended_at = now()
+        run.end()
+        if run.exit_status == OK:
+            run.exit_status, run.status = PARTLY, "partial"
 
-
-def _reopened(profile: Profile, run_id: str, verb: str) -> Record:
-    """Return a run's record, locked for another attempt; one that has been silent for two minutes is taken over."""
-    run_dir = Path(profile.archive.uri) / "runs" / run_id
-    data = archive.read(run_dir.parent.parent, run_id)
-    abandoned = data["status"] == "abandoned"
-    lock = RunLock(run_dir, take_over=abandoned)
-    # Read again under the lock: what stood before it may have changed since.
-    data = archive.read(run_dir.parent.parent, run_id)
-    record = Record(run_dir, data, lock, Redactor.of(profile).document)
-    if data["attempts"] and data["attempts"][-1]["ended_at"] is None:
-        tasks, published = _landed(profile, data)
-
-        def take_over(data: Json) -> None:
-            last = data["attempts"][-1]
-            last["ended_at"], last["abandoned"] = last["heartbeat_at"], True
-            data["published"] += published
-            for task in data["tasks"]:
-                if task["outcome"] is None and task["id"] in tasks:
-                    task["outcome"], task["published"] = "ok", "yes"
-                elif task["outcome"] is None:
-                    task["outcome"] = "skipped"
-                    task["message"] = (
-                        f"attempt {last['n']} ended without a word after {last['heartbeat_at']}; taken over by {verb}."
-                    )
-
-        record.change(take_over)
-    return record
+    record.change(note)
 
 
-def _landed(profile: Profile, data: Json) -> tuple[set[str], list[Json]]:
+def settle_open(record: Record, profile: Profile, why: str) -> None:
+    """Give every task without an outcome one: published where the catalog says so, else skipped.
+
+    A figure that was judged `suspect` stays that, with its message.
+    """
+    run = record.run
+    stands, published = landed_of(profile, run)
+    judged = _handed_over(record) if run.attempts else {}
+
+    def settled(task: Task) -> Task:
+        if task.outcome is not None:
+            return task
+        known = judged.get(task.id)
+        if task.id in stands and known is not None and known.outcome in ("ok", "suspect"):
+            return replace(known, attempt=task.attempt, published="yes")
+        if task.id in stands:
+            return replace(task, outcome="ok", published="yes")
+        return replace(task, outcome="skipped", message=f"{why}. 'run_all.py repair {run.run_id}' does the rest.")
+
+    def note(run: RunRecord) -> None:
+        known = {(one["table"], one["partition"], one["version"]) for one in run.published}
+        run.published += [one for one in published if (one["table"], one["partition"], one["version"]) not in known]
+        run.tasks = [settled(task) for task in run.tasks]
+
+    record.change(note)
+
+
+def _handed_over(record: Record) -> dict[str, Task]:
+    """Return what the last attempt's stages said of its tasks before they were published."""
+    from bigmama_nb.runs import artifacts
+
+    folder = record.run_dir / str(record.run.attempts[-1].n)
+    found: dict[str, Task] = {}
+    for name in (artifacts.NORMALIZED, artifacts.BUILT):
+        if artifacts.exists(folder, name):
+            with contextlib.suppress(StorageError):
+                found |= {task.id: task for task in artifacts.read_tasks(folder, name)}
+    return found
+
+
+def landed_of(profile: Profile, run: RunRecord) -> tuple[set[str], list[dict[str, object]]]:
     """Return what the last attempt published; nothing where the warehouse cannot say: doing it again is safe."""
-    settings = scratch_warehouse(profile, data["run_id"]) if data.get("scratch") else profile.warehouse
+    if not run.attempts:
+        return set(), []
     try:
-        with Warehouse.open(settings) as warehouse:
-            return landed(warehouse, profile, data["run_id"], data["attempts"][-1]["n"])
+        return landed(profile, run, run.attempts[-1].n)
     except TaskError:
         return set(), []
 
 
-def _through_published(profile: Profile, tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks as they are asked now: through the published day where that is later, and nothing known yet."""
-    try:
-        published = published_throughs(profile.warehouse)
-    except TaskError:
-        published = {}
-    fresh = []
-    for task in tasks:
-        if task.pipeline != "game_metric":
-            fresh.append(task.fresh())
-            continue
-        ask = task.ask
-        through = max(ask.through, published.get(ask.key, ask.through))
-        fresh.append(Task.of_request(replace(ask, through=through, final=ask.final or through > ask.through)))
-    return fresh
-
-
-def _configured(profile: Profile, task: Task) -> bool:
-    return task.pipeline != "game_metric" or (task.game_cd, task.type) in profile.pairs
+def ended(record: Record, stop: Stop) -> RunRecord:
+    """Close a run's record, and return it."""
+    record.change(lambda run: run.end(stop.signum))
+    return record.run

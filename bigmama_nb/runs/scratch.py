@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from pathlib import Path
 from typing import Any
 
+from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import Profile
 from bigmama_nb.profile import WarehouseSettings as Settings
-from bigmama_nb.runs.archive import RUN_ID
+from bigmama_nb.runs import archive
+from bigmama_nb.runs.record import RunLock, RunRecord
 
-ATTEMPT = "BIGMAMA_ATTEMPT"
-"""The variable by which a run says to a notebook that its attempt is under way."""
-ALLOW_EMPTY = "BIGMAMA_ALLOW_EMPTY"
-"""The variable by which a run says that an empty result may replace rows."""
-RELEASE = "BIGMAMA_RELEASE"
-"""The variable by which a run says that what was held is to be published."""
+PROFILE = "profile.yaml"
+"""The profile as an attempt read it, in the attempt's folder."""
 
 
-def attempt_name(run_dir: Path) -> str | None:
-    """Return what `BIGMAMA_ATTEMPT` says while the attempt in `run_dir` is under way; None for another folder."""
-    if RUN_ID.fullmatch(run_dir.parent.name) and run_dir.name.isdigit():
-        return f"{run_dir.parent.name}-{run_dir.name}"
-    return None
+def person() -> str:
+    """Return who runs this, as the system names them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container may have no name for its user
+        return f"uid {os.getuid()}"
+
+
+def record_of(run_dir: Path) -> RunRecord | None:
+    """Return the record of the run that an attempt's folder belongs to; None where there is none to read."""
+    run = run_dir.parent
+    try:
+        return archive.read(run.parent.parent, run.name) if archive.RUN_ID.fullmatch(run.name) else None
+    except UsageError:
+        return None
+
+
+def is_under_way(run_dir: Path, run_id: str, attempt: int) -> bool:
+    """Whether this process works for the attempt in `run_dir`.
+
+    It does where the record says that this attempt runs, in this process or in the one that started it, and somebody
+    holds the run's lock.
+    """
+    if (run_id, str(attempt)) != (run_dir.parent.name, run_dir.name):
+        return False
+    record = record_of(run_dir)
+    if record is None or record.status != "running" or not record.attempts:
+        return False
+    last = record.attempts[-1]
+    ours = last.pid in (os.getpid(), os.getppid())
+    return (last.n, last.ended_at) == (attempt, None) and ours and RunLock.is_held(run_dir.parent)
 
 
 def scratch_folder(profile: Profile, run_id: str) -> Path:
@@ -29,8 +55,13 @@ def scratch_folder(profile: Profile, run_id: str) -> Path:
     return Path(profile.archive.uri) / "scratch" / run_id
 
 
-def scratch_warehouse(profile: Profile, run_id: str) -> Settings:
-    """Return the settings of a run's scratch warehouse: a folder with the SQLite catalog, whatever the profile's is."""
+def warehouse_of(profile: Profile, run_id: str, *, scratch: bool) -> Settings:
+    """Return the settings of the warehouse that a run publishes to: the profile's, or its own scratch warehouse.
+
+    That is a folder with the SQLite catalog, whatever the profile's is.
+    """
+    if not scratch:
+        return profile.warehouse
     folder = scratch_folder(profile, run_id) / "warehouse"
     elsewhere: dict[str, Any] = {"uri": str(folder), "metastore": None, "metastore_options": {}, "storage_options": {}}
     return profile.warehouse.model_copy(update=elsewhere)

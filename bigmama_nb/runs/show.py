@@ -10,55 +10,68 @@ from datetime import datetime
 import pandas as pd
 
 from bigmama_nb.reports import failures, headline
-from bigmama_nb.runs.outcome import succeeded
-from bigmama_nb.runs.record import Json
-from bigmama_nb.runs.task import TASKS, recorded
+from bigmama_nb.runs.archive import Unreadable
+from bigmama_nb.runs.record import REPORT, Json, RunRecord
+from bigmama_nb.runs.task import TASKS
 
 SHOWN = 10
 
 
-def summary(data: Json, archive: str) -> str:
+def summary(run: RunRecord, archive: str) -> str:
     """Return a run's outcome, its failures by cause, the command that repairs them, and where its report is."""
-    run_id, tasks = data["run_id"], data["tasks"]
-    exits = f", exit status {data['exit_status']}" if data["exit_status"] is not None else ""
-    lines = [f"{run_id}  {data['status']}{exits}"]
-    if not tasks:
-        return f"{lines[0]}\nThe grid has no task: nothing was due, or nothing is missing."
-    unsettled = sum(task["outcome"] is None for task in tasks)
+    exits = f", exit status {run.exit_status}" if run.exit_status is not None else ""
+    lines = [f"{run.run_id}  {run.status}{exits}"]
+    if run.verb != "run":
+        lines.append(": ".join(filter(None, (run.verb, run.reason))))
+    if run.error:
+        lines.append(f"The run broke off: {run.error}")
+    if not run.tasks:
+        if run.verb == "run":
+            lines.append("The grid has no task: nothing was due, or nothing is missing.")
+        return "\n".join(lines)
+    lines += _outcomes(run)
+    if run.report_error:
+        lines.append(f"{run.report_error}. What is published is not touched by this.")
+    if run.is_open:
+        lines.append(f"Repair just that: python run_all.py repair {run.run_id} --profile {run.profile.path}")
+    reported = [book for book in run.attempts[-1].notebooks if book.path] if run.attempts else []
+    if reported and reported[-1].stage == REPORT:
+        lines.append(f"Report: {archive}/runs/{run.run_id}/{run.attempts[-1].n}/{REPORT}.ipynb")
+    return "\n".join(lines)
+
+
+def _outcomes(run: RunRecord) -> list[str]:
+    lines = []
+    unsettled = sum(task.outcome is None for task in run.tasks)
     if unsettled:
-        lines.append(f"{unsettled:,} of {len(tasks):,} tasks have no outcome yet.")
-    frame = pd.DataFrame([asdict(task) for task in recorded(data) if task.outcome], columns=TASKS.names)
+        lines.append(f"{unsettled:,} of {len(run.tasks):,} tasks have no outcome yet.")
+    frame = pd.DataFrame([asdict(task) for task in run.tasks if task.outcome], columns=TASKS.names)
     if not frame.empty:
         lines.append(headline(frame) + ".")
-    for cause in failures(frame).head(SHOWN).to_dict("records"):
+    causes = failures(frame)
+    for cause in causes.head(SHOWN).to_dict("records"):
         head = " ".join(filter(None, (str(cause["outcome"]), str(cause["reason"]))))
         count = f"{cause['tasks']:,} task{'' if cause['tasks'] == 1 else 's'}"
         lines.append(f"  {head}: {cause['games']} ({cause['what']}; {cause['days']}; {count})")
         lines.append(f"      {cause['message']}")
-    if len(failures(frame)) > SHOWN:
-        lines.append(f"  and {len(failures(frame)) - SHOWN} further causes: run_all.py runs show {run_id}")
-    if not all(succeeded(task) for task in tasks):
-        lines.append(f"Repair just that: python run_all.py repair {run_id} --profile {data['profile']['path']}")
-    reported = [book for book in data["attempts"][-1]["notebooks"] if book["path"]] if data["attempts"] else []
-    if reported and reported[-1]["stage"] == "50_report":
-        lines.append(f"Report: {archive}/runs/{run_id}/{data['attempts'][-1]['n']}/50_report.ipynb")
-    return "\n".join(lines)
+    if len(causes) > SHOWN:
+        lines.append(f"  and {len(causes) - SHOWN} further causes: run_all.py runs show {run.run_id}")
+    return lines
 
 
-def shown(data: Json, archive: str) -> str:
+def shown(run: RunRecord, archive: str) -> str:
     """Return a run in full: its summary, its attempts and notebooks, and how its tasks ended by metric."""
-    lines = [summary(data, archive), ""]
-    for attempt in data["attempts"]:
-        ended = attempt["ended_at"] or "has not ended"
-        by = f", ended by {attempt['signal']}" if attempt["signal"] else ""
-        lines.append(f"attempt {attempt['n']}: {attempt['started_at']} … {ended}{by}")
-        for notebook in attempt["notebooks"]:
-            seconds = "" if notebook["seconds"] is None else f", {notebook['seconds']:.1f} s"
-            name = ".".join(filter(None, (notebook["stage"], notebook["table"])))
-            lines.append(f"  {name}: {notebook['outcome']}{seconds}")
+    lines = [summary(run, archive), ""]
+    for attempt in run.attempts:
+        by = f", ended by {attempt.signal}" if attempt.signal else ""
+        whom = f", {attempt.verb} by {attempt.person}" if attempt.person else ""
+        lines.append(f"attempt {attempt.n}: {attempt.started_at} … {attempt.ended_at or 'has not ended'}{by}{whom}")
+        for book in attempt.notebooks:
+            seconds = "" if book.seconds is None else f", {book.seconds:.1f} s"
+            lines.append(f"  {book.name}: {book.outcome}{seconds}")
     by_metric: dict[str, Counter[str]] = {}
-    for task in data["tasks"]:
-        by_metric.setdefault(task.get("type") or task["table"], Counter())[task["outcome"] or "open"] += 1
+    for task in run.tasks:
+        by_metric.setdefault(str(task.type or task.table), Counter())[task.outcome or "open"] += 1
     lines.append("")
     lines += [
         f"{name}: {', '.join(f'{count:,} {outcome}' for outcome, count in sorted(counts.items()))}"
@@ -66,24 +79,30 @@ def shown(data: Json, archive: str) -> str:
     ]
     lines += [
         f"load on {one['cluster']}: {one['queries']:,} queries, {one['documents']:,} documents, {one['bytes']:,} bytes"
-        for one in data["load"]
+        for one in run.load
     ]
     return "\n".join(lines)
 
 
-def listed(runs: Sequence[Json]) -> list[Json]:
+def listed(runs: Sequence[RunRecord | Unreadable]) -> list[Json]:
     """Return what `runs list` says of each run: run_id, status, exit_status, started_at, ended_at, from, to."""
     return [
         {
-            "run_id": data["run_id"],
-            "status": data["status"],
-            "exit_status": data["exit_status"],
-            "started_at": data["attempts"][0]["started_at"] if data["attempts"] else None,
-            "ended_at": data["attempts"][-1]["ended_at"] if data["attempts"] else None,
-            "from": data["from"],
-            "to": data["to"],
+            "run_id": run.run_id,
+            "status": run.status,
+            "exit_status": run.exit_status,
+            "started_at": run.started_at,
+            "ended_at": run.attempts[-1].ended_at if run.attempts else None,
+            "from": run.first,
+            "to": run.last,
         }
-        for data in runs
+        if isinstance(run, RunRecord)
+        else {
+            "run_id": run.run_id,
+            "status": "unreadable",
+            **dict.fromkeys(("exit_status", "started_at", "ended_at", "from", "to")),
+        }
+        for run in runs
     ]
 
 

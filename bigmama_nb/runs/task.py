@@ -73,6 +73,7 @@ class Task:
     unmatched_joins: int | None = None
     unmatched_leaves: int | None = None
     source: str | None = None
+    attempt: int = 1
 
     @classmethod
     def of_request(cls, ask: FigureRequest) -> Self:
@@ -111,7 +112,7 @@ class Task:
 
     @classmethod
     def of_record(cls, entry: Mapping[str, Any]) -> Self:
-        """Return the task that an entry of `tasks[]` in run.json tells of."""
+        """Return the task that an entry of `tasks[]` in run.json tells of, without what a newer version added."""
         counts = entry.get("counts") or {}
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in {**entry, **counts}.items() if name in known})
@@ -141,18 +142,21 @@ class Task:
         assert self.through is not None
         return FigureRequest(self.game_cd, self.type, self.dt, date.fromisoformat(self.through), bool(self.final))
 
-    def as_recorded(self, attempt: int) -> dict[str, Any]:
+    @property
+    def succeeded(self) -> bool:
+        """Whether it counts as a success: published, or a newer row kept in a race; a held suspect does not."""
+        return self.outcome == "ok" or (self.outcome == "suspect" and self.published == "yes")
+
+    @property
+    def held(self) -> bool:
+        """Whether it is implausible and waits for its release."""
+        return self.outcome == "suspect" and self.published == "no"
+
+    def as_recorded(self) -> dict[str, Any]:
         """Return the entry of `tasks[]` in run.json."""
         named = ("game_cd", "type", "dt") if self.pipeline == "game_metric" else ("table", "part_date")
-        fields = ("through", "final", "value", "rows", "outcome", "reason", "message", "place")
+        fields = ("through", "final", "value", "rows", "outcome", "reason", "message", "place", "attempt", "published")
         return {
             **{name: getattr(self, name) for name in ("id", "pipeline", *named, *fields)},
-            "attempt": attempt,
-            "published": self.published,
             "counts": {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None},
         }
-
-
-def recorded(data: Mapping[str, Any]) -> list[Task]:
-    """Return the tasks that a run's record tells of, in its order."""
-    return [Task.of_record(entry) for entry in data["tasks"]]

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import Profile
+from bigmama_nb.runs.artifacts import shown_path
 from bigmama_nb.runs.plan import made_of
-from bigmama_nb.runs.record import Json, Record, added
-from bigmama_nb.runs.signals import Stop
-from bigmama_nb.runs.task import Task, recorded
-from bigmama_nb.sources.extract import extract
+from bigmama_nb.runs.record import Record, RunRecord, added
+from bigmama_nb.runs.task import Task
+
+if TYPE_CHECKING:
+    from bigmama_nb.runs.run import Operator
 
 POLL_S = 60.0
 """How long a source is left alone between two questions whether it is ready."""
-TICK_S = 0.2
+PASSING = frozenset(
+    {"source_missing", "source_corrupt", "unreachable", "query_timeout", "query_refused", "deadline", "storage"}
+)
+"""Reasons that a figure may fail by while its source is being replaced or is away: it is asked for again."""
 
 
 def until(text: str, profile: Profile, now: datetime) -> datetime:
@@ -32,70 +38,82 @@ def until(text: str, profile: Profile, now: datetime) -> datetime:
     return datetime.combine(now.astimezone(profile.zone).date(), at, profile.zone)
 
 
+@dataclass(frozen=True)
+class _Poll:
+    """What a look at the sources says: the figures that have come, what else is to be done, and what passes over."""
+
+    figures: tuple[Task, ...] = ()
+    dates: tuple[Task, ...] = ()
+    waiting: tuple[Task, ...] = ()
+
+
 def publish_as_it_comes(
     record: Record,
     profile: Profile,
     end: datetime,
-    stop: Stop,
-    attempt: Callable[[Sequence[Task]], None],
-    say: Callable[[str], None],
+    operator: Operator,
+    attempt: Callable[[Sequence[Task], Sequence[Task] | None], None],
 ) -> None:
     """Ask for what is `not_ready` until it has come or `end` is reached, an attempt for each time that some has.
 
-    What is missing then stays `not_ready`. A question about a figure costs the source what extraction costs it, for
-    these tasks only, and is counted in the record's load; one about a part_date is a look at its log's folders.
+    What is missing then stays `not_ready`, or is what the last look found. A question about a figure costs the source
+    what extraction costs it, for these tasks only, and its answer is what is published; one about a part_date is a
+    look at its log's folders. A source that cannot be read while somebody replaces it is asked again.
     """
-    polls = 0
-    while waiting := _not_ready(record.data):
-        left = (end - datetime.now(UTC)).total_seconds()
-        if left <= 0 or stop.is_set():
+    said = False
+    while waiting := [task for task in record.run.tasks if task.outcome == "not_ready"]:
+        left = (end - operator.services.clock()).total_seconds()
+        if left <= 0 or operator.stop.is_set():
             return
-        if polls == 0:
-            say(f"waiting for {len(waiting):,} tasks until {end:%H:%M %Z}, asking every {POLL_S:.0f} s")
-        _rest(min(POLL_S, left), stop)
-        if stop.is_set():
+        if not said:
+            operator.say(f"waiting for {len(waiting):,} tasks until {end:%H:%M %Z}, asking every {POLL_S:.0f} s")
+            said = True
+        operator.services.rest(min(POLL_S, left), operator.stop)
+        if operator.stop.is_set():
             return
-        polls += 1
-        come = _come(record, profile, waiting)
+        look = _look(record, profile, waiting, operator)
+        come = (*(task.fresh() for task in look.figures), *look.dates)
         if come:
             names = {task.id for task in waiting}
-            say(f"{sum(task.id in names for task in come):,} of {len(waiting):,} tasks can be done now")
-            attempt(come)
+            operator.say(f"{sum(task.id in names for task in come):,} of {len(waiting):,} tasks can be done now")
+            attempt(come, look.figures or None)
+        if look.waiting and (end - operator.services.clock()).total_seconds() <= 0:
+            # The last word on what cannot be read is how it failed, not that it was late.
+            n = len(record.run.attempts)
+            failed = [replace(task, attempt=n) for task in look.waiting]
+            record.change(lambda run, failed=failed: run.replace_tasks(failed))  # type: ignore[misc]
 
 
-def _not_ready(data: Json) -> list[Task]:
-    return [task for task in recorded(data) if task.outcome == "not_ready"]
-
-
-def _come(record: Record, profile: Profile, waiting: Sequence[Task]) -> list[Task]:
-    """Return the tasks of which there is something to say by now, be it that they fail."""
+def _look(record: Record, profile: Profile, waiting: Sequence[Task], operator: Operator) -> _Poll:
     figures = [task for task in waiting if task.pipeline == "game_metric"]
     dates = [task for task in waiting if task.pipeline == "live_play"]
-    return [*_figures_come(record, profile, figures), *_dates_come(record.data, profile, dates)]
+    found = _ask(record, profile, figures, operator) if figures else []
+    passing = tuple(task for task in found if task.outcome == "failed" and task.reason in PASSING)
+    come = tuple(task for task in found if task.outcome != "not_ready" and task not in passing)
+    return _Poll(come, tuple(_dates_come(record.run.tasks, profile, dates)), passing)
 
 
-def _figures_come(record: Record, profile: Profile, waiting: Sequence[Task]) -> list[Task]:
-    if not waiting:
-        return []
-    attempts = len(record.data["attempts"])
-    found = extract(profile, [task.ask for task in waiting], run_id=record.run_id, attempt=attempts + 1)
+def _ask(record: Record, profile: Profile, waiting: Sequence[Task], operator: Operator) -> list[Task]:
+    n = len(record.run.attempts) + 1
+    found = operator.services.extract(profile, [task.ask for task in waiting], run_id=record.run_id, attempt=n)
     load = [vars(one) for one in found.load]
+    inputs = {shown_path(one.path): {**vars(one), "path": shown_path(one.path)} for one in found.inputs}
 
-    def note(data: Json) -> None:
-        data["load"] = added(data["load"], load)
+    def note(run: RunRecord) -> None:
+        run.load = added(run.load, load)
+        run.inputs = [one for one in run.inputs if one["path"] not in inputs] + list(inputs.values())
 
     record.change(note)
-    settled = {outcome.task for outcome in found.outcomes if outcome.outcome != "not_ready"}
-    return [Task.of_request(task.ask) for task in waiting if task.id in settled]
+    return [Task.of_outcome(outcome) for outcome in found.outcomes]
 
 
-def _dates_come(data: Json, profile: Profile, waiting: Sequence[Task]) -> list[Task]:
+def _dates_come(tasks: Sequence[Task], profile: Profile, waiting: Sequence[Task]) -> list[Task]:
     """Return the tasks of the part_dates whose log is there by now, with the KPIs and months made of them.
 
     Only folders are looked at; nothing is read.
     """
     settings = profile.live_play
-    if settings is None or settings.sources.uri is None:
+    if not waiting or settings is None or settings.sources.uri is None:
         return []
     # Imported where it is used: waiting for figures needs no engine.
     from bigmama_nb.live_play.dates import log_dates
@@ -109,10 +127,4 @@ def _dates_come(data: Json, profile: Profile, waiting: Sequence[Task]) -> list[T
         return all(sources.has_log(one) for one in wanted)
 
     come = [task for task in waiting if there(task)]
-    return [task.fresh() for task in (*come, *made_of(recorded(data), come))]
-
-
-def _rest(seconds: float, stop: Stop) -> None:
-    end = time.monotonic() + seconds
-    while not stop.is_set() and (left := end - time.monotonic()) > 0:
-        time.sleep(min(TICK_S, left))
+    return [task.fresh() for task in (*come, *made_of(tasks, come))]

@@ -1,14 +1,13 @@
 """Where a notebook works: which profile and days, in which folder, and whether for a run that is under way.
 
-A stage belongs to a run while that run is under way, which the run says by the variable `BIGMAMA_ATTEMPT`. Anywhere
-else (Run All in JupyterLab, papermill by hand, an archived notebook opened again) it works in a scratch folder with a
-scratch warehouse, so nobody overwrites production by pressing Run All.
+A stage belongs to a run while the run's record says that it is under way in the process that started this kernel, and
+that process holds the run's lock. Anywhere else (Run All in JupyterLab, papermill by hand, an archived notebook opened
+again) it works in a scratch folder with a scratch warehouse, so nobody overwrites production by pressing Run All.
 """
 
 from __future__ import annotations
 
 import html
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,12 +19,13 @@ import pandas as pd
 import pyarrow as pa
 
 from bigmama_nb.errors import UsageError
-from bigmama_nb.profile import ROOT, Profile, load
+from bigmama_nb.profile import Profile, find, load, read
 from bigmama_nb.profile import WarehouseSettings as Settings
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.archive import new_run_id
+from bigmama_nb.runs.artifacts import shown_path
 from bigmama_nb.runs.plan import Request, plan
-from bigmama_nb.runs.scratch import ATTEMPT, RELEASE, attempt_name, scratch_folder, scratch_warehouse
+from bigmama_nb.runs.scratch import PROFILE, is_under_way, record_of, scratch_folder, warehouse_of
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sample import prepare
 
@@ -43,13 +43,10 @@ class StageContext:
     run_timestamp: datetime
     warehouse: Settings
     under_way: bool
+    allow_empty: bool = False
+    releasing: bool = False
     said: dict[str, Any] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
-
-    @property
-    def releasing(self) -> bool:
-        """Whether what was held is published now."""
-        return self.under_way and bool(os.environ.get(RELEASE))
 
     def planned(self, pipeline: str) -> list[Task]:
         """Return the tasks of a pipeline, planned first where no run did that."""
@@ -82,7 +79,7 @@ class StageContext:
             "days": " … ".join(filter(None, (self.request.date_from, self.request.date_to))) or "as the profile says",
             "games": ", ".join(self.request.games) or "all",
             "metrics": ", ".join(self.request.metrics) or "all",
-            "publishes to": shown(self.warehouse.uri),
+            "publishes to": shown_path(self.warehouse.uri),
         }
 
 
@@ -95,47 +92,70 @@ def begin(
     date_from: str = "",
     date_to: str = "",
     run_dir: str = "",
+    run_id: str = "",
+    attempt: int = 0,
     run_timestamp: str = "",
     scratch: bool = True,
+    allow_empty: bool = False,
+    release: bool = False,
 ) -> StageContext:
     """Return the stage that a notebook's parameters describe; its folders are made.
 
     Args:
+        name: the notebook's.
         profile: a profile's path; empty: `BIGMAMA_PROFILE`, else the sample.
         games, metrics: names; empty: all.
         date_from, date_to: `YYYY-MM-DD` or `YYYYMMDD`; empty: the profile's `dates`, else yesterday.
         run_dir: the attempt's folder; empty: a scratch folder in which the stage makes what it needs.
+        run_id, attempt: whose folder that is; counts only while that attempt is under way.
         run_timestamp: ISO 8601 instant; empty: now.
         scratch: publish to a scratch warehouse also within a run.
+        allow_empty: within a run, an empty result may replace rows.
+        release: within a run, what was held is published.
 
     Raises:
         ProfileError, UsageError: the profile or a parameter is wrong.
     """
-    read_profile = load(profile or None)
-    prepare(read_profile)
     request = Request(date_from or None, date_to or None, tuple(games), tuple(metrics))
     timestamp = datetime.fromisoformat(run_timestamp).astimezone(UTC) if run_timestamp else datetime.now(UTC)
     given = Path(run_dir) if run_dir else None
-    if given is not None and os.environ.get(ATTEMPT) == attempt_name(given):
-        run_id, attempt = given.parent.name, int(given.name)
-        settings = scratch_warehouse(read_profile, run_id) if scratch else read_profile.warehouse
-        return StageContext(name, read_profile, request, given, run_id, attempt, timestamp, settings, True)
+    read_profile = _profile(profile, given)
+    prepare(read_profile)
+    if given is not None and is_under_way(given, run_id, attempt):
+        settings = warehouse_of(read_profile, run_id, scratch=scratch)
+        return StageContext(
+            name, read_profile, request, given, run_id, attempt, timestamp, settings, True, allow_empty, release
+        )
     run_id = new_run_id()
     folder = scratch_folder(read_profile, run_id) / "1"
     (folder / "data").mkdir(parents=True)
     if given is not None:
         if not (given / "data").is_dir():
             raise UsageError(f"run_dir is {run_dir!r}, which holds no folder data. Nothing was run.")
-        for handed in (given / "data").glob("*.parquet"):
-            shutil.copy2(handed, folder / "data" / handed.name)
-    return StageContext(
-        name, read_profile, request, folder, run_id, 1, timestamp, scratch_warehouse(read_profile, run_id), False
+        if _asks_the_same(request, given):
+            for handed in (given / "data").glob("*.parquet"):
+                shutil.copyfile(handed, folder / "data" / handed.name)
+    settings = warehouse_of(read_profile, run_id, scratch=True)
+    return StageContext(name, read_profile, request, folder, run_id, 1, timestamp, settings, False)
+
+
+def _profile(path: str, run_dir: Path | None) -> Profile:
+    """Return the profile at `path`; of a run that read it, as the run read it, whatever stands in the file by now."""
+    if run_dir is not None and (run_dir / PROFILE).is_file():
+        record = record_of(run_dir)
+        if record is not None and find(path or record.profile.path) == Path(record.profile.path):
+            return read(record.profile.path, (run_dir / PROFILE).read_bytes())
+    return load(path or None)
+
+
+def _asks_the_same(request: Request, run_dir: Path) -> bool:
+    """Whether the parameters are still those by which the hand-overs in `run_dir` were made."""
+    record = record_of(run_dir)
+    return record is None or (
+        (request.date_from, request.date_to) == (record.first, record.last)
+        and list(request.games) == record.games
+        and list(request.metrics) == record.metrics
     )
-
-
-def shown(path: str) -> str:
-    """Return a path as outputs and records name it: from the project's folder, where it lies in it."""
-    return path.removeprefix(f"{ROOT}{os.sep}")
 
 
 def frame(*tables: pa.Table) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from bigmama_nb.warehouse.query import connect, views
 
 if TYPE_CHECKING:
     import duckdb
-from bigmama_nb.stages.context import StageContext, frame, shown
+from bigmama_nb.stages.context import StageContext, frame
 
 # 10_extract
 
@@ -39,13 +39,17 @@ def extract(here: StageContext) -> pd.DataFrame:
     Raises:
         UsageError: a parameter names what the profile does not have.
     """
+    if here.under_way and artifacts.exists(here.run_dir, artifacts.EXTRACTED):
+        # The run asked already, while it waited for these.
+        here.artifacts.append(artifacts.EXTRACTED)
+        return outcomes(here)
     asks = [task.ask for task in here.planned("game_metric")]
     extraction = extract_all(here.profile, asks, run_id=here.run_id, attempt=here.attempt)
     tasks = [Task.of_outcome(outcome) for outcome in extraction.outcomes]
     here.write_artifact(artifacts.EXTRACTED, tasks)
     here.said["load"] = [asdict(one) for one in extraction.load]
     artifacts.write(here.run_dir, artifacts.LOAD, pa.Table.from_pylist(here.said["load"], schema=_LOAD))
-    here.said["inputs"] = [{**asdict(one), "path": shown(one.path)} for one in extraction.inputs]
+    here.said["inputs"] = [{**asdict(one), "path": artifacts.shown_path(one.path)} for one in extraction.inputs]
     return outcomes(here)
 
 

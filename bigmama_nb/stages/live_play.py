@@ -6,7 +6,6 @@ docs/spec/publishing.md, "Rows that were there before".
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +23,6 @@ from bigmama_nb.live_play.rollups import build_kpi, build_month
 from bigmama_nb.live_play.sources import LogSources
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import artifacts
-from bigmama_nb.runs.scratch import ALLOW_EMPTY
 from bigmama_nb.runs.task import Task
 from bigmama_nb.stages.context import StageContext
 from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY
@@ -168,7 +166,7 @@ def _publish_day(
     ]
     hold = here.profile.checks.on_suspect == "hold" and any(task.outcome == "suspect" for task in tasks)
     try:
-        done = publish_whole(warehouse, parts, writer, allow_empty=bool(os.environ.get(ALLOW_EMPTY)), hold=hold)
+        done = publish_whole(warehouse, parts, writer, allow_empty=here.allow_empty, hold=hold)
     except TaskError as error:
         moved = {name_of(one.table.replace(".", "/")): one for one in error.published}
         return list(moved.values()), [

@@ -22,12 +22,12 @@ def ran(world: World) -> tuple[World, dict[str, Any]]:
 
 
 def test_the_keys_of_a_record(ran: tuple[World, dict[str, Any]]) -> None:
-    """run.json, format 1: the keys of the design, then what was added to them: verb, run_timestamp, scratch."""
+    """run.json, format 1: the keys of the design, then what was added to them."""
     _, data = ran
     assert set(data) == {
         "format", "run_id", "status", "exit_status", "profile", "pipelines", "from", "to", "games", "metrics",
         "environment", "attempts", "tasks", "published", "inputs", "load", "redactions",
-        "verb", "run_timestamp", "scratch",
+        "verb", "run_timestamp", "scratch", "allow_empty", "person",
     }  # fmt: skip
     assert (data["format"], data["verb"], data["status"], data["exit_status"]) == (1, "run", "partial", 3)
     assert (data["from"], data["to"]) == ("2024-04-28", "2024-05-02")
@@ -42,7 +42,10 @@ def test_the_keys_of_an_attempt(ran: tuple[World, dict[str, Any]]) -> None:
     """Instants are ISO 8601 in UTC; a notebook's path is told from the run's folder."""
     _, data = ran
     (attempt,) = data["attempts"]
-    assert set(attempt) == {"n", "pid", "started_at", "heartbeat_at", "ended_at", "signal", "notebooks"}
+    assert set(attempt) == {
+        *("n", "pid", "started_at", "heartbeat_at", "ended_at", "signal", "notebooks"),
+        *("verb", "person", "profile_sha256"),
+    }
     assert (attempt["n"], attempt["signal"]) == (1, None)
     for name in ("started_at", "heartbeat_at", "ended_at"):
         assert re.fullmatch(INSTANT, attempt[name])

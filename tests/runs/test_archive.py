@@ -114,7 +114,7 @@ def test_readers_show_a_silent_run_as_abandoned_and_write_nothing(tmp_path: Path
     record(tmp_path, THIRD, "running", began=datetime.now(UTC).isoformat())
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()}
 
-    shown = [archive.read(tmp_path, run_id)["status"] for run_id in (FIRST, SECOND, THIRD)]
+    shown = [archive.read(tmp_path, run_id).status for run_id in (FIRST, SECOND, THIRD)]
 
     assert shown == ["abandoned", "ok", "running"]
     assert before == {

@@ -7,13 +7,13 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bigmama_nb.profile import load
-from bigmama_nb.runs import attempt
 from bigmama_nb.warehouse import Warehouse
 from tests.publishing import read_only, small_disk
 from tests.runs.world import CLUSTERS, World, expected, in_process
@@ -55,16 +55,16 @@ def answered(process: subprocess.Popen[str]) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
-def before_stage(monkeypatch: pytest.MonkeyPatch, stage: str, act: Callable[[], None]) -> None:
+def before_stage(world: World, stage: str, act: Callable[[], None]) -> None:
     """Do something at the moment at which a stage of the first attempt begins."""
-    real = attempt.execute
+    real = world.services.execute
 
     def execute(notebook: Path, output: Path, *arguments: Any, **options: Any) -> Any:
         if (output.parent.name, output.stem) == ("1", stage):
             act()
         return real(notebook, output, *arguments, **options)
 
-    monkeypatch.setattr(attempt, "execute", execute)
+    world.services = replace(world.services, execute=execute)
 
 
 @contextmanager
@@ -86,9 +86,7 @@ def full(disk: Path) -> Iterator[Callable[[], None]]:
 
 
 @pytest.mark.parametrize("moment", ["before", *STAGES])
-def test_an_archive_that_is_full_is_said_and_costs_nothing_that_is_published(
-    moment: str, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_archive_that_is_full_is_said_and_costs_nothing_that_is_published(moment: str, world: World) -> None:
     """At whatever moment: an error of storage that tells truly what is published, and a later run heals."""
     (world.folder / "archive").mkdir()
     with small_disk(world.folder / "archive", kibibytes=2048) as disk:
@@ -96,7 +94,7 @@ def test_an_archive_that_is_full_is_said_and_costs_nothing_that_is_published(
             if moment == "before":
                 fill()
             else:
-                before_stage(monkeypatch, moment, fill)
+                before_stage(world, moment, fill)
             answer = world.command("run")
         reached = moment in ("40_write_parquet.game_metric", "50_report")
         # 3, not 0: all is published, and the record of it is not.

@@ -20,7 +20,7 @@ import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.profile import load
-from bigmama_nb.runs import artifacts, wait
+from bigmama_nb.runs import artifacts
 from bigmama_nb.stages import game_metric, live_play
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.contract import Check
@@ -678,20 +678,21 @@ def test_a_30_that_dies_fails_its_tasks_and_publishes_nothing(world: LiveWorld) 
 # Waiting
 
 
-def test_a_date_is_published_when_its_log_has_come(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_date_is_published_when_its_log_has_come(world: LiveWorld) -> None:
     """Polls look at folders only; the log of 2 May arrives before the third, and one attempt publishes two dates."""
     looks: list[int] = []
-    rest = wait._rest
 
     def resting(seconds: float, stop: Any) -> None:
-        rest(0, stop)
         looks.append(len(list(world.folder_of("wv_server_log_base").iterdir())))
         if len(looks) == 3:
             world.log(DAYS[2])
 
-    monkeypatch.setattr(wait, "_rest", resting)
-    monkeypatch.setattr(wait, "until", lambda *named: datetime(2098, 1, 1, tzinfo=UTC))
-    monkeypatch.setattr(wait, "extract", lambda *asked, **named: pytest.fail("no figure is waited for"))
+    world.services = replace(
+        world.services,
+        rest=resting,
+        clock=lambda: datetime(2024, 5, 5, tzinfo=UTC),
+        extract=lambda *asked, **named: pytest.fail("no figure is waited for"),
+    )
     answer = world.live("--date", "2024-05-02", "--wait-until", "23:59")
 
     assert answer["exit_status"] == 0
@@ -701,32 +702,26 @@ def test_a_date_is_published_when_its_log_has_come(world: LiveWorld, monkeypatch
     assert world.by_day()[DAY, 0] == counted(DAYS[1], whole_log=True)
 
 
-def test_a_date_whose_log_never_comes_stays_not_ready(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_date_whose_log_never_comes_stays_not_ready(world: LiveWorld) -> None:
     """Of two dates one comes: it is published with its month, the other is still not_ready when the time is over."""
     world.drop_log(DAYS[1])
-    monkeypatch.setattr(wait, "POLL_S", 0.0)
     polls: list[int] = []
-    come = wait._dates_come
 
-    def looked(data: Any, profile: Any, waiting: Any) -> Any:
-        polls.append(len(waiting))
+    def resting(seconds: float, stop: Any) -> None:
+        polls.append(len(polls))
         if len(polls) == 2:
             world.log(DAYS[1])
             world.log(LATER)
-        return come(data, profile, waiting)
 
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime(2099 if len(polls) == 3 else 2024, 5, 3, tzinfo=UTC)
-
-    monkeypatch.setattr(wait, "_dates_come", looked)
-    monkeypatch.setattr(wait, "until", lambda *named: datetime(2098, 1, 1, tzinfo=UTC))
-    monkeypatch.setattr(wait, "datetime", Clock)
+    world.services = replace(
+        world.services,
+        rest=resting,
+        clock=lambda: datetime(2099 if len(polls) == 3 else 2024, 5, 5, tzinfo=UTC),
+    )
     answer = world.live("--from", "2024-04-30", "--to", "2024-05-02", "--wait-until", "23:59")
 
-    # Five tables of three dates; 30 April's log is whole at the second poll, the others' never.
-    assert polls == [15, 15, 10]
+    # 30 April's log is whole at the second poll, the others' never.
+    assert len(polls) == 3
     assert answer["exit_status"] == 3
     by_day = {task["part_date"]: task["outcome"] for task in answer["data"]["tasks"] if task["table"] in DAILY}
     assert by_day == {"2024-04-30": "ok", DAY: "not_ready", "2024-05-02": "not_ready"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import signal
-from typing import Any
 
 import pytest
 
-from bigmama_nb.runs.outcome import exit_status, status, succeeded
+from bigmama_nb.runs.record import exit_status, status
+from bigmama_nb.runs.task import Task
 
 # As docs/spec/runs_and_archive.md's table of outcomes says: what counts as a success, and what does not.
 SUCCESSES = {
@@ -28,14 +28,18 @@ LOCKED = {"locked": ("failed", "no", "locked")}
 ALL = SUCCESSES | FAILURES | LOCKED
 
 
-def tasks(*names: str) -> list[dict[str, Any]]:
-    return [dict(zip(("outcome", "published", "reason"), ALL[name], strict=True)) for name in names]
+def tasks(*names: str) -> list[Task]:
+    found = []
+    for name in names:
+        outcome, published, reason = ALL[name]
+        found.append(Task(name, "game_metric", outcome=outcome, published=str(published), reason=reason))
+    return found
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_counts_as_a_success(name: str) -> None:
     """Published, a newer row kept in a race, a suspect that was published; nothing else, a lost answer neither."""
-    assert succeeded(tasks(name)[0]) is (name in SUCCESSES)
+    assert tasks(name)[0].succeeded is (name in SUCCESSES)
 
 
 def test_the_exit_status_of_every_combination() -> None:

@@ -16,7 +16,8 @@ import pytest
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.runs import record
-from bigmama_nb.runs.record import Record, RunLock, shown, spelled
+from bigmama_nb.runs.record import AttemptEntry, Record, RunLock, RunRecord, shown, spelled
+from bigmama_nb.runs.task import Task
 from tests.publishing import FULL, read_only, small_disk
 from tests.runs.world import CLUSTERS, REPO, World, expected
 
@@ -26,32 +27,35 @@ HOLDER = """
 import sys
 from pathlib import Path
 from bigmama_nb.errors import StorageError
-from bigmama_nb.runs.record import Record, RunLock, now
+from bigmama_nb.runs.record import Record, RunLock, RunRecord, now
+from bigmama_nb.runs.task import Task
 from bigmama_nb.executor.redact import Redactor
 run_dir = Path(sys.argv[1])
 run_dir.mkdir(parents=True, exist_ok=True)
-attempt = {"n": 1, "heartbeat_at": now(), "ended_at": None}
-data = {"run_id": run_dir.name, "status": "running", "attempts": [attempt], "tasks": [], "redactions": 0}
-with Record(run_dir, data, RunLock(run_dir), Redactor().document) as held:
+run = RunRecord(run_id=run_dir.name, status="running", attempts=[{"heartbeat_at": now()}])
+with Record(run_dir, run, RunLock(run_dir), Redactor().document) as held:
     print("holding", flush=True)
     for line in sys.stdin:
         try:
-            held.change(lambda data: data["tasks"].extend({"id": f"task {n}"} for n in range(int(line))))
+            held.change(lambda run: run.tasks.extend(Task(f"task {n}", "game_metric") for n in range(int(line))))
             print("written", flush=True)
         except StorageError as error:
             print(error, flush=True)
 """
 
 
-def blank() -> dict[str, Any]:
-    attempt = {"n": 1, "heartbeat_at": record.now(), "ended_at": None}
-    return {"run_id": RUN, "status": "running", "attempts": [attempt], "tasks": [], "redactions": 0}
+def blank() -> RunRecord:
+    return RunRecord(run_id=RUN, status="running", attempts=[AttemptEntry(heartbeat_at=record.now())])
 
 
-def opened(run_dir: Path, redactor: Redactor | None = None, data: dict[str, Any] | None = None) -> Record:
+def task(name: str, message: str | None = None) -> Task:
+    return Task(name, "game_metric", message=message)
+
+
+def opened(run_dir: Path, redactor: Redactor | None = None, **how: Any) -> Record:
     """Return a record that is open for writing in a folder named as a run."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    return Record(run_dir, data or blank(), RunLock(run_dir), (redactor or Redactor()).document)
+    return Record(run_dir, blank(), RunLock(run_dir), (redactor or Redactor()).document, **how)
 
 
 def written(run_dir: Path) -> dict[str, Any]:
@@ -125,8 +129,8 @@ def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
 def test_a_text_that_is_no_unicode_is_kept(tmp_path: Path) -> None:
     """A file's name may hold bytes that are no UTF-8; the record that tells of it is written and read all the same."""
     with opened(tmp_path / RUN) as held:
-        held.change(lambda data: data["tasks"].append({"message": "b\udcff"}))
-    assert written(tmp_path / RUN)["tasks"] == [{"message": "b\udcff"}]
+        held.change(lambda run: run.tasks.append(task("one", "b\udcff")))
+    assert [one["message"] for one in written(tmp_path / RUN)["tasks"]] == ["b\udcff"]
 
 
 def test_a_disk_that_is_full_leaves_the_record_as_it_was(tmp_path: Path) -> None:
@@ -134,32 +138,31 @@ def test_a_disk_that_is_full_leaves_the_record_as_it_was(tmp_path: Path) -> None
     with small_disk(tmp_path, kibibytes=64) as disk:
         run_dir = disk / RUN
         with opened(run_dir) as held:
-            held.change(lambda data: data["tasks"].append({"id": "first"}))
+            held.change(lambda run: run.tasks.append(task("first")))
             with pytest.raises(StorageError, match=rf"cannot be written \(({FULL})\)\. The file is as it was"):
-                held.change(lambda data: data["tasks"].append({"id": "x" * 200_000}))
-            assert [task["id"] for task in written(run_dir)["tasks"]] == ["first"]
+                held.change(lambda run: run.tasks.append(task("x" * 200_000)))
+            assert [one["id"] for one in written(run_dir)["tasks"]] == ["first"]
             assert [path.name for path in run_dir.iterdir() if path.name != ".lock"] == ["run.json"]
-            held.change(lambda data: data["tasks"].pop())
-            held.change(lambda data: data["tasks"].append({"id": "second"}))
-        assert [task["id"] for task in written(run_dir)["tasks"]] == ["first", "second"]
+            held.change(lambda run: run.tasks.pop())
+            held.change(lambda run: run.tasks.append(task("second")))
+        assert [one["id"] for one in written(run_dir)["tasks"]] == ["first", "second"]
 
 
 def test_a_folder_that_is_read_only_leaves_the_record_as_it_was(tmp_path: Path) -> None:
     """A clear error, and no half of a file."""
     run_dir = tmp_path / RUN
     with opened(run_dir) as held:
-        held.change(lambda data: None)
+        held.change(lambda run: None)
         with read_only(run_dir), pytest.raises(StorageError, match=r"cannot be written \((Read-only|Permission)"):
-            held.change(lambda data: data["tasks"].append({"id": "first"}))
+            held.change(lambda run: run.tasks.append(task("first")))
         assert written(run_dir)["tasks"] == []
 
 
-def test_the_heart_beats_without_anybody_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heart_beats_without_anybody_writing(tmp_path: Path) -> None:
     """A run that is busy in a long stage is seen to live; nothing else in its record changes."""
-    monkeypatch.setattr(record, "HEARTBEAT_S", 0.001)
     run_dir = tmp_path / RUN
-    with opened(run_dir) as held:
-        held.change(lambda data: data["attempts"][-1].update(heartbeat_at="2024-05-02T02:03:04.000Z"))
+    with opened(run_dir, heartbeat_s=0.001) as held:
+        held.change(lambda run: setattr(run.attempts[-1], "heartbeat_at", "2024-05-02T02:03:04.000Z"))
         first = written(run_dir)
         while (now := written(run_dir))["attempts"][-1]["heartbeat_at"] == first["attempts"][-1]["heartbeat_at"]:
             pass
@@ -179,9 +182,9 @@ def test_heartbeats_come_every_fifteen_seconds_and_silence_counts_after_two_minu
 def test_a_run_is_shown_as_abandoned_after_two_minutes_of_silence(status: str, seconds: int, seen: str) -> None:
     """Only while it says that it is running, and only to who looks: the record itself is not touched."""
     beat = datetime(2024, 5, 2, 2, 3, 4, tzinfo=UTC)
-    data = {"status": status, "attempts": [{"heartbeat_at": beat.isoformat()}]}
-    assert shown(data, at=beat + timedelta(seconds=seconds))["status"] == seen
-    assert data["status"] == status
+    run = RunRecord(run_id=RUN, status=status, attempts=[AttemptEntry(heartbeat_at=beat.isoformat())])
+    assert shown(run, at=beat + timedelta(seconds=seconds)).status == seen
+    assert run.status == status
 
 
 def test_a_record_that_another_process_holds_is_not_opened(tmp_path: Path) -> None:
@@ -202,8 +205,8 @@ def test_a_holder_that_slept_through_a_take_over_writes_nothing_any_more(tmp_pat
         assert told(process, 1) == "written\n"
         process.send_signal(signal.SIGSTOP)
         lock = RunLock(run_dir, take_over=True)
-        with Record(run_dir, written(run_dir), lock, Redactor().document) as mine:
-            mine.change(lambda data: data["tasks"].append({"id": "mine"}))
+        with Record(run_dir, RunRecord.model_validate(written(run_dir)), lock, Redactor().document) as mine:
+            mine.change(lambda run: run.tasks.append(task("mine")))
             before = (run_dir / "run.json").read_bytes()
             process.send_signal(signal.SIGCONT)
             assert told(process, 5) == (
@@ -211,9 +214,9 @@ def test_a_holder_that_slept_through_a_take_over_writes_nothing_any_more(tmp_pat
                 "more.\n"
             )
             assert (run_dir / "run.json").read_bytes() == before
-            mine.change(lambda data: data["tasks"].append({"id": "mine too"}))
+            mine.change(lambda run: run.tasks.append(task("mine too")))
         process.communicate()
-    assert [task["id"] for task in written(run_dir)["tasks"]] == ["task 0", "mine", "mine too"]
+    assert [one["id"] for one in written(run_dir)["tasks"]] == ["task 0", "mine", "mine too"]
 
 
 def test_a_silent_run_is_taken_over_by_its_repair_and_not_before(world: World) -> None:
@@ -249,14 +252,14 @@ def test_a_secret_in_the_record_is_hidden_and_counted(tmp_path: Path) -> None:
     """In a message, a key and a path; counted once, however often the record is written."""
     run_dir = tmp_path / RUN
     with opened(run_dir, Redactor(["correct horse battery"])) as held:
-        held.change(lambda data: data["tasks"].append({"message": "said correct horse battery", "n": 1}))
-        held.change(lambda data: data.update({"inputs": ["mongodb://u:p@h/correct%20horse%20battery"]}))
-        held.change(lambda data: None)
-        assert "horse" not in str(held.data)
+        held.change(lambda run: run.tasks.append(task("one", "said correct horse battery")))
+        held.change(lambda run: run.inputs.append({"path": "mongodb://u:p@h/correct%20horse%20battery"}))
+        held.change(lambda run: None)
+        assert "horse" not in str(held.run)
     text = (run_dir / "run.json").read_text(encoding="utf-8")
     assert "horse" not in text
     assert "u:p@" not in text
-    assert written(run_dir)["tasks"] == [{"message": "said •••", "n": 1}]
+    assert [one["message"] for one in written(run_dir)["tasks"]] == ["said •••"]
     assert written(run_dir)["redactions"] == 3
 
 

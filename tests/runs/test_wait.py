@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,19 +17,19 @@ from tests.runs.world import CLUSTERS, DAYS, World, expected
 GAMES = tuple(CLUSTERS)
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Polls follow one another without a pause, and the time named is far away."""
-    monkeypatch.setattr(wait, "POLL_S", 0.0)
-    monkeypatch.setattr(wait, "until", lambda *named: datetime(2098, 1, 1, tzinfo=UTC))
+NOW = datetime(2024, 5, 3, tzinfo=UTC)
+OVER = datetime(2099, 1, 1, tzinfo=UTC)
 
 
-def coming(world: World, monkeypatch: pytest.MonkeyPatch, *arrivals: str) -> list[int]:
-    """Have the last day of these games arrive one by one, at each poll; return the list that counts the polls."""
+def coming(world: World, *arrivals: str, clock: Callable[[], datetime] = lambda: NOW) -> list[int]:
+    """Have the last day of these games arrive one by one, at each poll; return the list that counts the polls.
+
+    Polls follow one another without a pause.
+    """
     for game in GAMES:
         world.write(game, "daily", world.daily(game, DAYS[:-1]))
     polls: list[int] = []
-    ask = wait.extract
+    ask = world.services.extract
 
     def extract(profile: Any, asks: Any, **names: Any) -> Any:
         if len(polls) < len(arrivals):
@@ -35,13 +37,13 @@ def coming(world: World, monkeypatch: pytest.MonkeyPatch, *arrivals: str) -> lis
         polls.append(len(asks))
         return ask(profile, asks, **names)
 
-    monkeypatch.setattr(wait, "extract", extract)
+    world.services = replace(world.services, extract=extract, clock=clock, rest=lambda *_: None)
     return polls
 
 
-def test_each_game_is_published_as_it_comes(world: World, monkeypatch: pytest.MonkeyPatch, at_once: None) -> None:
+def test_each_game_is_published_as_it_comes(world: World) -> None:
     """Three games arrive at three polls: three further attempts, each for one game only, and exit 0 at the end."""
-    polls = coming(world, monkeypatch, *GAMES)
+    polls = coming(world, *GAMES)
     answer = world.command("run", "--wait-until", "23:59")
 
     assert polls == [3, 2, 1]
@@ -52,19 +54,10 @@ def test_each_game_is_published_as_it_comes(world: World, monkeypatch: pytest.Mo
     assert world.rows() == expected(*GAMES)
 
 
-def test_what_has_not_come_by_then_stays_not_ready(
-    world: World, monkeypatch: pytest.MonkeyPatch, at_once: None
-) -> None:
+def test_what_has_not_come_by_then_stays_not_ready(world: World) -> None:
     """One game never arrives: when the time is over it is still not_ready, the others are published, and exit is 3."""
-    polls = coming(world, monkeypatch, "aa", "bb")
-    over = iter([datetime(2024, 5, 3, tzinfo=UTC)] * 3)
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return next(over, datetime(2099, 1, 1, tzinfo=UTC))
-
-    monkeypatch.setattr(wait, "datetime", Clock)
+    polls: list[int] = []
+    polls = coming(world, "aa", "bb", clock=lambda: OVER if len(polls) == 3 else NOW)
     answer = world.command("run", "--wait-until", "23:59")
 
     assert polls == [3, 2, 1]
@@ -73,9 +66,9 @@ def test_what_has_not_come_by_then_stays_not_ready(
     assert late == {"cc/wau/20240502": "not_ready"}
 
 
-def test_a_time_that_is_past_already_means_no_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_that_is_past_already_means_no_waiting(world: World) -> None:
     """At 00:00 the source is not asked a second time."""
-    polls = coming(world, monkeypatch, "aa")
+    polls = coming(world, "aa")
     answer = world.command("run", "--wait-until", "00:00")
 
     assert (polls, answer["exit_status"], len(answer["data"]["attempts"])) == ([], 3, 1)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,10 @@ import bson
 import nbformat
 import pytest
 
-import bigmama_nb.stages.game_metric
 from bigmama_nb.cli import main
 from bigmama_nb.executor.execute import Executed
-from bigmama_nb.runs import attempt
 from bigmama_nb.runs.record import write_atomically
+from bigmama_nb.runs.services import Services
 
 REPO = Path(__file__).resolve().parents[2]
 DAYS = [date(2024, 4, 28) + timedelta(days=n) for n in range(5)]
@@ -73,6 +71,7 @@ class World:
     text: str = PROFILE
     said: str = ""
     outcomes: dict[str, str] = field(default_factory=dict)
+    services: Services = field(default_factory=Services)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +118,7 @@ class World:
         """Run the command in this process, notebooks as `in_process` executes them; return its JSON object."""
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main([*arguments, "--profile", str(self.profile), "--json"])
+            main([*arguments, "--profile", str(self.profile), "--json"], self.services)
         self.said = err.getvalue()
         answer = json.loads(out.getvalue())
         assert answer["exit_status"] == ended.value.code
@@ -163,22 +162,20 @@ def expected(*games: str) -> dict[tuple[str, str, str], int]:
 
 
 @contextmanager
-def in_process(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[World]:
+def in_process(_: pytest.MonkeyPatch, world: World) -> Iterator[World]:
     """Execute the notebooks' own cells in this process, which costs no kernel; `world.outcomes` makes stages die.
 
     The real thing is tested beside it, in test_command.py, by the same assertions.
     """
 
-    def execute(
-        notebook: Path, output: Path, parameters: dict[str, Any], *, about: Any, env: Any, **_: Any
-    ) -> Executed:
+    def execute(notebook: Path, output: Path, parameters: dict[str, Any], *, about: Any, **_: Any) -> Executed:
         scraps: dict[str, Any] = {}
-        monkeypatch.setattr(bigmama_nb.stages.game_metric, "glue", scraps.__setitem__)
         fate = world.outcomes.get(output.stem, "ok")
         error = None
         if fate != "never ran":
             try:
-                run_cells(notebook, parameters, env)
+                names = run_cells(notebook, parameters)
+                scraps["receipt"] = names["here"].said
             except Exception as raised:
                 fate, error = "failed", f"{type(raised).__name__}: {raised}"
         if fate != "ok":
@@ -188,21 +185,18 @@ def in_process(monkeypatch: pytest.MonkeyPatch, world: World) -> Iterator[World]
         outcome: Any = "killed" if fate == "never ran" else fate
         return Executed(about.stage, output, "0" * 64, outcome, 0.0, "work" if error else None, error, None, 0, scraps)
 
-    monkeypatch.setattr(attempt, "execute", execute)
+    world.services = replace(world.services, execute=execute)
     yield world
 
 
-def run_cells(notebook: Path, parameters: dict[str, Any], env: dict[str, str]) -> None:
-    """Execute a notebook's code cells with `parameters` in place of those of its parameters cell."""
+def run_cells(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Execute a notebook's code cells with `parameters` in place of those of its parameters cell; return its names."""
     names: dict[str, Any] = {}
-    before = dict(os.environ)
-    os.environ.update(env)
-    try:
+    # Outside a kernel a display is printed, and stdout is the command's.
+    with redirect_stdout(io.StringIO()):
         for cell in nbformat.read(notebook, as_version=4).cells:
             if cell.cell_type == "code":
                 exec(compile(cell.source, f"{notebook.name}:{cell.id}", "exec"), names)
                 if "parameters" in cell.metadata.get("tags", []):
                     names.update(parameters)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    return names
