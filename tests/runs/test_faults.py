@@ -184,10 +184,10 @@ def test_a_kernel_killed_in_each_stage_costs_that_attempt_and_nothing_else(real_
         assert len(answer["data"]["attempts"]) == n
         words = ("repair", answer["data"]["run_id"])
 
-    # A report that dies costs no row either.
+    # A report that dies costs no row either, but the run is no success.
     fate = "kernel|os.rename|published.game_metric.parquet;kernel|import|bigmama_nb.reports.style"
     answer = answered(fated(real_world, fate, *words))
-    assert answer["exit_status"] == 0
+    assert answer["exit_status"] == 3
     assert {(task["outcome"], task["published"]) for task in answer["data"]["tasks"]} == {("ok", "yes")}
     assert {one["partition"] for one in answer["data"]["published"]} == {f"dt={dt}" for *_, dt in expected(*GAMES)}
     books = [book["outcome"] for book in answer["data"]["attempts"][-1]["notebooks"]]
