@@ -103,7 +103,7 @@ def test_a_stages_parameters_are_the_interface(name: str) -> None:
 def test_a_stage_is_called_as_its_file(name: str) -> None:
     """What it says of itself in the record is the name that its file has."""
     (begin,) = [cell for cell in code(name) if cell.id == "begin"]
-    assert f'stage.begin("{name}"' in re.sub(r"\(\s+", "(", begin.source)
+    assert f'stages.begin("{name}"' in re.sub(r"\(\s+", "(", begin.source)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ import pytest
 
 from bigmama_nb.errors import UsageError
 from bigmama_nb.runs import archive
+from bigmama_nb.runs.show import listed
 
 FIRST, SECOND, THIRD = "20240501T020304Z-1a2b3c", "20240502T020304Z-1a2b3c", "20240502T030304Z-000000"
 
@@ -120,3 +121,37 @@ def test_readers_show_a_silent_run_as_abandoned_and_write_nothing(tmp_path: Path
     assert before == {
         path: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.rglob("*") if path.is_file()
     }
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 2, "run_id": "x", "status": "ok", "attempts": []}'])
+def test_one_record_that_cannot_be_read_stops_nobody(tmp_path: Path, content: str) -> None:
+    """Broken, empty or newer, it is listed as what it is; the latest is the newest that can be read."""
+    record(tmp_path, FIRST, "ok")
+    record(tmp_path, SECOND, "failed")
+    record(tmp_path, THIRD)
+    (tmp_path / "runs" / THIRD / "run.json").write_text(content)
+
+    found = archive.read_all(tmp_path)
+    assert [one.run_id for one in found] == [FIRST, SECOND, THIRD]
+    assert [isinstance(one, archive.Unreadable) for one in found] == [False, False, True]
+    assert [row["status"] for row in listed(found)] == ["ok", "failed", "unreadable"]
+    assert archive.find(tmp_path, "latest") == SECOND
+    assert archive.find(tmp_path, "latest-ok") == FIRST
+
+
+def test_a_newer_versions_own_keys_do_not_hurt(tmp_path: Path) -> None:
+    """Of the same format, with keys that nobody here knows: it is read, and they are kept."""
+    record(tmp_path, FIRST)
+    path = tmp_path / "runs" / FIRST / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"weather": "fine"}))
+    assert archive.read(tmp_path, FIRST).as_json()["weather"] == "fine"
+
+
+def test_after_a_clock_was_set_back_the_latest_is_the_newest(tmp_path: Path) -> None:
+    """The order in which runs began counts, not what the clock said."""
+    for run_id in (THIRD, FIRST):
+        record(tmp_path, run_id)
+        archive.note_begin(tmp_path, run_id)
+    record(tmp_path, SECOND)
+    assert archive.run_ids(tmp_path) == [SECOND, THIRD, FIRST]
+    assert archive.find(tmp_path, "latest") == FIRST
