@@ -18,8 +18,7 @@ from bigmama_nb.profile import Profile
 
 if TYPE_CHECKING:
     from bigmama_nb.runs.record import RunRecord
-    from bigmama_nb.runs.run import Operator
-    from bigmama_nb.runs.services import Services
+    from bigmama_nb.runs.services import Operator, Services
 
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -56,7 +55,7 @@ def _finished(run: RunRecord, profile: Profile) -> VerbResult:
 @contextmanager
 def _operated() -> Iterator[Operator]:
     """Give who is spoken to and may end the work, for as long as it lasts."""
-    from bigmama_nb.runs.run import Operator
+    from bigmama_nb.runs.services import Operator
     from bigmama_nb.runs.signals import stopped_by_signals
 
     with stopped_by_signals() as stop, speaking() as say:

@@ -20,7 +20,6 @@ from bigmama_nb.runs.plan import Grid, Request, made_of, named, published_throug
 from bigmama_nb.runs.record import Record, RunLock, RunRecord
 from bigmama_nb.runs.retract import finish_retraction
 from bigmama_nb.runs.run import (
-    Operator,
     Options,
     ended,
     pass_over,
@@ -29,6 +28,7 @@ from bigmama_nb.runs.run import (
     report_again,
     settle_open,
 )
+from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task
 
 AGAIN = {"rollback": "rollback", "recover": "recover", "prune": "runs prune"}

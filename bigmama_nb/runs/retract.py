@@ -11,8 +11,9 @@ from bigmama_nb.periods import day_of
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.plan import Grid, Request, published_throughs
 from bigmama_nb.runs.record import AttemptEntry, Json, Record, RunRecord, now
-from bigmama_nb.runs.run import Operator, Options, begin, ended, recorded
+from bigmama_nb.runs.run import Options, begin, ended, recorded
 from bigmama_nb.runs.scratch import person
+from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task
 from bigmama_nb.tables import game_metric
 from bigmama_nb.warehouse import Warehouse

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from bigmama_nb.runs.landed import landed
 from bigmama_nb.runs.plan import Grid, Request
 from bigmama_nb.runs.record import NOTHING, OK, PARTLY, ProfileRead, Record, RunLock, RunRecord, make_folder, now
 from bigmama_nb.runs.scratch import person
-from bigmama_nb.runs.services import Say, Services
+from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.signals import Stop
 from bigmama_nb.runs.task import Task
 from bigmama_nb.runs.wait import publish_as_it_comes
@@ -38,15 +38,6 @@ class Options:
     allow_empty: bool = False
     run_timestamp: datetime | None = None
     wait_until: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Operator:
-    """Who is spoken to while a run is under way, who may end it, and what it works with."""
-
-    say: Say
-    stop: Stop
-    services: Services = field(default_factory=Services)
 
 
 def begin(

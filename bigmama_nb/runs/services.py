@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -48,3 +48,12 @@ class Services:
     extract: Callable[..., Any] = extract
     clock: Callable[[], datetime] = utc_now
     rest: Callable[[float, Stop], None] = rest
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who is spoken to while a run is under way, who may end it, and what it works with."""
+
+    say: Say
+    stop: Stop
+    services: Services = field(default_factory=Services)

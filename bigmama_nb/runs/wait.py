@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 
 from bigmama_nb.errors import UsageError
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.artifacts import shown_path
 from bigmama_nb.runs.plan import made_of
 from bigmama_nb.runs.record import Record, RunRecord, added
+from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task
-
-if TYPE_CHECKING:
-    from bigmama_nb.runs.run import Operator
 
 POLL_S = 60.0
 """How long a source is left alone between two questions whether it is ready."""
