@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from bigmama_nb.cli.streams import enduring, lost_answer
 from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError
 
 if TYPE_CHECKING:
@@ -193,7 +194,14 @@ def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:
         click.echo(done.text)
     if done.error is not None:
         click.echo(done.error["message"], err=True)
-    sys.exit(done.exit_status)
+    status = done.exit_status
+    if (why := lost_answer()) is not None:
+        recorded = isinstance(done.data, dict) and "run_id" in done.data
+        state = f"'run_all.py runs show {done.data['run_id']}' tells it" if recorded else "Nothing else was lost"
+        click.echo(f"run_all.py {spoken}: the answer could not be written to stdout ({why}). {state}.", err=True)
+        # What a run came to is its exit status; who asked and was told nothing must not take that for an answer.
+        status = status if recorded else status or 1
+    sys.exit(status)
 
 
 def main(arguments: list[str] | None = None, services: object = None) -> None:
@@ -208,6 +216,11 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
     from bigmama_nb.cli import check, runs, warehouse  # noqa: F401 - they add their verbs
 
     arguments = sys.argv[1:] if arguments is None else arguments
+    with enduring():
+        _called(arguments, services)
+
+
+def _called(arguments: list[str], services: object) -> None:
     try:
         verbs.main(arguments, prog_name="run_all.py", standalone_mode=False, obj=services)
     except click.exceptions.Exit as end:

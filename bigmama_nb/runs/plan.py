@@ -52,7 +52,7 @@ def plan(profile: Profile, request: Request, *, warehouse: Settings | None = Non
         TaskError: `missing` is asked and the warehouse cannot say what is there.
     """
     first, last = days_asked(profile, request.date_from, request.date_to, now=now or datetime.now(UTC))
-    pipelines = _pipelines(profile, request)
+    pipelines = pipelines_asked(profile, request)
     tasks: list[Task] = []
     warning = None
     if "game_metric" in pipelines:
@@ -157,7 +157,12 @@ def published_throughs(settings: Settings) -> dict[tuple[str, str, str], date]:
     }
 
 
-def _pipelines(profile: Profile, request: Request) -> tuple[str, ...]:
+def pipelines_asked(profile: Profile, request: Request) -> tuple[str, ...]:
+    """Return the pipelines of a run: those named; else those configured, without live viewing where names narrow it.
+
+    Raises:
+        UsageError: one is not known, not configured, or no engine of the profile can do it.
+    """
     configured = profile.pipelines
     for name in request.pipelines:
         if name not in PIPELINES:
@@ -171,10 +176,17 @@ def _pipelines(profile: Profile, request: Request) -> tuple[str, ...]:
                 f"--pipelines names {name!r}, which {profile.path.name} does not configure (it has no section "
                 f"{section}). Nothing was run."
             )
-    wanted = request.pipelines or configured
+    wanted = request.pipelines or (("game_metric",) if _narrowed(profile, request) else configured)
     if "live_play" in wanted:
         _require_engine(profile)
     return wanted
+
+
+def _narrowed(profile: Profile, request: Request) -> bool:
+    """Whether names of games or metrics are asked for, and not all: live viewing has none of them."""
+    games, metrics = set(request.games), set(request.metrics)
+    asked = (games and games != set(profile.games)) or (metrics and metrics != set(profile.metrics))
+    return bool(profile.games) and bool(asked)
 
 
 def _require_engine(profile: Profile) -> None:

@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+ENDING = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU),
+)
+"""The signals that would end the process where it stands, as far as a process may hear them."""
+
 
 class Stop:
     """Says whether the run shall end, and which signal asked for it.
@@ -38,16 +44,18 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals(*signums: int) -> Iterator[Stop]:
-    """Give a `Stop` that SIGINT and SIGTERM (or `signums`) set; call it in the main thread.
+    """Give a `Stop` that every signal of `ENDING` (or `signums`) sets; call it in the main thread.
 
-    The handlers that were there are restored at the end.
+    What the process was started to ignore, as `nohup` does, is ignored still. The handlers that were there are
+    restored at the end.
     """
     stop = Stop()
 
     def handle(signum: int, frame: FrameType | None) -> None:
         stop.set(signum)
 
-    before = {signum: signal.signal(signum, handle) for signum in signums or (signal.SIGINT, signal.SIGTERM)}
+    heard = [signum for signum in signums or ENDING if signal.getsignal(signum) is not signal.SIG_IGN]
+    before = {signum: signal.signal(signum, handle) for signum in heard}
     try:
         yield stop
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,11 @@ class StageContext:
     artifacts: list[str] = field(default_factory=list)
 
     def planned(self, pipeline: str) -> list[Task]:
-        """Return the tasks of a pipeline, planned first where no run did that."""
+        """Return the tasks of a pipeline, planned now where no run did that."""
         if not artifacts.exists(self.run_dir, artifacts.PLANNED):
-            grid = plan(self.profile, self.request, warehouse=self.warehouse)
-            artifacts.write_tasks(self.run_dir, artifacts.PLANNED, grid.tasks)
+            # A stage of a pipeline asks for that one, whatever names of games narrow.
+            asked = replace(self.request, pipelines=(pipeline,))
+            return list(plan(self.profile, asked, warehouse=self.warehouse).tasks)
         return [task for task in artifacts.read_tasks(self.run_dir, artifacts.PLANNED) if task.pipeline == pipeline]
 
     def write_artifact(self, name: str, tasks: Sequence[Task]) -> None:

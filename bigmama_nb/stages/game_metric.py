@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 from bigmama_nb.errors import TaskError, UsageError, did_you_mean
 from bigmama_nb.executor.scraps import glue
 from bigmama_nb.runs import artifacts
+from bigmama_nb.runs.plan import pipelines_asked
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sources.extract import extract as extract_all
 from bigmama_nb.stages.plausibility import implausible
@@ -235,7 +237,7 @@ def outcomes(here: StageContext) -> pd.DataFrame:
     if artifacts.exists(here.run_dir, artifacts.OUTCOMES):
         return frame(artifacts.read(here.run_dir, artifacts.OUTCOMES))
     if not here.artifacts:
-        for table in [_TABLES[name] for name in here.profile.pipelines]:
+        for table in [_TABLES[name] for name in pipelines_asked(here.profile, here.request)]:
             publish(here, table)
     # Of a stage that made itself what it needs, the last hand-over counts; the report is about every table.
     shown = [name for name in here.artifacts if name.startswith("published.")] or here.artifacts[-1:]
@@ -246,8 +248,10 @@ _TABLES = {"game_metric": "game_metric", "live_play": "wv_live_play"}
 
 
 def game_names(here: StageContext) -> dict[str, str]:
-    """Return what each game is called; its code where the profile gives no name."""
-    return {game_cd: game.name or game_cd for game_cd, game in here.profile.games.items()}
+    """Return what each game is called: no two alike; its code where the profile gives no name."""
+    names = {game_cd: game.name or game_cd for game_cd, game in here.profile.games.items()}
+    shared = {name for name, count in Counter(names.values()).items() if count > 1}
+    return {game_cd: f"{name} ({game_cd})" if name in shared else name for game_cd, name in names.items()}
 
 
 def figures(here: StageContext) -> pd.DataFrame:

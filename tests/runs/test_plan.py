@@ -109,3 +109,23 @@ def test_a_task_that_is_not_there_is_refused_with_the_nearest(planned) -> None: 
     assert named(grid.tasks, "aa/wau/20240429").id == "aa/wau/20240429"
     with pytest.raises(UsageError, match=r"is no task of the run\. Did you mean 'aa/wau/20240429'\? Nothing was done"):
         named(grid.tasks, "aa/wua/20240429")
+
+
+@pytest.mark.parametrize(
+    ("asked", "pipelines"),
+    [
+        ({}, ("game_metric", "live_play")),
+        ({"games": ("aa",)}, ("game_metric",)),
+        ({"metrics": ("wau",)}, ("game_metric",)),
+        ({"games": ("cc", "bb", "aa")}, ("game_metric", "live_play")),
+        ({"games": ("aa",), "pipelines": ("game_metric", "live_play")}, ("game_metric", "live_play")),
+        ({"pipelines": ("live_play",)}, ("live_play",)),
+    ],
+)
+def test_live_viewing_is_built_when_asked_for_or_when_nothing_is_narrowed(
+    world: World, asked: dict[str, tuple[str, ...]], pipelines: tuple[str, ...]
+) -> None:
+    """Names of games and metrics narrow a run to these; all of them are no narrowing."""
+    (world.folder / "weverse").mkdir()
+    world.write_profile(("metrics:\n", "live_play: {sources: {uri: weverse}}\nmetrics:\n"))
+    assert plan(load(world.profile), Request("2024-05-02", "2024-05-02", **asked), now=NOW).pipelines == pipelines

@@ -276,3 +276,38 @@ def test_a_run_that_finds_the_table_locked_says_so_and_exits_75(world: World) ->
 
     assert world.command("repair", "latest")["exit_status"] == 0
     assert world.rows() == expected(*GAMES)
+
+
+def test_games_that_share_a_display_name_are_told_apart(world: World) -> None:
+    """The report has a line for each, by its code; it does not fail."""
+    world.write_profile(("aa: {name: Game A,", "aa: {name: Game B,"))
+    answer = world.command("run")
+    assert (answer["exit_status"], answer["data"]["attempts"][0]["notebooks"][-1]["outcome"]) == (0, "ok")
+
+
+def test_a_report_that_fails_is_no_success_and_its_repair_makes_it_again(world: World) -> None:
+    """All is published: exit 3, `partial`; the repair is an attempt of the report alone, and exits 0."""
+    world.outcomes["50_report"] = "never ran"
+    answer = world.command("run")
+    assert (answer["exit_status"], answer["data"]["status"]) == (3, "partial")
+    assert world.rows() == expected(*GAMES)
+    assert (
+        "50_report ended killed: the kernel died by SIGKILL. What is published is not touched by this."
+        in world.text_of("runs", "show", "latest")
+    )
+
+    world.outcomes.clear()
+    repaired = world.command("repair", "latest")
+    assert (repaired["exit_status"], repaired["data"]["status"]) == (0, "ok")
+    assert [book["stage"] for book in repaired["data"]["attempts"][1]["notebooks"]] == ["50_report"]
+
+
+def test_the_figures_of_the_run_itself_are_history_too(world: World) -> None:
+    """A backfill into an empty table: the newest figure is judged by those before it in the same run."""
+    weeks = [DAYS[-1].fromordinal(DAYS[-1].toordinal() - 7 * n) for n in range(1, 9)]
+    newest = {"_id": 99, "dt": f"{DAYS[-1]:%Y%m%d}", "value": 900_000}
+    world.write("aa", "daily", [*world.daily("aa", weeks), newest])
+    answer = world.command(
+        "run", "--games", "aa", "--metrics", "wau", "--from", min(weeks).isoformat(), "--to", "2024-05-02"
+    )
+    assert outcomes(answer)["aa/wau/20240502"] == "suspect"

@@ -124,6 +124,14 @@ class World:
         assert answer["exit_status"] == ended.value.code
         return dict(answer)
 
+    def text_of(self, *arguments: str) -> str:
+        """Run the command in this process; return what a person reads on stdout."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit):
+            main([*arguments, "--profile", str(self.profile)], self.services)
+        self.said = err.getvalue()
+        return out.getvalue()
+
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """Start the command as its users do, in a process of its own."""
         words = [sys.executable, str(REPO / "run_all.py"), *arguments, "--profile", str(self.profile), "--json"]
