@@ -41,6 +41,7 @@ def _instant(text: str | None) -> datetime | None:
 
 
 def _finished(run: RunRecord, profile: Profile) -> VerbResult:
+    from bigmama_nb.alerts import after_run
     from bigmama_nb.runs import show
 
     status = run.exit_status
@@ -49,7 +50,10 @@ def _finished(run: RunRecord, profile: Profile) -> VerbResult:
     if status == 75:
         locked = next(task for task in run.tasks if task.reason == "locked")
         error = {"reason": "locked", "message": str(locked.message)}
-    return VerbResult(run.as_json(), show.summary(run, profile.archive.uri), status, error)
+    data, digest = run.as_json(), show.summary(run, profile.archive.uri)
+    for warning in after_run(profile, data, digest):
+        click.echo(warning, err=True)
+    return VerbResult(data, digest, status, error)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import zoneinfo
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
@@ -123,6 +123,7 @@ def _day(day: dt.date) -> dt.date:
 
 
 Name = Annotated[str, Field(max_length=128), AfterValidator(_name)]
+Told = Literal["failed", "partial", "suspect", "recovered"]
 Variable = Annotated[str, AfterValidator(_variable)]
 Day = Annotated[dt.date, AfterValidator(_day)]
 Database = Annotated[str, Field(max_length=128), AfterValidator(_database)]
@@ -180,6 +181,7 @@ class Archive(Section):
 
     uri: Place
     keep_days: Annotated[int, Field(ge=0, le=36_500)] = 400
+    url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$")] | None = None
 
     @model_validator(mode="after")
     def _folder(self) -> Archive:
@@ -292,6 +294,8 @@ class Profile(Section):
     engine: Engine = Engine()
     checks: Checks = Checks()
     notify: list[Variable] = Field(default_factory=list)
+    notify_on: list[Told] = Field(default_factory=lambda: list(get_args(Told)))
+    metrics_textfile: Place | None = None
 
     @model_validator(mode="after")
     def _catalog_needs_spark(self) -> Profile:
@@ -424,6 +428,8 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> list[str]:
     live_play = document.get("live_play")
     resolve(document.get("warehouse"), "uri", "warehouse")
     resolve(document.get("archive"), "uri", "archive")
+    if document.get("metrics_textfile") is not None:
+        resolve(document, "metrics_textfile", "the profile")
     for name, cluster in clusters.items() if isinstance(clusters, dict) else ():
         resolve(cluster, "dump", f"clusters.{name}")
     if isinstance(live_play, dict):

@@ -22,7 +22,7 @@ GAME = (
 PARAMETERS = Path(__file__).parents[2] / "parameters"
 TOP_KEYS = (
     "timezone, dates, warehouse, archive, clusters, games, metrics, stage_timeout_s, extract_deadline_s, live_play, "
-    "engine, checks, notify"
+    "engine, checks, notify, notify_on, metrics_textfile"
 )
 OPERATORS = "the operators are equality, $in, $gt, $gte, $lt, $lte, $ne, $exists, $and, $or"
 
@@ -640,7 +640,7 @@ def test_only_two_keys_are_required_and_the_rest_has_defaults(tmp_path: Path) ->
             "storage_options": {},
             "timestamp": "int64",
         },
-        "archive": {"uri": str(tmp_path.resolve() / "out/archive"), "keep_days": 400},
+        "archive": {"uri": str(tmp_path.resolve() / "out/archive"), "keep_days": 400, "url": None},
         "clusters": {},
         "games": {},
         "metrics": {},
@@ -650,6 +650,8 @@ def test_only_two_keys_are_required_and_the_rest_has_defaults(tmp_path: Path) ->
         "engine": {"kind": "duckdb", "memory_limit": "4GB", "master": None, "remote": None, "conf": {}},
         "checks": {"on_suspect": "warn"},
         "notify": [],
+        "notify_on": ["failed", "partial", "suspect", "recovered"],
+        "metrics_textfile": None,
     }
     assert expected == found.model_dump()
     assert found.pipelines == ()

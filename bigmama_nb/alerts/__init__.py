@@ -1,0 +1,33 @@
+"""What a run tells outside of its archive: an alert to people, and a textfile of metrics to Prometheus.
+
+Neither ever changes what a run comes to: what cannot be sent or written is a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bigmama_nb.profile import Profile
+
+
+def after_run(profile: Profile, data: Mapping[str, Any], digest: str) -> list[str]:
+    """Send the alerts that a run's end calls for and write the metrics, and return what could not be done, in words.
+
+    Args:
+        data: the run's record.
+        digest: the run in words, as `runs show` gives it.
+    """
+    if data.get("scratch"):
+        return []
+    warnings = []
+    if profile.notify:
+        # Imported where it is used: most profiles notify nobody.
+        from bigmama_nb.alerts.alert import send
+
+        warnings += send(profile, data, digest)
+    if profile.metrics_textfile is not None:
+        from bigmama_nb.alerts.metrics import write
+
+        warnings += write(profile, data)
+    return warnings

@@ -1,0 +1,108 @@
+"""Alerts: a run that ends other than well is told to people, and once when what was broken is well again.
+
+Apprise knows the addresses: a profile names the variables that hold them, as they may be secrets.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import apprise
+import tenacity
+from filelock import Timeout
+
+from bigmama_nb.alerts.history import History, day, learned, series, succeeded
+from bigmama_nb.executor.redact import Redactor
+from bigmama_nb.profile import Profile
+
+TRIES = 3
+PAUSE = tenacity.wait_exponential(multiplier=0.5, max=5)
+SHOWN = 12
+"""How many series an alert names."""
+
+
+def send(profile: Profile, data: Mapping[str, Any], digest: str) -> list[str]:
+    """Send what a run's end calls for, and return the warnings, such as an address that does not answer.
+
+    Args:
+        data: the run's record.
+        digest: the run in words, as `runs show` gives it.
+    """
+    warnings = []
+    try:
+        history, mended = learned(profile, data)
+    except (OSError, Timeout) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        warnings.append(
+            f"What alerts remember cannot be written to {profile.archive.uri}: {reason}. The run is as it is."
+        )
+        history, mended = History(), []
+    kind = _kind(data, history, mended)
+    if kind is None or kind not in profile.notify_on:
+        return warnings
+    title, body = _message(profile, data, digest, kind, history, mended)
+    redactor = Redactor.of(profile)
+    title, body = redactor.text(title)[0], redactor.text(body)[0]
+    return warnings + [warning for name in profile.notify if (warning := _sent(name, title, body)) is not None]
+
+
+def _kind(data: Mapping[str, Any], history: History, mended: list[str]) -> str | None:
+    """Return what people are to be told of: failed, partial, suspect or recovered; None on a night that is well."""
+    if data["status"] != "ok":
+        return str(data["status"])
+    if any(task["outcome"] == "suspect" for task in data["tasks"]):
+        return "suspect"
+    # Told once: when the last day of a series that was broken is well.
+    names = {name.rpartition("/")[0] for name in mended}
+    return "recovered" if names and not names & set(history.broken) else None
+
+
+def _message(
+    profile: Profile, data: Mapping[str, Any], digest: str, kind: str, history: History, mended: list[str]
+) -> tuple[str, str]:
+    through = data["to"] if data["from"] == data["to"] else f"{data['from']} … {data['to']}"
+    title = f"bigmama-nb {kind}: {profile.path.stem}, {through}"
+    lines = [digest]
+    if kind == "recovered":
+        lines = [f"Well again: {_names(mended)}.", digest]
+    ill = {series(task): day(task) for task in data["tasks"] if not succeeded(task)}
+    lines += [_since(name, history) for name in sorted(ill)[:SHOWN]]
+    if len(ill) > SHOWN:
+        lines.append(f"and {len(ill) - SHOWN:,} more")
+    if profile.archive.url is not None:
+        lines.append(f"{profile.archive.url.rstrip('/')}/runs/{data['run_id']}/index.html")
+    return title, "\n".join(lines)
+
+
+def _since(name: str, history: History) -> str:
+    since, good = history.since(name), history.good.get(name)
+    return f"{name}: broken since {since or 'now'}, last good day {good or 'unknown'}"
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(sorted(names)[:SHOWN]) + more
+
+
+def _sent(variable: str, title: str, body: str) -> str | None:
+    """Send to one address and return why that could not be done, without the address."""
+    address = os.environ.get(variable)
+    if not address:
+        return f"The variable {variable}, which should hold an address to notify, is not set. Nobody was told."
+    # Its log repeats addresses, with their tokens.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)
+    target = apprise.Apprise()
+    if not target.add(address):
+        return f"The variable {variable} holds no address that Apprise knows (not shown). Nobody was told."
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda sent: not sent),
+        stop=tenacity.stop_after_attempt(TRIES),
+        wait=PAUSE,
+        retry_error_callback=lambda _: False,
+    )
+    if not retrying(lambda: bool(target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))):
+        return f"The address in {variable} did not take the alert in {TRIES} tries. The run is as it is."
+    return None

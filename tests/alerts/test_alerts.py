@@ -1,0 +1,187 @@
+"""A failure reaches a person once, so does its end; nothing that cannot be sent changes what a run comes to."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import tenacity
+from prometheus_client.parser import text_string_to_metric_families
+
+from bigmama_nb.alerts import history
+from bigmama_nb.profile import read
+from tests.runs.world import World
+
+ALERTING = "archive: {uri: archive, url: 'https://reports.example/bigmama'}\nnotify: [NOTIFY_HERE]"
+
+
+class Receiver:
+    """A real HTTP server on loopback that keeps what it is sent; it refuses the first `refusals` posts."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, str]] = []
+        self.refusals = 0
+        self.posts = 0
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                receiver.posts += 1
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if receiver.posts <= receiver.refusals:
+                    self.send_response(503)
+                else:
+                    receiver.received.append(json.loads(body))
+                    self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"json://127.0.0.1:{self.server.server_port}/hook-s3cr3t-token"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    monkeypatch.setattr("bigmama_nb.alerts.alert.PAUSE", tenacity.wait_none())
+    made = Receiver()
+    monkeypatch.setenv("NOTIFY_HERE", made.address)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def alerting(world: World) -> World:
+    world.write_profile(("archive: {uri: archive}", ALERTING))
+    return world
+
+
+def test_a_failure_is_told_once_its_end_once_and_a_good_night_never(alerting: World, receiver: Receiver) -> None:
+    """What is broken is told with cause, since when, last good day, repair and page; then that it is well."""
+    alerting.command("run", "--date", "2024-04-30")
+    assert receiver.received == []
+
+    alerting.break_("bb")
+    answer = alerting.command("run", "--date", "2024-05-01")
+    assert answer["exit_status"] == 3
+    (told,) = receiver.received
+    assert told["title"] == "bigmama-nb partial: profile, 2024-05-01"
+    run_id = answer["data"]["run_id"]
+    for part in (
+        "source_corrupt",
+        "bb/wau: broken since 20240501, last good day 20240430",
+        f"run_all.py repair {run_id}",
+        f"https://reports.example/bigmama/runs/{run_id}/index.html",
+    ):
+        assert part in told["message"]
+
+    alerting.heal("bb")
+    assert alerting.command("repair", run_id)["exit_status"] == 0
+    assert len(receiver.received) == 2
+    assert receiver.received[1]["title"] == "bigmama-nb recovered: profile, 2024-05-01"
+    assert re.match(r"Well again: bb/orders/20240501, bb/wau/20240501\.", receiver.received[1]["message"])
+
+    alerting.command("run", "--date", "2024-05-02")
+    assert len(receiver.received) == 2
+
+
+def test_a_receiver_that_refuses_is_asked_again(alerting: World, receiver: Receiver) -> None:
+    """A server that is restarting loses no alert."""
+    receiver.refusals = 2
+    alerting.break_("bb")
+    alerting.command("run", "--date", "2024-05-01")
+    assert (receiver.posts, len(receiver.received)) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("json://127.0.0.1:9/hook-s3cr3t-token", r"The address in NOTIFY_HERE did not take the alert in 3 tries\."),
+        ("no-such-service://hook-s3cr3t-token", r"NOTIFY_HERE holds no address that Apprise knows \(not shown\)\."),
+        (None, r"The variable NOTIFY_HERE, which should hold an address to notify, is not set\."),
+    ],
+)
+def test_an_alert_that_cannot_be_sent_is_a_warning(
+    alerting: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, address: str | None, says: str
+) -> None:
+    """The run ends as it would, and the address, which may be a secret, is not shown."""
+    monkeypatch.delenv("NOTIFY_HERE") if address is None else monkeypatch.setenv("NOTIFY_HERE", address)
+    alerting.break_("bb")
+    answer = alerting.command("run", "--date", "2024-05-01")
+    assert (answer["exit_status"], answer["error"]) == (3, None)
+    assert re.search(says, alerting.said)
+    assert "s3cr3t" not in alerting.said
+
+
+def test_only_what_is_asked_for_is_told(alerting: World, receiver: Receiver) -> None:
+    """Who wants to be woken for a night of which nothing came is not woken for one game."""
+    alerting.write_profile(("notify: [NOTIFY_HERE]", "notify: [NOTIFY_HERE]\nnotify_on: [failed]"))
+    alerting.break_("bb")
+    alerting.command("run", "--date", "2024-05-01")
+    assert receiver.received == []
+    alerting.break_("aa")
+    alerting.break_("cc")
+    alerting.command("run", "--date", "2024-05-01")
+    assert [told["title"] for told in receiver.received] == ["bigmama-nb failed: profile, 2024-05-01"]
+
+
+def test_a_scratch_run_tells_nobody(alerting: World, receiver: Receiver) -> None:
+    """An analyst's trial is nobody's alarm."""
+    alerting.break_("bb")
+    alerting.command("run", "--date", "2024-05-01", "--scratch")
+    assert receiver.received == []
+
+
+def test_a_history_that_is_no_history_begins_anew(alerting: World, receiver: Receiver) -> None:
+    """The file is derived: whatever stands in it costs no alert."""
+    path = Path(read(alerting.profile).archive.uri) / history.NAME
+    path.parent.mkdir(parents=True)
+    path.write_text("[", encoding="utf-8")
+    alerting.break_("bb")
+    alerting.command("run", "--date", "2024-05-01")
+    assert "bb/wau: broken since 20240501, last good day unknown" in receiver.received[0]["message"]
+
+
+def test_the_textfile_holds_the_last_run(world: World) -> None:
+    """Prometheus' own parser reads it: status, tasks by outcome, rows by table and the age of each newest row."""
+    world.write_profile(("archive: {uri: archive}", "archive: {uri: archive}\nmetrics_textfile: bigmama.prom"))
+    world.break_("bb")
+    world.command("run", "--date", "2024-05-01")
+    text = (world.folder / "bigmama.prom").read_text(encoding="utf-8")
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert samples["bigmama_run_status", "partial"] == 1
+    assert samples["bigmama_run_status", "ok"] == 0
+    assert samples["bigmama_run_tasks", "ok"] == 4
+    assert samples["bigmama_run_tasks", "failed"] == 2
+    assert samples["bigmama_table_rows", "bigmama.game_metric"] == 4
+    assert samples["bigmama_newest_dt_age_seconds", "aa", "wau"] > 86_400
+    assert ("bigmama_newest_dt_age_seconds", "bb", "wau") not in samples
+    assert samples["bigmama_run_end_timestamp_seconds",] > 1.7e9
+
+
+def test_a_textfile_that_cannot_be_written_is_a_warning(world: World) -> None:
+    """A missing folder of the monitoring changes no outcome."""
+    world.write_profile(("archive: {uri: archive}", "archive: {uri: archive}\nmetrics_textfile: no/bigmama.prom"))
+    answer = world.command("run", "--date", "2024-05-01")
+    assert answer["exit_status"] == 0
+    assert "metrics_textfile cannot be written (No such file or directory)" in world.said
