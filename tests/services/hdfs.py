@@ -6,25 +6,19 @@ import atexit
 import functools
 import json
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.services import Server, built_once, cache_folder, require, require_program
+from tests.services import Server, built_once, cache_folder, require_program
+from tests.services.maven import Jar, fetch
 
-POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>services</groupId><artifactId>hdfs</artifactId><version>1</version>
-  <dependencies>{}</dependencies>
-</project>
-"""
 JARS = (
-    ("org.apache.hadoop", "hadoop-client-minicluster", "3.5.0"),
-    ("org.apache.hadoop", "hadoop-client-api", "3.5.0"),
-    ("org.apache.hadoop", "hadoop-client-runtime", "3.5.0"),
+    Jar("org.apache.hadoop", "hadoop-client-minicluster", "3.5.0"),
+    Jar("org.apache.hadoop", "hadoop-client-api", "3.5.0"),
+    Jar("org.apache.hadoop", "hadoop-client-runtime", "3.5.0"),
     # The minicluster needs them and does not declare them.
-    ("org.mockito", "mockito-core", "4.11.0"),
-    ("org.junit.jupiter", "junit-jupiter-api", "5.10.2"),
+    Jar("org.mockito", "mockito-core", "4.11.0"),
+    Jar("org.junit.jupiter", "junit-jupiter-api", "5.10.2"),
 )
 
 
@@ -33,21 +27,7 @@ def _jars() -> Path:
     folder = cache_folder("hdfs-3.5.0")
     with built_once(folder) as todo:
         if todo:
-            maven = require_program("mvn")
-            named = "".join(
-                f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version>"
-                "</dependency>"
-                for group, name, version in JARS
-            )
-            (folder / "pom.xml").write_text(POM.format(named))
-            fetched = subprocess.run(
-                [maven, "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            require("HDFS", fetched.returncode == 0, f"its jars could not be fetched: {fetched.stdout[-300:]}")
+            fetch(folder, "HDFS", JARS)
     return folder / "jars"
 
 
