@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from bigmama_nb.profile import Profile
 if TYPE_CHECKING:
     from bigmama_nb.runs.record import RunRecord
     from bigmama_nb.runs.services import Operator, Services
+    from bigmama_nb.runs.signals import Stop
 
 
 def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -129,31 +130,65 @@ def run(
 
 
 @verb("repair", example="repair latest --plan")
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="RUN", required=False)
+@click.option("--open", "every", is_flag=True, help="Every run of the last days in which something is open, not one.")
+@click.option("--days", type=click.IntRange(1), default=7, show_default=True, help="How many days --open looks back.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print what would be redone and what kept, and do nothing.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many notebooks run at once.")
-def repair(profile: str | None, run_name: str, only_plan: bool, jobs: int) -> VerbResult:
-    """Redo just the tasks of RUN that are no success, as a further attempt of it."""
+def repair(profile: str | None, run_name: str | None, every: bool, days: int, only_plan: bool, jobs: int) -> VerbResult:
+    """Redo just the tasks of RUN that are no success, as a further attempt of it.
+
+    `latest` is the newest run in which something is open. With --open no RUN is named.
+    """
     from bigmama_nb.runs import archive
-    from bigmama_nb.runs.repair import latest_open, plan_repair
+    from bigmama_nb.runs.repair import latest_open, open_runs, plan_repair
     from bigmama_nb.runs.repair import repair as redo
     from bigmama_nb.runs.run import Options
 
+    if every == (run_name is not None):
+        raise UsageError("repair takes a RUN or --open, and not both. Nothing was done; see 'runs list'.")
     read = load(profile)
     folder = Path(read.archive.uri)
-    run_id = latest_open(folder) if run_name == "latest" else archive.find(folder, run_name)
+    if run_name is None:
+        ids = [run.run_id for run in open_runs(folder, _services().clock().date(), days)]
+    else:
+        ids = [latest_open(folder) if run_name == "latest" else archive.find(folder, run_name)]
     if only_plan:
-        planned = plan_repair(read, archive.read(folder, run_id))
-        for warning in planned.warnings:
-            click.echo(warning, err=True)
-        actions = [("redo", task.id) for task in planned.redo] + [("keep", task.id) for task in planned.keep]
+        actions = []
+        for run_id in ids:
+            planned = plan_repair(read, archive.read(folder, run_id))
+            for warning in planned.warnings:
+                click.echo(warning, err=True)
+            actions += [("redo", task.id) for task in planned.redo] + [("keep", task.id) for task in planned.keep]
         return VerbResult(
             [{"task": task, "action": action} for action, task in actions],
-            "\n".join(f"{action} {task}" for action, task in actions) or "The run has no task.",
+            "\n".join(f"{action} {task}" for action, task in actions)
+            or ("Nothing is open." if every else "The run has no task."),
         )
     with _operated() as operator:
-        done = redo(read, run_id, Options(jobs), operator)
-    return _finished(done, read)
+        done = []
+        for run_id in ids:
+            if operator.stop.is_set():
+                break
+            try:
+                done.append(redo(read, run_id, Options(jobs), operator))
+            except UsageError as error:
+                if not every:
+                    raise
+                operator.say(str(error))
+    return _all_finished(done, read, operator.stop) if every else _finished(done[0], read)
+
+
+def _all_finished(runs: Sequence[RunRecord], profile: Profile, stop: Stop) -> VerbResult:
+    """Return what several runs come to: their records, and the exit status of all their tasks together."""
+    from bigmama_nb.runs import show
+    from bigmama_nb.runs.record import exit_status
+
+    status = exit_status([task for run in runs for task in run.tasks], stop.signum)
+    if status == 0:
+        status = max((run.exit_status or 0 for run in runs), default=0)
+    text = "\n\n".join(show.summary(run, profile.archive.uri) for run in runs)
+    return VerbResult([run.as_json() for run in runs], text or "Nothing is open.", status)
 
 
 @verb("release", example="release latest lw/wau/20240501")
@@ -230,11 +265,14 @@ def list_runs(profile: str | None) -> VerbResult:
 
 @verb("prune", runs, example="runs prune --plan")
 @click.option("--plan", "only_plan", is_flag=True, help="Only list what would be dropped.")
-def prune_runs(profile: str | None, only_plan: bool) -> VerbResult:
+@click.option("--reason", help="Why; the run's record keeps it.")
+def prune_runs(profile: str | None, only_plan: bool, reason: str | None) -> VerbResult:
     """Drop runs older than keep_days, and superseded files past their grace; never what a current row came from."""
     from bigmama_nb.runs.prune import prune
 
-    dropped = [f"{one.kind} {one.name}" for one in prune(load(profile), datetime.now(UTC), only_plan=only_plan)]
+    dropped = [
+        f"{one.kind} {one.name}" for one in prune(load(profile), datetime.now(UTC), only_plan=only_plan, reason=reason)
+    ]
     text = "\n".join([*dropped, f"{len(dropped):,} {'to drop' if only_plan else 'dropped'}."])
     return VerbResult([{"task": name, "action": "drop"} for name in dropped] if only_plan else {"text": text}, text)
 

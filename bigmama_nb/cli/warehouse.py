@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bigmama_nb.cli import VerbResult, load, verb
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from bigmama_nb.runs.task import Task
+    from bigmama_nb.warehouse.recovery import Recovered
 
 
 @verb("sql", example="sql \"select * from game_metric where game_cd = 'lw' order by dt\"")
@@ -69,27 +73,38 @@ def who_wrote(profile: str | None, table: str, partition: str) -> VerbResult:
 @click.argument("table")
 @click.argument("partition")
 @click.argument("version", required=False)
-def rollback(profile: str | None, table: str, partition: str, version: str | None) -> VerbResult:
+@click.option("--reason", help="Why; the run's record keeps it.")
+def rollback(profile: str | None, table: str, partition: str, version: str | None, reason: str | None) -> VerbResult:
     """Point a partition at an earlier version of it: VERSION, or the one before."""
-    from bigmama_nb.runs.archive import new_run_id
+    from bigmama_nb.runs.changes import Change, change, partition_task
+    from bigmama_nb.runs.services import utc_now
     from bigmama_nb.warehouse import Warehouse
     from bigmama_nb.warehouse.lineage import Writer
     from bigmama_nb.warehouse.maintenance import rollback as point_back
 
-    with Warehouse.open(load(profile).warehouse) as warehouse:
-        stands = point_back(warehouse, table, partition, Writer(new_run_id(), 1, ""), version)
+    read = load(profile)
+
+    def do(writer: Writer) -> Change:
+        with Warehouse.open(read.warehouse) as warehouse:
+            stands = point_back(warehouse, table, partition, writer, version)
+        task = partition_task(stands.table, stands.partition, outcome="ok", published="yes", message=stands.version)
+        return Change(stands, (task,), (stands.record(),))
+
+    stands = change(read, "rollback", reason, utc_now(), do)
     text = f"{stands.table} {stands.partition} is {stands.version} again; 'run_all.py who-wrote' says what it holds."
     return VerbResult({"text": text}, text)
 
 
 @verb("recover", example="recover --plan")
 @click.option("--plan", "only_plan", is_flag=True, help="Only say what would be pointed where.")
-def recover(profile: str | None, only_plan: bool) -> VerbResult:
+@click.option("--reason", help="Why; the run's record keeps it.")
+def recover(profile: str | None, only_plan: bool, reason: str | None) -> VerbResult:
     """Point every partition at its newest whole version, where the catalog is lost or points at damage.
 
     Exit status: 0 every partition is whole, 3 some have no whole version left, 1 none has.
     """
-    from bigmama_nb.runs.archive import new_run_id
+    from bigmama_nb.runs.changes import Change, change
+    from bigmama_nb.runs.services import utc_now
     from bigmama_nb.runs.show import table
     from bigmama_nb.tables.registry import contracts
     from bigmama_nb.warehouse import Warehouse
@@ -97,8 +112,15 @@ def recover(profile: str | None, only_plan: bool) -> VerbResult:
     from bigmama_nb.warehouse.recovery import recover as point_again
 
     read = load(profile)
-    with Warehouse.open(read.warehouse) as warehouse:
-        found = point_again(warehouse, contracts(read), Writer(new_run_id(), 1, ""), only_plan=only_plan)
+
+    def do(writer: Writer) -> Change:
+        with Warehouse.open(read.warehouse) as warehouse:
+            found = point_again(warehouse, contracts(read), writer, only_plan=only_plan)
+        return Change(found, tuple(_recovered(one) for one in found if one.became != "kept"))
+
+    found: list[Recovered] = (
+        do(Writer("", 1, "")).answer if only_plan else change(read, "recover", reason, utc_now(), do)
+    )
     damaged = [one for one in found if one.became == "damaged"]
     heads = ("table", "partition", "became", "version", "before")
     shown = [vars(one) for one in found if one.became != "kept"]
@@ -112,6 +134,15 @@ def recover(profile: str | None, only_plan: bool) -> VerbResult:
         )
     status = 0 if not damaged else 3 if len(damaged) < len(found) else 1
     return VerbResult([{head: vars(one)[head] for head in heads} for one in found], "\n".join(lines), status)
+
+
+def _recovered(one: Recovered) -> Task:
+    from bigmama_nb.runs.changes import partition_task
+
+    if one.became == "damaged":
+        message = f"{one.table} {one.partition}: no whole version is left; nothing was done."
+        return partition_task(one.table, one.partition, outcome="failed", reason="storage", message=message)
+    return partition_task(one.table, one.partition, outcome="ok", published="yes", message=one.version)
 
 
 @verb("ddl", example="ddl game_metric")

@@ -13,10 +13,12 @@ from pathlib import Path
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive
+from bigmama_nb.runs.changes import Change, change
+from bigmama_nb.runs.services import utc_now
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import Writer, runs_behind
+from bigmama_nb.warehouse.maintenance import Expired, superseded
 from bigmama_nb.warehouse.maintenance import prune as prune_versions
-from bigmama_nb.warehouse.maintenance import superseded
 
 
 @dataclass(frozen=True)
@@ -27,32 +29,50 @@ class Dropped:
     name: str
 
 
-def prune(profile: Profile, now: datetime, *, only_plan: bool) -> list[Dropped]:
+def prune(profile: Profile, now: datetime, *, only_plan: bool, reason: str | None = None) -> list[Dropped]:
     """Drop runs and scratch work older than `keep_days`, and superseded versions past `grace_hours`; return them.
 
-    Never dropped: a run that rows of a current partition came from, and one that has not ended; and of the versions
-    those that a run that stays has held, and those that a lost pointer would need.
+    What is dropped is recorded as a run of its own. Never dropped: a run that rows of a current partition came from,
+    and one that has not ended; and of the versions those that a run that stays has held, and those that a lost pointer
+    would need.
 
     Raises:
         CatalogError, StorageError: the warehouse cannot say what is needed; nothing was dropped.
         LockedError: a publish is under way; what was dropped before stays dropped.
     """
-    root = Path(profile.archive.uri)
-    with Warehouse.open(profile.warehouse) as warehouse:
-        needed = {run_id for run_id, _ in runs_behind(warehouse)}
-        old = [run_id for run_id in archive.run_ids(root) if _is_old(run_id, profile, now) and run_id not in needed]
-        runs = [run_id for run_id in old if _has_ended(root, run_id)]
-        scratch = sorted(
-            folder.name
-            for folder in (root / "scratch").glob("*")
-            if archive.RUN_ID.fullmatch(folder.name) and _is_old(folder.name, profile, now)
-        )
-        if only_plan:
-            versions = superseded(warehouse, now, dropped=runs)
-        else:
-            versions = prune_versions(warehouse, now, Writer(archive.new_run_id(), 1, ""), dropped=runs)
+    if only_plan:
+        with Warehouse.open(profile.warehouse) as warehouse:
+            runs, scratch = _old(profile, warehouse, now)
+            return _dropped(runs, scratch, superseded(warehouse, now, dropped=runs))
+
+    def do(writer: Writer) -> Change:
+        root = Path(profile.archive.uri)
+        with Warehouse.open(profile.warehouse) as warehouse:
+            runs, scratch = _old(profile, warehouse, now)
+            versions = prune_versions(warehouse, now, writer, dropped=runs)
             for folder in (*(root / "runs" / run_id for run_id in runs), *(root / "scratch" / one for one in scratch)):
                 _delete(folder)
+        dropped = _dropped(runs, scratch, versions)
+        return Change(dropped, dropped=tuple(f"{one.kind} {one.name}" for one in dropped))
+
+    done: list[Dropped] = change(profile, "prune", reason, utc_now(), do)
+    return done
+
+
+def _old(profile: Profile, warehouse: Warehouse, now: datetime) -> tuple[list[str], list[str]]:
+    """Return the runs and the scratch folders that are too old to be kept and that nobody needs."""
+    root = Path(profile.archive.uri)
+    needed = {run_id for run_id, _ in runs_behind(warehouse)}
+    old = [run_id for run_id in archive.run_ids(root) if _is_old(run_id, profile, now) and run_id not in needed]
+    scratch = sorted(
+        folder.name
+        for folder in (root / "scratch").glob("*")
+        if archive.RUN_ID.fullmatch(folder.name) and _is_old(folder.name, profile, now)
+    )
+    return [run_id for run_id in old if _has_ended(root, run_id)], scratch
+
+
+def _dropped(runs: list[str], scratch: list[str], versions: list[Expired]) -> list[Dropped]:
     return [
         *(Dropped("run", run_id) for run_id in runs),
         *(Dropped("scratch", name) for name in scratch),

@@ -79,6 +79,7 @@ class AttemptEntry(Entry):
     n: int = 1
     verb: str = "run"
     person: str | None = None
+    reason: Seldom = None
     profile_sha256: str | None = None
     pid: int | None = None
     started_at: str = ""
@@ -121,6 +122,7 @@ class RunRecord(Entry):
     attempts: list[AttemptEntry]
     tasks: list[RecordedTask] = Field(default_factory=list)
     published: list[Json] = Field(default_factory=list)
+    dropped: Annotated[list[str], Field(exclude_if=_nothing)] = Field(default_factory=list)
     inputs: list[Json] = Field(default_factory=list)
     load: list[Json] = Field(default_factory=list)
     redactions: int = 0

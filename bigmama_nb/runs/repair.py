@@ -185,6 +185,7 @@ def _let_go(record: Record, profile: Profile, task: Task, operator: Operator, re
 
     def note(run: RunRecord) -> None:
         n = run.attempts[-1].n
+        run.attempts[-1].reason = reason
         why = f" ({reason})" if reason else ""
         for one in list(run.tasks):
             before = held.get(one.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from bigmama_nb.profile import load
@@ -24,10 +25,24 @@ def test_only_runs_that_no_current_row_came_from_are_dropped(world: World) -> No
     assert [one for one in planned if one.kind == "run"] == [Dropped("run", first)]
     assert prune(load(world.profile), YEARS_LATER, only_plan=False) == planned
 
-    assert [run["run_id"] for run in world.command("runs", "list")["data"]] == [third, second]
+    pruned, *rest = world.command("runs", "list")["data"]
+    assert [run["run_id"] for run in rest] == [third, second]
+    shown = world.command("runs", "show", pruned["run_id"])["data"]
+    assert (shown["verb"], shown["status"]) == ("prune", "ok")
+    assert shown["dropped"] == [f"{one.kind} {one.name}" for one in planned]
     assert world.rows() == expected(*GAMES)
     assert world.files() == files
-    assert prune(load(world.profile), YEARS_LATER, only_plan=False) == []
+
+
+def test_a_run_that_has_not_ended_is_not_dropped(world: World) -> None:
+    """However old it is, somebody may be at work on it; nor is one whose record cannot be read."""
+    ids = [world.command("run")["data"]["run_id"] for _ in range(3)]
+    runs = world.folder / "archive" / "runs"
+    record = json.loads((runs / ids[0] / "run.json").read_text())
+    record["attempts"][0] |= {"ended_at": None, "heartbeat_at": datetime.now(UTC).isoformat()}
+    (runs / ids[0] / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    (runs / ids[1] / "run.json").write_text("")
+    assert [one for one in prune(load(world.profile), YEARS_LATER, only_plan=True) if one.kind == "run"] == []
 
 
 def test_nothing_young_is_dropped(world: World) -> None:

@@ -136,3 +136,20 @@ def test_a_month_that_is_over_stays_final_in_a_repair(world: World) -> None:
 
     wrote = {row["key"]: row for row in world.command("who-wrote", "game_metric", "dt=20240401")["data"]}
     assert (wrote["aa/orders"]["through"], wrote["aa/orders"]["final"]) == (date(2024, 4, 30).isoformat(), True)
+
+
+def test_everything_that_is_open_is_repaired_at_once(world: World) -> None:
+    """Two nights failed by different games; `repair --open` does both, oldest first, and nothing else."""
+    nights = []
+    for game in ("aa", "bb"):
+        world.break_(game)
+        nights.append(world.command("run", "--games", game)["data"]["run_id"])
+        world.heal(game)
+    world.command("run", "--games", "cc")
+
+    answer = world.command("repair", "--open")
+    assert answer["exit_status"] == 0
+    assert [run["run_id"] for run in answer["data"]] == nights
+    assert world.rows() == expected(*GAMES)
+    assert world.command("repair", "--open")["data"] == []
+    assert world.command("repair")["error"]["message"].startswith("repair takes a RUN or --open, and not both.")

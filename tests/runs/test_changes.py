@@ -1,0 +1,78 @@
+"""Every change of the tables is a run, with its record, its reason and its person."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import date
+from typing import Any
+
+from tests.runs.test_repair import hold, locked
+from tests.runs.world import World, wau
+
+
+def runs(world: World) -> list[dict[str, Any]]:
+    """Return the records, latest first."""
+    return [world.command("runs", "show", run["run_id"])["data"] for run in world.command("runs", "list")["data"]]
+
+
+def test_a_rollback_is_a_run(world: World) -> None:
+    """It says which partition points at which version, why, and who did it; one that was refused leaves no run."""
+    world.command("run", "--games", "aa", "--metrics", "wau")
+    first = runs(world)[0]["run_id"]
+    world.write("aa", "daily", [{"_id": 1, "dt": "20240429", "value": 5}])
+    world.command("run", "--games", "aa", "--metrics", "wau", "--date", "2024-04-29")
+    answer = world.command("rollback", "game_metric", "dt=20240429", "--reason", "five is wrong")
+    assert answer["exit_status"] == 0
+
+    done = runs(world)[0]
+    assert (done["verb"], done["reason"], done["person"], done["status"]) == (
+        *("rollback", "five is wrong", getpass.getuser(), "ok"),
+    )
+    assert [(one["partition"], one["version"]) for one in done["published"]] == [("dt=20240429", f"{first}-1")]
+    assert [(one["id"], one["outcome"], one["published"]) for one in done["tasks"]] == [
+        ("game_metric/20240429", "ok", "yes")
+    ]
+    assert done["attempts"][0]["ended_at"] is not None
+
+    before = len(runs(world))
+    assert world.command("rollback", "game_metric", "dt=19990101")["exit_status"] == 2
+    assert len(runs(world)) == before
+    assert (
+        "is a rollback, which a repair does not finish" in world.command("repair", done["run_id"])["error"]["message"]
+    )
+
+
+def test_a_rollback_that_met_the_lock_is_recorded_as_failed(world: World) -> None:
+    """Exit 75, and the record says so."""
+    world.command("run", "--games", "aa", "--metrics", "wau")
+    with locked(world):
+        answer = world.command("rollback", "game_metric", "dt=20240429")
+    assert answer["exit_status"] == 75
+    done = runs(world)[0]
+    assert (done["verb"], done["status"], done["exit_status"]) == ("rollback", "failed", 75)
+    assert done["error"] == answer["error"]["message"]
+
+
+def test_a_recovery_is_a_run(world: World) -> None:
+    """With the catalog gone, the record tells which partitions were pointed anew; what changed nothing is no run."""
+    world.command("run", "--games", "aa", "--metrics", "wau", "--date", "2024-04-29")
+    assert world.command("recover")["exit_status"] == 0
+    assert runs(world)[0]["verb"] == "run"
+    (world.folder / "warehouse" / "catalog.db").unlink()
+    assert world.command("recover", "--reason", "the disk was lost")["exit_status"] == 0
+
+    done = runs(world)[0]
+    assert (done["verb"], done["reason"], done["status"]) == ("recover", "the disk was lost", "ok")
+    assert [one["id"] for one in done["tasks"]] == ["game_metric/20240429"]
+    assert world.rows()["aa", "wau", "20240429"] == wau("aa", date(2024, 4, 29))
+
+
+def test_a_release_says_why_and_by_whom(world: World) -> None:
+    """It is an attempt of the run that held the figure."""
+    run_id = hold(world)
+    done = world.command("release", run_id, "aa/wau/20240502", "--reason", "a launch day")["data"]
+    assert [(one["verb"], one.get("reason")) for one in done["attempts"]] == [
+        ("run", None),
+        ("release", "a launch day"),
+    ]
+    assert done["attempts"][1]["person"] == getpass.getuser()
