@@ -6,7 +6,8 @@ A message says where, what was found and what was expected, what state is left b
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 Reason = Literal[
@@ -67,6 +68,8 @@ class TaskError(BigmamaError):
     """Partitions whose pointer had certainly moved when a move of several stopped."""
     published: tuple[Any, ...] = ()
     """The `publish.Published` of those partitions."""
+    failures: Mapping[str, TaskError] = MappingProxyType({})
+    """Of a publish that could not build some partitions, each one's own error; all others were published."""
 
     def __init__(self, reason: Reason, message: str, *, place: str | None = None) -> None:
         super().__init__(message)
@@ -91,6 +94,10 @@ class StorageError(TaskError):
 
     def __init__(self, message: str, *, place: str | None = None) -> None:
         super().__init__("storage", message, place=place)
+
+
+class DamagedError(StorageError):
+    """A partition's files are not what was published; the message names what mends it."""
 
 
 class RecordError(StorageError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -188,6 +189,6 @@ def docs(profile: str | None, folder: str | None) -> VerbResult:
 
 
 def _plain(cell: Any) -> Any:
-    if cell is None or isinstance(cell, str | int | float | bool):
+    if cell is None or isinstance(cell, str | int | bool) or (isinstance(cell, float) and math.isfinite(cell)):
         return cell
     return str(cell)

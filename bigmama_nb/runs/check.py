@@ -20,6 +20,7 @@ from bigmama_nb.sources import Source, outcome
 from bigmama_nb.sources.extract import open_source
 from bigmama_nb.sources.scan import Question
 from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse.damage import damages
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def findings(profile: Profile) -> list[Finding]:
         found.append(Finding(f"notebook {stage}", True, "takes a run's parameters"))
     found.append(_archive(Path(profile.archive.uri)))
     found.append(_tried("warehouse", lambda: _warehouse(profile)))
+    found += _files(profile)
     found += check_sources(profile)
     return found
 
@@ -55,6 +57,18 @@ def _archive(folder: Path) -> Finding:
         return Finding("archive", False, f"{folder} cannot be made: {there} is a file; expected a folder")
     writable = os.access(there, os.W_OK)
     return Finding("archive", writable, f"{folder} can{'' if writable else 'not'} be written")
+
+
+def _files(profile: Profile) -> list[Finding]:
+    """Return what became of the tables' files: each is read, and its checksum compared with what was published."""
+    try:
+        with Warehouse.open(profile.warehouse) as warehouse:
+            found = damages(warehouse)
+    except TaskError as error:
+        return [Finding("files", False, str(error))]
+    if not found:
+        return [Finding("files", True, "every current file is what was published")]
+    return [Finding(f"files {one.table} {one.partition}", False, one.message) for one in found]
 
 
 def _warehouse(profile: Profile) -> str:

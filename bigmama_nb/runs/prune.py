@@ -62,7 +62,8 @@ def prune(profile: Profile, now: datetime, *, only_plan: bool, reason: str | Non
 def _old(profile: Profile, warehouse: Warehouse, now: datetime) -> tuple[list[str], list[str]]:
     """Return the runs and the scratch folders that are too old to be kept and that nobody needs."""
     root = Path(profile.archive.uri)
-    needed = {run_id for run_id, _ in runs_behind(warehouse)}
+    behind = runs_behind(warehouse)
+    needed = set(archive.run_ids(root)) if behind is None else {run_id for run_id, _ in behind}
     old = [run_id for run_id in archive.run_ids(root) if _is_old(run_id, profile, now) and run_id not in needed]
     scratch = sorted(
         folder.name

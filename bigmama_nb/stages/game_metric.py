@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -23,7 +22,7 @@ from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import Group, Writer
 from bigmama_nb.warehouse.publish import Incoming, Published, publish_keyed
-from bigmama_nb.warehouse.query import connect, views
+from bigmama_nb.warehouse.query import connect, rows_that_can_be_read
 
 if TYPE_CHECKING:
     import duckdb
@@ -101,8 +100,8 @@ def _history(here: StageContext) -> dict[tuple[str | None, str | None], dict[str
     with Warehouse.open(here.warehouse) as warehouse:
         if warehouse.catalog.entry(table.full_name) is None:
             return {}
-        with contextlib.closing(views(warehouse)) as connection:
-            rows = connection.execute(f"SELECT game_cd, type, dt, value FROM {table.full_name}").fetchall()
+        # A damaged day costs its own history; to publish it says what is wrong with it.
+        rows = rows_that_can_be_read(warehouse, f"SELECT game_cd, type, dt, value FROM {table.full_name}")
     found: dict[tuple[str | None, str | None], dict[str, int]] = {}
     for game_cd, type_, dt, value in rows:
         found.setdefault((game_cd, type_), {})[dt] = value
@@ -200,13 +199,27 @@ def _published(here: StageContext, tasks: Sequence[Task]) -> tuple[list[Publishe
     except TaskError as error:
         moved = {one.partition: one for one in error.published}
         return list(moved.values()), [
-            _landed(task, moved[f"dt={task.dt}"]) if f"dt={task.dt}" in moved else task.failed(error) for task in tasks
+            _landed(task, moved[f"dt={task.dt}"]) if f"dt={task.dt}" in moved else _not_landed(task, error)
+            for task in tasks
         ]
     return list(done.values()), [_landed(task, done[f"dt={task.dt}"]) for task in tasks]
 
 
+def _not_landed(task: Task, error: TaskError) -> Task:
+    return task.failed(error.failures.get(f"dt={task.dt}", error))
+
+
 def _landed(task: Task, partition: Published) -> Task:
-    kept = (task.game_cd, task.type) in partition.kept
+    key = (str(task.game_cd), str(task.type))
+    name = " ".join(task.id.split("/"))
+    if key in partition.retracted:
+        out = partition.retracted[key]
+        why = f"{name}: it was retracted by {out.run} ({out.reason}) and stays out; nothing was published for it."
+        return replace(task, outcome="skipped", published="no", message=why)
+    if key in partition.outdone:
+        why = f"{name}: {partition.outdone[key]} published it since; what stands is newer and was left as it is."
+        return replace(task, outcome="skipped", published="no", message=why)
+    kept = key in partition.kept
     return replace(task, outcome="ok", published="no") if kept else replace(task, published="yes")
 
 

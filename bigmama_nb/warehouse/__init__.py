@@ -122,6 +122,7 @@ class Warehouse:
             return one
         tables = self.tables()
         found = [entry for entry in tables if name in (entry.full_name, entry.name)]
+        found = [entry for entry in found if entry.database == self.settings.database] or found
         if len(found) == 1:
             return found[0]
         names = [entry.full_name for entry in tables]

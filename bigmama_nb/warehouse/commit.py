@@ -14,7 +14,7 @@ from typing import Any, Literal
 from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError, TaskError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Lock, Move, Pointer
-from bigmama_nb.warehouse.lineage import DataFile, Key, Writer
+from bigmama_nb.warehouse.lineage import DataFile, Key, Retraction, Writer
 from bigmama_nb.warehouse.storage.protocol import join
 from bigmama_nb.warehouse.version import Version, discard
 
@@ -27,7 +27,8 @@ class Published:
     """What became of one partition.
 
     `moved`: readers see this version now. `kept`: keys brought whose newer row was kept; `carried`: rows of the version
-    before that stand in this one too. `held`: why it was staged and not committed.
+    before that stand in this one too. `held`: why it was staged and not committed. `retracted`: keys brought that stay
+    out; `outdone`: keys brought that a later run wrote, and which.
     """
 
     table: str
@@ -38,6 +39,8 @@ class Published:
     kept: frozenset[Key] = field(default_factory=frozenset)
     carried: int = 0
     held: Literal["empty", "asked"] | None = None
+    retracted: Mapping[Key, Retraction] = field(default_factory=dict)
+    outdone: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from bigmama_nb.errors import StorageError
+from bigmama_nb.errors import DamagedError, StorageError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer
 from bigmama_nb.warehouse.storage.protocol import SEAL, Storage, join
@@ -67,6 +67,14 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Retraction:
+    """Which run took the row of a key out, and why; the key stays out until it is asked for again."""
+
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class DataFile:
     """A data file of a version; `path` is its name in the version, in records its path below the warehouse."""
 
@@ -89,6 +97,7 @@ class Record:
     files: tuple[DataFile, ...]
     groups: Mapping[Key, Provenance]
     sealed_at: datetime | None = None
+    retracted: Mapping[Key, Retraction] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -108,6 +117,8 @@ class Record:
             "sealed_at": None if self.sealed_at is None else self.sealed_at.isoformat(),
             "files": [vars(file) for file in self.files],
         }
+        if self.retracted:
+            head["retracted"] = [{"key": key, **vars(one)} for key, one in sorted(self.retracted.items())]
         groups = (
             {**_as_json(provenance), "key": key, "through": provenance.through.isoformat()}
             for key, provenance in sorted(self.groups.items())
@@ -136,12 +147,14 @@ class Record:
                 previous=document["previous"],
                 files=tuple(DataFile(**file) for file in document["files"]),
                 groups={tuple(group["key"]): _provenance(group) for group in document["groups"]},
+                retracted={
+                    tuple(one["key"]): Retraction(one["run"], one["reason"]) for one in document.get("retracted", [])
+                },
                 sealed_at=datetime.fromisoformat(sealed) if (sealed := document.get("sealed_at")) else None,
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(
-                f"{place} is no lineage record: {error!r}; 'run_all.py rollback' moves the partition "
-                "to a whole version",
+                f"{place} is no lineage record: {error!r}",
                 place=place,
             ) from error
 
@@ -170,16 +183,50 @@ def read_record(storage: Storage, location: str) -> Record:
     return Record.from_json(storage.read(place), place=place)
 
 
-def records(warehouse: Warehouse, table: str, pointers: Collection[Pointer]) -> dict[str, Record]:
-    """Return by partition the records behind `pointers`; a partition that others made (no run in it) has none."""
+def records(
+    warehouse: Warehouse, table: str, pointers: Collection[Pointer], *, skip_damaged: bool = False
+) -> dict[str, Record]:
+    """Return by partition the records behind `pointers`; a partition that others made (no run in it) has none.
 
-    def read(pointer: Pointer) -> Record:
-        with in_context(table, pointer.partition):
-            return read_record(warehouse.storage, pointer.location)
+    Args:
+        skip_damaged: leave out what is damaged, as `reading` tells it from a storage that does not answer.
+    """
+
+    def read(pointer: Pointer) -> Record | None:
+        try:
+            with reading(warehouse, table, pointer):
+                return read_record(warehouse.storage, pointer.location)
+        except DamagedError:
+            if skip_damaged:
+                return None
+            raise
 
     ours = [pointer for pointer in pointers if pointer.run is not None]
-    found = warehouse.each(read, ours)
-    return {pointer.partition: record for pointer, record in zip(ours, found, strict=True)}
+    found = zip(ours, warehouse.each(read, ours), strict=True)
+    return {pointer.partition: record for pointer, record in found if record is not None}
+
+
+@contextlib.contextmanager
+def reading(warehouse: Warehouse, table: str, pointer: Pointer) -> Iterator[None]:
+    """Say of a StorageError in the block that the partition is damaged, and what mends it.
+
+    Raises:
+        DamagedError: its files are not what was published.
+        StorageError: the storage does not answer at all.
+    """
+    try:
+        yield
+    except StorageError as error:
+        with in_context(table, pointer.partition):
+            warehouse.storage.list(pointer.location)
+        told = error.__cause__ if error.message.startswith(table) else error
+        what = told.message if isinstance(told, StorageError) else str(error)
+        raise DamagedError(
+            f"{table} {pointer.partition}: {what}. The partition is damaged; no other one is affected. A run "
+            "that brings all its rows makes it whole, 'run_all.py recover' points it at its newest whole version, "
+            "'run_all.py rollback' at one by name.",
+            place=error.place,
+        ) from error
 
 
 @contextlib.contextmanager
@@ -204,22 +251,40 @@ def lineage(
 
     Args:
         table: `database.name`.
-        partitions: names such as `dt=20240501`; missing ones are left out.
+        partitions: names such as `dt=20240501`; missing ones are left out, and of damaged ones nothing is known.
 
     Raises:
         CatalogError, StorageError: the warehouse cannot be read.
     """
     pointers = warehouse.catalog.current(table, partitions)
-    found = records(warehouse, table, pointers.values())
+    found = records(warehouse, table, pointers.values(), skip_damaged=True)
     return {name: dict(found[name].groups) if name in found else {} for name in pointers}
 
 
-def runs_behind(warehouse: Warehouse) -> set[tuple[str, int]]:
-    """Return (run, attempt) of all that current partitions came from, over all tables: these runs are never pruned."""
+def retractions(
+    warehouse: Warehouse, table: str, partitions: Collection[str] | None = None
+) -> dict[str, dict[Key, Retraction]]:
+    """Return by partition the keys that were retracted and have not been asked for again since.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot be read.
+    """
+    pointers = warehouse.catalog.current(table, partitions)
+    found = records(warehouse, table, pointers.values(), skip_damaged=True)
+    return {name: dict(record.retracted) for name, record in found.items() if record.retracted}
+
+
+def runs_behind(warehouse: Warehouse) -> set[tuple[str, int]] | None:
+    """Return (run, attempt) of all that current partitions came from, over all tables: these runs are never pruned.
+
+    None: a damaged partition does not say, so none may be.
+    """
     behind: set[tuple[str, int]] = set()
     for entry in warehouse.tables():
-        pointers = warehouse.catalog.current(entry.full_name)
-        behind |= {(pointer.run, pointer.attempt or 0) for pointer in pointers.values() if pointer.run is not None}
-        for groups in lineage(warehouse, entry.full_name).values():
-            behind |= {(provenance.run, provenance.attempt) for provenance in groups.values()}
+        pointers = [one for one in warehouse.catalog.current(entry.full_name).values() if one.run is not None]
+        found = records(warehouse, entry.full_name, pointers, skip_damaged=True)
+        if len(found) < len(pointers):
+            return None
+        behind |= {(pointer.run or "", pointer.attempt or 0) for pointer in pointers}
+        behind |= {(one.run, one.attempt) for record in found.values() for one in record.groups.values()}
     return behind

@@ -6,7 +6,7 @@ Source of the rules: docs/spec/publishing.md, "Rows that were there before".
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from bigmama_nb.errors import ContractError, UsageError
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer
-from bigmama_nb.warehouse.lineage import Group, Key, Provenance, Record, Writer
+from bigmama_nb.warehouse.lineage import Group, Key, Provenance, Record, Retraction, Writer
 from bigmama_nb.warehouse.version import require_rows, rows_of
 
 
@@ -23,20 +23,32 @@ class Incoming:
     """What a run brings for one partition of a keyed table.
 
     `rows` has the contract's file columns; `groups` says for each key in it how far it is counted and from where.
+    `again`: keys that come back though they were retracted. `found_by`: the run that found these figures, where that is
+    not the one that publishes them: it replaces nothing that a later run wrote, unless `over`.
     """
 
     rows: pa.Table
     groups: Mapping[Key, Group]
+    again: frozenset[Key] = frozenset()
+    found_by: str | None = None
+    over: bool = False
 
 
 @dataclass(frozen=True)
 class Merged:
-    """A partition's next rows (None: nothing changes), who wrote them, and how many were carried over."""
+    """A partition's next rows (None: nothing changes), who wrote them, and how many were carried over.
+
+    `retractions`: the keys that are out. Of the keys brought `kept` have a row through a later day, `stays_out` were
+    retracted, `outdone` were written by a later run.
+    """
 
     rows: pa.Table | None
     groups: Mapping[Key, Provenance]
     kept: frozenset[Key] = frozenset()
     carried: int = 0
+    retractions: Mapping[Key, Retraction] = field(default_factory=dict)
+    stays_out: frozenset[Key] = frozenset()
+    outdone: Mapping[Key, str] = field(default_factory=dict)
 
 
 def merge(
@@ -58,27 +70,49 @@ def merge(
     if pointer is None:
         return Merged(brought.rows, brings_from)
     stood = dict(record.groups) if record is not None else {}
+    out = dict(record.retracted) if record is not None else {}
+    outdone = {key: stood[key].run for key in brings_from.keys() & stood.keys() if _is_later(stood[key], brought)}
+    stays_out = brings_from.keys() & out.keys() - brought.again
     kept = frozenset(
-        key for key, provenance in brings_from.items() if key in stood and stood[key].through > provenance.through
+        key
+        for key, one in brings_from.items()
+        if key in stood and key not in outdone and stood[key].through > one.through and not brought.over
     )
-    if record is not None and kept == brings_from.keys():
-        return Merged(None, stood, kept=kept)
-    brings = brings_from.keys() - kept
-    stays = _without(rows_of(warehouse, table, pointer, record), table, brings)
-    rows = pa.concat_tables([stays, _without(brought.rows, table, kept).cast(table.arrow_schema())])
+    brings = brings_from.keys() - kept - stays_out - outdone.keys()
+    told = Merged(None, stood, kept, retractions=out, stays_out=frozenset(stays_out), outdone=outdone)
+    if record is not None and not brings:
+        return told
+    # With every row brought anew, what stands need not be read: so a damaged partition becomes whole.
+    reads = record is None or bool(stood.keys() - brings)
+    stays = rows_of(warehouse, table, pointer, record) if reads else table.arrow_schema().empty_table()
+    stays = _without(stays, table, brings)
+    rows = pa.concat_tables(
+        [stays, _without(brought.rows, table, brings_from.keys() - brings).cast(table.arrow_schema())]
+    )
     require_rows(rows, table, place=partition)
-    return Merged(rows, stood | {key: brings_from[key] for key in brings}, kept=kept, carried=stays.num_rows)
+    return replace(
+        told,
+        rows=rows,
+        groups=stood | {key: brings_from[key] for key in brings},
+        carried=stays.num_rows,
+        retractions={key: one for key, one in out.items() if key not in brings},
+    )
+
+
+def _is_later(stands: Provenance, brought: Incoming) -> bool:
+    """Whether a run that began after the one that found the figure wrote what stands."""
+    return brought.found_by is not None and not brought.over and stands.run[:16] > brought.found_by[:16]
 
 
 def retain(
     warehouse: Warehouse,
     table: Table,
     partition: str,
-    keys: Collection[Key],
+    keys: Mapping[Key, Retraction],
     pointer: Pointer | None,
     record: Record | None,
 ) -> Merged:
-    """Return the rows that stay when those of `keys` are taken out.
+    """Return the rows that stay when those of `keys` are taken out, which are out from then on.
 
     Raises:
         UsageError: the partition or a key is not there.
@@ -96,7 +130,8 @@ def retain(
             )
     stays = _without(rows, table, keys)
     groups = {key: provenance for key, provenance in (record.groups if record else {}).items() if key not in keys}
-    return Merged(stays, groups, carried=stays.num_rows)
+    out = {**(record.retracted if record else {}), **keys}
+    return Merged(stays, groups, carried=stays.num_rows, retractions=out)
 
 
 def require_incoming(table: Table, partition: str, brought: Incoming) -> None:

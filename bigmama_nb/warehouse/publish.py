@@ -18,6 +18,7 @@ from bigmama_nb.warehouse.lineage import (
     Key,
     Provenance,
     Record,
+    Retraction,
     Writer,
     records,
 )
@@ -64,11 +65,12 @@ def publish_keyed(
         brought: by partition name (`dt=20240501`).
 
     Returns:
-        By partition what became of it; `moved` is false where every key kept its row.
+        By partition what became of it; `moved` is false where no key brought changed its row.
 
     Raises:
         ContractError: the rows are not what the contract says. Nothing was published.
         LockedError: another run held the table's lock for longer than `lock_wait_s`.
+        DamagedError: what stands in some partitions cannot be read; `failures` says of which, all others are committed.
         StorageError, CatalogError: as they say; `published` holds the partitions that were committed before.
         PublishUnknownError: the answer was lost; `published` holds those that certainly were committed.
 
@@ -83,8 +85,12 @@ def publish_keyed(
     return _rebuild(warehouse, table, list(brought), writer, build)
 
 
-def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection[Key], writer: Writer) -> Published:
+def retract(
+    warehouse: Warehouse, table: Table, partition: str, keys: Collection[Key], writer: Writer, reason: str = ""
+) -> Published:
     """Take the rows of `keys` out of a partition of a keyed table, and keep all others.
+
+    They stay out until `Incoming.again` names them.
 
     Raises:
         UsageError: the partition or one of the keys is not there; nothing was changed.
@@ -92,7 +98,8 @@ def retract(warehouse: Warehouse, table: Table, partition: str, keys: Collection
     """
 
     def build(partition: str, pointer: Pointer | None, record: Record | None) -> Merged:
-        return retain(warehouse, table, partition, keys, pointer, record)
+        out = dict.fromkeys(keys, Retraction(writer.run, reason))
+        return retain(warehouse, table, partition, out, pointer, record)
 
     return _rebuild(warehouse, table, [partition], writer, build)[partition]
 
@@ -105,11 +112,24 @@ def _rebuild(
         return {}
     entry = warehouse.ensure(table)
 
+    failures: dict[str, TaskError] = {}
+
     def changes() -> list[Change]:
+        failures.clear()
         pointers = warehouse.catalog.current(table.full_name, partitions)
-        before = records(warehouse, table.full_name, pointers.values())
-        built = warehouse.each(lambda name: build(name, pointers.get(name), before.get(name)), partitions)
-        merged = dict(zip(partitions, built, strict=True))
+        before: dict[str, Record] = {}
+
+        def built(name: str) -> Merged | None:
+            try:
+                if name in pointers:
+                    before.update(records(warehouse, table.full_name, [pointers[name]]))
+                return build(name, pointers.get(name), before.get(name))
+            except TaskError as error:
+                failures[name] = error
+                return None
+
+        found = zip(partitions, warehouse.each(built, partitions), strict=True)
+        merged = {name: one for name, one in found if one is not None}
         warehouse.at("carried")
         versions = _stage(warehouse, entry, table, merged, pointers, writer)
         warehouse.at("verified")
@@ -119,6 +139,10 @@ def _rebuild(
         ]
 
     done = commit(warehouse, [table.full_name], writer, changes)
+    if failures:
+        error = failures[min(failures)]
+        error.published, error.failures = tuple(done), failures
+        raise error
     return {one.partition: one for one in done}
 
 
@@ -137,7 +161,8 @@ def _stage(
         assert one.rows is not None
         content = parquet_bytes(one.rows, table, timestamp=warehouse.settings.timestamp)
         versions[partition] = stage(warehouse, entry, table, partition, content, one.groups, writer)
-        versions[partition] = seal(warehouse, versions[partition], current.get(partition))
+        said = replace(versions[partition].record, retracted=one.retractions)
+        versions[partition] = seal(warehouse, replace(versions[partition], record=said), current.get(partition))
 
     def verified(partition: str) -> None:
         rows = merged[partition].rows
@@ -159,9 +184,12 @@ def _stage(
 def _change(
     warehouse: Warehouse, merged: Merged, version: Version | None, pointer: Pointer | None, record: Record | None
 ) -> Change:
+    out = {key: merged.retractions[key] for key in merged.stays_out}
     if version is not None:
-        told = replace(published(warehouse, version, moved=True), kept=merged.kept, carried=merged.carried)
-        return Change(told, version, pointer)
-    assert pointer is not None
-    assert record is not None
-    return Change(replace(published(warehouse, Version(pointer.location, record), moved=False), kept=merged.kept))
+        told = replace(published(warehouse, version, moved=True), carried=merged.carried)
+    else:
+        assert pointer is not None
+        assert record is not None
+        told = published(warehouse, Version(pointer.location, record), moved=False)
+    told = replace(told, kept=merged.kept, retracted=out, outdone=merged.outdone)
+    return Change(told, version, pointer)

@@ -6,16 +6,19 @@ Source of the rules: docs/spec/publishing.md, "Catalogs".
 from __future__ import annotations
 
 import contextlib
-import shutil
+import hashlib
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bigmama_nb.errors import StorageError, UsageError, did_you_mean
+from bigmama_nb.errors import DamagedError, StorageError, UsageError, did_you_mean
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
-from bigmama_nb.warehouse.lineage import Key, Provenance, in_context, lineage
+from bigmama_nb.warehouse.damage import unreadable
+from bigmama_nb.warehouse.lineage import Key, Provenance, reading, records
+from bigmama_nb.warehouse.storage.protocol import join
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,7 +31,9 @@ DUCKDB_TYPES = {
     "timestamp": "TIMESTAMP WITH TIME ZONE",
 }
 READER = "_bigmama"
-"""The schema of a connection that holds which file belongs to which partition."""
+"""The schema of a connection that holds which file belongs to which partition, and the names that need no database."""
+READS = ("SELECT", "EXPLAIN", "MULTI")
+"""The kinds of statements that only read; DuckDB makes several of a PIVOT."""
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -44,8 +49,15 @@ def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
         return views(warehouse)
 
 
-def views(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
-    """Return what `connect` returns, of a warehouse that is open."""
+def views(
+    warehouse: Warehouse, *, without: Collection[tuple[str, str]] = (), confined: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Return what `connect` returns, of a warehouse that is open.
+
+    Args:
+        without: (table, partition) that are left out.
+        confined: the connection reaches no other file than the warehouse's, and no setting can change that.
+    """
     import duckdb
 
     connection = duckdb.connect()
@@ -53,35 +65,107 @@ def views(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     warehouse.storage.connect(connection)
     connection.execute(f"CREATE SCHEMA {READER}")
     connection.execute(f"CREATE TABLE {READER}.files (file VARCHAR, of_table VARCHAR, of_partition VARCHAR)")
+    own = _identifier(warehouse.settings.database)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {own}")
     entries = warehouse.tables()
     for entry in entries:
-        with _reading(warehouse):
-            _create_view(connection, warehouse, entry)
-    databases = sorted({entry.database for entry in entries})
-    if databases:
-        path = ",".join(_identifier(name) for name in databases)
-        connection.execute(f"SET search_path = '{path}'")
+        pointers = warehouse.catalog.current(entry.full_name)
+        shown = {name: one for name, one in pointers.items() if (entry.full_name, name) not in without}
+        _create_view(connection, warehouse, entry, shown)
+    # A table's name alone means the profile's own table; else it is that of just one database.
+    for entry in entries:
+        if [one.name for one in entries].count(entry.name) == 1:
+            name = _identifier(entry.name)
+            connection.execute(f"CREATE VIEW {READER}.{name} AS FROM {_identifier(entry.database)}.{name}")
+    connection.execute(f"SET search_path = {_literal(f'{own},{READER}')}")
+    if confined:
+        root = warehouse.settings.uri.removeprefix("file://").rstrip("/") + "/"
+        scheme, _, rest = root.partition("://")
+        path = rest.partition("/")[2]
+        # A client of HDFS or S3 names its files in a way of its own.
+        places = [root, f"{scheme}:///{path}", f"{scheme}://{path}"] if rest else [root]
+        places += [one.location.rstrip("/") + "/" for one in entries]
+        connection.execute(f"SET allowed_directories = [{', '.join(map(_literal, places))}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
     return connection
 
 
 def sql(warehouse: Warehouse, query: str) -> tuple[list[str], list[list[Any]]]:
-    """Return the columns and rows of `query` over the warehouse's views.
+    """Return the columns and rows of one statement that reads, over the warehouse's views.
 
     Raises:
-        UsageError: the query is wrong, with DuckDB's words and the tables there are.
+        UsageError: the query is wrong, with DuckDB's words and the tables there are; or it is not one that reads.
+        DamagedError: a partition that it reads is damaged; the message names it.
         CatalogError, StorageError: the warehouse cannot be read.
     """
     import duckdb
 
-    with contextlib.closing(views(warehouse)) as connection:
-        try:
-            with _reading(warehouse):
-                answer = connection.execute(query)
-                return [column[0] for column in answer.description or []], [list(row) for row in answer.fetchall()]
-        except duckdb.Error as error:
-            names = ", ".join(entry.full_name for entry in warehouse.tables())
-            names = names or "none yet; 'run_all.py run' publishes the first"
-            raise UsageError(f"the query failed: {error}\nTables of {warehouse.settings.uri}: {names}.") from error
+    uri = warehouse.settings.uri
+    try:
+        with contextlib.closing(views(warehouse, confined=True)) as connection:
+            _require_one_that_reads(connection, query)
+            answer = connection.execute(query)
+            return [column[0] for column in answer.description or []], [list(row) for row in answer.fetchall()]
+    except duckdb.Error as error:
+        if not isinstance(error, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
+            _refuse_damaged(warehouse)
+        entries = warehouse.tables()
+        names = ", ".join(entry.full_name for entry in entries)
+        said = _several(entries, warehouse.settings.database, str(error))
+        names = names or "none yet; 'run_all.py run' publishes the first"
+        raise UsageError(f"the query failed: {error}{said}\nTables of {uri}: {names}.") from error
+
+
+def rows_that_can_be_read(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of `query` over the warehouse's views, without what damaged partitions would have.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot be read.
+    """
+    import duckdb
+
+    try:
+        with contextlib.closing(views(warehouse)) as connection:
+            return connection.execute(query).fetchall()
+    except duckdb.Error:
+        without = [(one.table, one.partition) for one in unreadable(warehouse)]
+        if not without:
+            raise
+    with contextlib.closing(views(warehouse, without=without)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def _require_one_that_reads(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    statements = connection.extract_statements(query)
+    if not statements:
+        raise UsageError('the query is empty; expected one statement, as in "select * from game_metric".')
+    if len(statements) > 1:
+        raise UsageError(f"the query holds {len(statements)} statements, expected one. Nothing was asked.")
+    kind = statements[0].type.name
+    # EXPLAIN ANALYZE does what it explains.
+    explained = re.match(r"(?is)(?:\s|--[^\n]*\n|/\*.*?\*/)*explain(?:\s+analyze|\s*\([^)]*\))?\s(.*)", query)
+    if kind == "EXPLAIN" and explained is not None:
+        _require_one_that_reads(connection, explained.group(1))
+    if kind not in READS:
+        raise UsageError(
+            f"the query is a statement of the kind {kind.replace('_', ' ')}; 'sql' only reads: SELECT, WITH, FROM, "
+            "VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN. Nothing was changed."
+        )
+
+
+def _several(entries: Sequence[Entry], own: str, said: str) -> str:
+    """Return that a name which DuckDB does not find stands in several databases, as `Warehouse.entry` says it."""
+    found = re.search(r"Table with name (\S+) does not exist", said)
+    places = [one.full_name for one in entries if found and one.name == found.group(1) and one.database != own]
+    return f"\n{places[0].partition('.')[2]!r} names several tables: {', '.join(places)}." if len(places) > 1 else ""
+
+
+def _refuse_damaged(warehouse: Warehouse) -> None:
+    found = unreadable(warehouse)
+    if found:
+        more = f"\nAnd {len(found) - 1:,} more, as 'run_all.py check' lists them." if len(found) > 1 else ""
+        raise DamagedError(found[0].message + more, place=found[0].table)
 
 
 def who_wrote(warehouse: Warehouse, table: str, partition: str) -> dict[Key, Provenance]:
@@ -92,12 +176,13 @@ def who_wrote(warehouse: Warehouse, table: str, partition: str) -> dict[Key, Pro
         CatalogError, StorageError: the warehouse cannot be read.
     """
     entry = warehouse.entry(table)
-    found = lineage(warehouse, entry.full_name, [partition])
-    if partition not in found:
+    pointers = warehouse.catalog.current(entry.full_name, [partition])
+    if partition not in pointers:
         there = list(warehouse.catalog.current(entry.full_name))
         span = f"they run from {there[0]} to {there[-1]}" if there else "it has none yet"
         raise UsageError(f"{entry.full_name} has no partition {partition}; {span}.{did_you_mean(partition, there)}")
-    return dict(sorted(found[partition].items()))
+    found = records(warehouse, entry.full_name, pointers.values())
+    return dict(sorted(found[partition].groups.items())) if found else {}
 
 
 def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
@@ -107,6 +192,7 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
 
     Raises:
         UsageError: no such table, or `folder` holds something.
+        DamagedError: a file is not what was published; no copy is left.
         StorageError: a file cannot be read or written; no copy is left.
     """
     entry = warehouse.entry(table)
@@ -121,14 +207,7 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
             for partition, pointer in pointers.items():
                 target = Path(unfinished) / "copy" / partition
                 target.mkdir(parents=True)
-                with in_context(entry.full_name, partition):
-                    for n, location in enumerate(data_files(pointer, warehouse.storage)):
-                        with (
-                            warehouse.storage.open(location) as source,
-                            (target / f"part-{n}.parquet").open("wb") as to,
-                        ):
-                            shutil.copyfileobj(source, to, 1 << 20)
-                        written.append(folder / partition / f"part-{n}.parquet")
+                written += _copied(warehouse, entry.full_name, pointer, target, folder / partition)
             if folder.exists():
                 folder.rmdir()
             if pointers:
@@ -144,23 +223,31 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
     return written
 
 
-@contextlib.contextmanager
-def _reading(warehouse: Warehouse) -> Iterator[None]:
-    import duckdb
+def _copied(warehouse: Warehouse, table: str, pointer: Pointer, target: Path, shown: Path) -> list[Path]:
+    """Copy a partition's files into `target`, their checksums compared; return them as they stand below `shown`."""
+    expected = {}
+    if pointer.run is not None:
+        record = records(warehouse, table, [pointer])[pointer.partition]
+        expected = {join(pointer.location, file.path): file.sha256 for file in record.files}
+    locations = list(expected) or data_files(pointer, warehouse.storage)
+    for n, location in enumerate(locations):
+        digest = hashlib.sha256()
+        with reading(warehouse, table, pointer), warehouse.storage.open(location) as source:
+            with (target / f"part-{n}.parquet").open("wb") as to:
+                while piece := source.read(1 << 20):
+                    digest.update(piece)
+                    to.write(piece)
+            found = digest.hexdigest()
+            if expected.get(location, found) != found:
+                raise StorageError(
+                    f"{location} has sha256 {found}, was published with {expected[location]}", place=location
+                )
+    return [shown / f"part-{n}.parquet" for n in range(len(locations))]
 
-    try:
-        yield
-    except duckdb.IOException as error:
-        what = str(error).split("\n\n")[0]
-        raise StorageError(
-            f"{warehouse.settings.uri}: a current file cannot be read: {what}. Nothing was changed. "
-            "'run_all.py rollback' moves the partition to a whole version.",
-            place=warehouse.settings.uri,
-        ) from error
 
-
-def _create_view(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, entry: Entry) -> None:
-    pointers = warehouse.catalog.current(entry.full_name)
+def _create_view(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, entry: Entry, pointers: dict[str, Pointer]
+) -> None:
     files = list(_files(warehouse, pointers))
     columns = ", ".join(
         f"{_identifier(name)}::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind, _ in entry.columns

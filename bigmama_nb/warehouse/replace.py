@@ -216,7 +216,8 @@ def _counted_further(
     newer = set()
     for one in staged:
         if one.place in stands:
-            record = records(warehouse, one.part.table.full_name, [stands[one.place]]).get(one.part.partition)
+            stood = records(warehouse, one.part.table.full_name, [stands[one.place]], skip_damaged=True)
+            record = stood.get(one.part.partition)
             if record and any(provenance.through > one.part.through for provenance in record.groups.values()):
                 newer.add(one.place)
     return newer

@@ -28,6 +28,7 @@ from bigmama_nb.warehouse.lineage import (
     Record,
     Writer,
     in_context,
+    reading,
 )
 from bigmama_nb.warehouse.storage.protocol import SEAL, Storage, Stored, join, name_of
 
@@ -282,14 +283,12 @@ def rows_of(warehouse: Warehouse, table: Table, pointer: Pointer, record: Record
     storage = warehouse.storage
     parts = [table.arrow_schema().empty_table()]
     expected = {} if record is None else {join(pointer.location, file.path): file.sha256 for file in record.files}
-    with in_context(table.full_name, pointer.partition):
+    with reading(warehouse, table.full_name, pointer):
         for location in list(expected) or data_files(pointer, storage):
             content = storage.read(location)
             if location in expected and (found := hashlib.sha256(content).hexdigest()) != expected[location]:
                 raise StorageError(
-                    f"{location} has sha256 {found}, was published with {expected[location]}; "
-                    "'run_all.py rollback' moves the partition to a whole version",
-                    place=location,
+                    f"{location} has sha256 {found}, was published with {expected[location]}", place=location
                 )
             with _readable(location):
                 read = pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit="us").read()

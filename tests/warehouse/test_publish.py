@@ -24,7 +24,7 @@ from bigmama_nb.errors import (
     UsageError,
 )
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.lineage import lineage, runs_behind
+from bigmama_nb.warehouse.lineage import Retraction, Writer, lineage, retractions, runs_behind
 from bigmama_nb.warehouse.publish import Group, Incoming, publish_keyed, retract
 from tests.crashing import write
 from tests.publishing import (
@@ -202,8 +202,36 @@ def test_retracted_rows_are_gone_and_the_rest_stays(warehouse: Warehouse, root: 
     assert list(lineage_in(root, DAY)) == ["bns/wau"]
     retract(warehouse, METRIC, DAY, [("bns", "wau")], author(3))
     assert rows_in(root, DAY) == {}
-    publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 1})}, author(4))
-    assert rows_in(root, DAY) == {"lw/wau": 1}
+    publish_keyed(warehouse, METRIC, {DAY: brought({"l2m/wau": 1})}, author(4))
+    assert rows_in(root, DAY) == {"l2m/wau": 1}
+
+
+def test_what_was_retracted_stays_out_until_it_is_asked_for(warehouse: Warehouse, root: Path) -> None:
+    """The record carries it through merges, with the run and its reason; asked for again, it is out no more."""
+    publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 5, "bns/wau": 7})}, author(1))
+    retract(warehouse, METRIC, DAY, [("lw", "wau")], author(2), "counted twice")
+    out = {("lw", "wau"): Retraction(author(2).run, "counted twice")}
+    assert retractions(warehouse, METRIC.full_name) == {DAY: out}
+    both = brought({"lw/wau": 6, "bns/wau": 8})
+    done = publish_keyed(warehouse, METRIC, {DAY: both}, author(3))[DAY]
+    assert (done.moved, done.retracted, rows_in(root, DAY)) == (True, out, {"bns/wau": 8})
+    done = publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 6})}, author(4))[DAY]
+    assert (done.moved, done.retracted, rows_in(root, DAY)) == (False, out, {"bns/wau": 8})
+    again = replace(brought({"lw/wau": 9}), again=frozenset({("lw", "wau")}))
+    publish_keyed(warehouse, METRIC, {DAY: again}, author(5))
+    assert (rows_in(root, DAY), retractions(warehouse, METRIC.full_name)) == ({"lw/wau": 9, "bns/wau": 8}, {})
+
+
+def test_figures_of_an_earlier_run_replace_none_of_a_later_one(warehouse: Warehouse, root: Path) -> None:
+    """What is released or republished yields to what a later run corrected, by name, unless it is put over it."""
+    early, late = (Writer(f"2024050{day}T020304Z-00000a", 1, "x") for day in (2, 3))
+    found = replace(brought({"lw/wau": 5, "bns/wau": 7}), found_by=early.run)
+    publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 1001})}, late)
+    again = Writer("20240504T020304Z-00000a", 1, "x")
+    done = publish_keyed(warehouse, METRIC, {DAY: found}, again)[DAY]
+    assert (done.outdone, rows_in(root, DAY)) == ({("lw", "wau"): late.run}, {"lw/wau": 1001, "bns/wau": 7})
+    done = publish_keyed(warehouse, METRIC, {DAY: replace(found, over=True)}, again)[DAY]
+    assert (done.outdone, rows_in(root, DAY)) == ({}, {"lw/wau": 5, "bns/wau": 7})
 
 
 def test_retracting_what_is_not_there_is_a_usage_error(warehouse: Warehouse, root: Path) -> None:

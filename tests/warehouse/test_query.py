@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,6 +20,7 @@ from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole, retract
 from bigmama_nb.warehouse.query import connect, export, sql, views, who_wrote
 from tests.publishing import FULL, METRIC, PLAY, REPO, Settings, author, brought, current_folder, plays, small_disk
+from tests.runs.world import World
 
 DAY, NEXT = "dt=20240501", "dt=20240502"
 
@@ -120,7 +123,7 @@ def test_a_current_file_that_is_gone_is_named(warehouse: Warehouse, root: Path) 
     folder = current_folder(root, METRIC.full_name, DAY)
     assert folder is not None
     (folder / "part-0.parquet").unlink()
-    with pytest.raises(StorageError, match=r"a current file cannot be read: .*000002-1/part-0\.parquet"):
+    with pytest.raises(StorageError, match=r"000002-1/part-0\.parquet: found nothing, .*partition is damaged"):
         sql(warehouse, "SELECT * FROM game_metric")
 
 
@@ -220,3 +223,83 @@ def test_views_name_odd_identifiers(tmp_path: Path) -> None:
     with Warehouse.open(Settings(str(tmp_path / 'it\'s "here"'))) as warehouse:
         publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 1})}, author(1))
         assert views(warehouse).execute("SELECT value FROM game_metric").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("", "the query is empty; expected one statement"),
+        (" ; -- nothing", "the query is empty; expected one statement"),
+        ("select 1; select 2", r"the query holds 2 statements, expected one\. Nothing was asked"),
+        ("copy (select 1) to '{root}/x.csv'", "a statement of the kind COPY; 'sql' only reads"),
+        ("attach '{root}/x.db'", "a statement of the kind ATTACH; 'sql' only reads"),
+        ("install httpfs", "a statement of the kind LOAD; 'sql' only reads"),
+        ("set enable_external_access = true", "a statement of the kind SET; 'sql' only reads"),
+        ("create table t (a int)", "a statement of the kind CREATE; 'sql' only reads"),
+        ("delete from game_metric", "a statement of the kind DELETE; 'sql' only reads"),
+        ("from '{outside}/x.parquet'", "Cannot access file"),
+        ("from read_text('/etc/hostname')", "Cannot access file"),
+        ("from glob('/etc/*')", "Cannot access file"),
+    ],
+)
+def test_sql_only_reads_one_statement_and_only_the_warehouse(
+    warehouse: Warehouse, root: Path, tmp_path: Path, query: str, says: str
+) -> None:
+    """Whatever else is refused by a sentence, and no file comes or goes."""
+    (tmp_path / "outside").mkdir()
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "outside/x.parquet")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match=says):
+        sql(warehouse, query.format(root=root, outside=tmp_path / "outside"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_explaining_a_copy_writes_nothing_into_the_warehouse(warehouse: Warehouse, root: Path) -> None:
+    """EXPLAIN ANALYZE does what it explains: a statement that writes is not explained either."""
+    before = sorted(root.rglob("*"))
+    with pytest.raises(UsageError, match="'sql' only reads"):
+        sql(warehouse, f"explain analyze copy (select 1) to '{root}/x.csv'")
+    assert sorted(root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "with x as (from game_metric) select count(*) from x",
+        "pivot (select dt, value from game_metric) on dt using sum(value)",
+        "describe game_metric",
+        "summarize game_metric",
+        "show tables",
+        "values (1)",
+        "explain from game_metric",
+        "explain analyze from game_metric",
+    ],
+)
+def test_sql_answers_whatever_reads(warehouse: Warehouse, query: str) -> None:
+    """Not only SELECT."""
+    assert sql(warehouse, query)[1]
+
+
+def test_the_profiles_database_comes_first_and_other_names_twice_are_refused(warehouse: Warehouse, root: Path) -> None:
+    """A table's name alone is that of the profile's database, wherever it stands in the alphabet."""
+    for database, value in (("aaa", 1000), ("zzz", 7000)):
+        publish_keyed(warehouse, replace(METRIC, database=database), {DAY: brought({"lw/wau": value})}, author(3))
+        twice = replace(METRIC, database=database, name="twice")
+        publish_keyed(warehouse, twice, {DAY: brought({"lw/wau": value})}, author(4))
+    publish_keyed(warehouse, replace(METRIC, database="aaa", name="once"), {DAY: brought({"lw/wau": 5})}, author(5))
+    for database, value in (("aaa", 1000), ("zzz", 7000)):
+        with Warehouse.open(Settings(str(root), database=database)) as opened:
+            assert sql(opened, "select value from game_metric")[1] == [[value]]
+            assert opened.entry("game_metric").database == database
+    assert sql(warehouse, "select value from once")[1] == [[5]]
+    with pytest.raises(UsageError, match=r"'twice' names several tables: aaa\.twice, zzz\.twice"):
+        sql(warehouse, "select value from twice")
+    with pytest.raises(UsageError, match=r"'twice' names several tables"):
+        export(warehouse, "twice", root.parent / "copy")
+
+
+def test_what_is_no_number_is_text_in_json(world: World) -> None:
+    """JSON knows neither NaN nor an infinity, and who reads it strictly would refuse the whole answer."""
+    assert world.command("run", "--date", "2024-05-01", "--games", "aa")["exit_status"] == 0
+    answer = world.command("sql", "select 'nan'::double as a, '-inf'::double as b, 1.5::double as c")
+    assert answer["data"]["rows"] == [["nan", "-inf", 1.5]]

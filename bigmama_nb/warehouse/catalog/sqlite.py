@@ -266,6 +266,13 @@ class SqliteCatalog:
             raise self._unreadable(error) from error
 
     def _unreadable(self, error: sqlite3.Error) -> CatalogError:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            return CatalogError(
+                f"the catalog {self.path} was held by a writer for {BUSY_TIMEOUT_S:g} s: it stopped in the midst of a "
+                "commit, which takes milliseconds. Nothing was changed. Continue or end that process ('fuser' on the "
+                "file names it): what it had not committed is taken back then, and nothing is lost.",
+                place=str(self.path),
+            )
         return CatalogError(
             f"cannot read the catalog {self.path}: {error}. Nothing was changed. Look at the file and its folder's "
             "permissions; 'sqlite3 catalog.db \"pragma integrity_check\"' says whether it is whole. If it is not, "
