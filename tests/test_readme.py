@@ -140,11 +140,11 @@ def test_the_two_commands_are_there() -> None:
 
 def test_the_verbs_are_those_that_there_are() -> None:
     """The table names every verb of the command, and no other."""
-    from bigmama_nb.cli import check, runs, warehouse  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import check, init, runs, warehouse  # noqa: F401 - they add their verbs
 
     table = README.partition("\n## The verbs\n")[2].partition("\n| exit |")[0]
     cells = " ".join(re.findall(r"^\| (.*?) \|", table, flags=re.MULTILINE))
-    written = {re.sub(r" [A-Z\[].*", "", words) for words in re.findall(r"`([^`]+)`", cells)}
+    written = {re.sub(r" (?:[A-Z\[]|--).*", "", words) for words in re.findall(r"`([^`]+)`", cells)}
     there = set()
     for name, command in verbs.commands.items():
         there |= {f"{name} {each}" for each in getattr(command, "commands", {})} or {name}

@@ -20,6 +20,7 @@ from click.core import ParameterSource
 
 from bigmama_nb.cli.streams import enduring, lost_answer
 from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError
+from bigmama_nb.project import COMMAND, as_called
 
 if TYPE_CHECKING:
     from bigmama_nb.profile import Profile
@@ -75,7 +76,7 @@ def verb(
                 done = unforeseen(error, spoken, ctx.obj)
             answer(spoken, done, as_json=as_json)
 
-        called.__doc__ = f"{function.__doc__}\n\n    Example: python run_all.py {example}\n"
+        called.__doc__ = as_called(f"{function.__doc__}\n\n    Example: python run_all.py {example}\n")
         called.__click_params__ = [  # type: ignore[attr-defined]
             click.Option(
                 ["--json", "as_json"], is_flag=True, help="One JSON object on stdout, everything else on stderr."
@@ -175,8 +176,18 @@ def refusal(error: click.ClickException) -> str:
     """Return what is wrong with the words of a command, and that nothing was run."""
     text = error.format_message().strip()
     context = error.ctx if isinstance(error, click.UsageError) else None
-    spoken = context.command_path if context is not None else "run_all.py"
+    spoken = context.command_path if context is not None else COMMAND
     return f"{text}{'' if text.endswith(('.', '?', ')')) else '.'} Nothing was run; see '{spoken} --help'."
+
+
+def hinted(data: Any) -> Any:
+    """Return data whose messages name the command as it was called; nothing else in them is touched."""
+    if isinstance(data, dict):
+        return {
+            key: as_called(value) if key in ("message", "text") and isinstance(value, str) else hinted(value)
+            for key, value in data.items()
+        }
+    return [hinted(member) for member in data] if isinstance(data, list) else data
 
 
 def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:
@@ -186,19 +197,20 @@ def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:
             "format": FORMAT,
             "verb": spoken,
             "exit_status": done.exit_status,
-            "error": done.error,
-            "data": done.data,
+            "error": hinted(done.error),
+            "data": hinted(done.data),
         }
         click.echo(json.dumps(body, ensure_ascii=False))
     elif done.text:
-        click.echo(done.text)
+        click.echo(as_called(done.text))
     if done.error is not None:
-        click.echo(done.error["message"], err=True)
+        click.echo(as_called(done.error["message"]), err=True)
     status = done.exit_status
     if (why := lost_answer()) is not None:
         recorded = isinstance(done.data, dict) and "run_id" in done.data
         state = f"'run_all.py runs show {done.data['run_id']}' tells it" if recorded else "Nothing else was lost"
-        click.echo(f"run_all.py {spoken}: the answer could not be written to stdout ({why}). {state}.", err=True)
+        lost = f"{COMMAND} {spoken}: the answer could not be written to stdout ({why}). {state}."
+        click.echo(as_called(lost), err=True)
         # What a run came to is its exit status; who asked and was told nothing must not take that for an answer.
         status = status if recorded else status or 1
     sys.exit(status)
@@ -213,7 +225,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
     """
     # jsonschema tries to import this, which builds grammars for a second; no notebook's schema speaks of URIs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    from bigmama_nb.cli import check, runs, warehouse  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import check, init, runs, warehouse  # noqa: F401 - they add their verbs
 
     arguments = sys.argv[1:] if arguments is None else arguments
     with enduring():
@@ -222,7 +234,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
 
 def _called(arguments: list[str], services: object) -> None:
     try:
-        verbs.main(arguments, prog_name="run_all.py", standalone_mode=False, obj=services)
+        verbs.main(arguments, prog_name=COMMAND, standalone_mode=False, obj=services)
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.Abort:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from bigmama_nb.project import as_called
+
 
 class ProgressLog:
     """Says lines with the time before them on stderr; stages that run are shown below while they run."""
@@ -22,7 +24,11 @@ class ProgressLog:
         """Say a line."""
         # Plain, and as long as it is: a message holds brackets that are no markup, and paths that are copied whole.
         self._console.print(
-            f"{datetime.now(UTC):%H:%M:%S}Z {text}", markup=False, highlight=False, soft_wrap=True, emoji=False
+            f"{datetime.now(UTC):%H:%M:%S}Z {as_called(text)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+            emoji=False,
         )
 
     def begins(self, stage: str) -> None:

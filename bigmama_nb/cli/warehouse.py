@@ -169,11 +169,11 @@ def ddl(profile: str | None, table: str) -> VerbResult:
 @click.argument("folder", required=False)
 def docs(profile: str | None, folder: str | None) -> VerbResult:
     """Write the tables' pages from their contracts into FOLDER; else into docs, here."""
-    from bigmama_nb.profile import ROOT
+    from bigmama_nb.project import INSTALLED, ROOT
     from bigmama_nb.tables.docs import pages
     from bigmama_nb.tables.registry import contracts
 
-    target = ROOT / "docs" if folder is None else Path(folder)
+    target = Path(folder) if folder is not None else (Path.cwd() if INSTALLED else ROOT) / "docs"
     written = pages(contracts(load(profile)))
     try:
         for name, text in written.items():

@@ -27,11 +27,10 @@ from bigmama_nb.profile.metric import (
     MetricValue,
     Ready,
 )
+from bigmama_nb.project import sample_profile
 
 __all__ = [
     "FIRST_DAY",
-    "ROOT",
-    "SAMPLE",
     "Archive",
     "Checks",
     "Cluster",
@@ -52,8 +51,6 @@ __all__ = [
     "read",
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "parameters" / "sample.yaml"
 FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)
 """Between these every period, window and zone can be reckoned with."""
 VARIABLE = "BIGMAMA_PROFILE"
@@ -356,7 +353,7 @@ def find(path: str | Path | None = None) -> Path:
         ("the profile's path", path) if path is not None else ("BIGMAMA_PROFILE", os.environ.get(VARIABLE))
     )
     if found is None:
-        return SAMPLE
+        return sample_profile()
     if not str(found).strip():
         raise ProfileError(
             f"{named_by} is empty; expected a profile's file, or none at all for the sample. Nothing was run; is a "

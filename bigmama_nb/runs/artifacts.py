@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.errors import StorageError
-from bigmama_nb.profile import ROOT
+from bigmama_nb.project import ROOT
 from bigmama_nb.runs.task import TASKS, Task
 
 PLANNED = "planned"

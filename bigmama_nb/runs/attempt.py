@@ -17,7 +17,8 @@ from bigmama_nb.errors import Reason, StorageError, TaskError, UsageError
 from bigmama_nb.executor.atomic_write import replace_file
 from bigmama_nb.executor.execute import Executed, NotebookInfo, check_parameters
 from bigmama_nb.executor.redact import Redactor
-from bigmama_nb.profile import ROOT, Profile
+from bigmama_nb.profile import Profile
+from bigmama_nb.project import notebooks_of
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.landed import landed
 from bigmama_nb.runs.record import REPORT, AttemptEntry, NotebookEntry, Record, RunRecord, added, now
@@ -26,7 +27,6 @@ from bigmama_nb.runs.services import Say, Services
 from bigmama_nb.runs.signals import Stop
 from bigmama_nb.runs.task import Task
 
-NOTEBOOKS = ROOT / "notebooks"
 LOOK_S = 0.2
 """How often the main thread, the only one that signals' handlers run in, looks up while stages are under way."""
 
@@ -200,7 +200,7 @@ class Attempt:
     def _execute(self, step: Step, stop: Stop) -> Executed:
         self._say.begins(step.name)
         executed = self._archived(
-            NOTEBOOKS / f"{step.stage}.ipynb",
+            notebooks_of(self._profile.path) / f"{step.stage}.ipynb",
             self.run_dir / f"{step.name}.ipynb",
             _parameters(self._common, step),
             timeout_s=self._profile.stage_timeout_s,
@@ -323,7 +323,7 @@ def parameters_of_run(profile: Profile) -> dict[str, dict[str, Any]]:
 def require_notebooks(profile: Profile) -> None:
     """Refuse a run before it begins where a notebook does not take what the run would give it; raises UsageError."""
     for stage, parameters in parameters_of_run(profile).items():
-        check_parameters(NOTEBOOKS / f"{stage}.ipynb", parameters)
+        check_parameters(notebooks_of(profile.path) / f"{stage}.ipynb", parameters)
 
 
 def _parameters(common: Mapping[str, Any], step: Step) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from bigmama_nb.errors import SourceError, TaskError
 from bigmama_nb.executor.execute import check_parameters
 from bigmama_nb.profile import Metric, MetricValue, Profile
-from bigmama_nb.runs.attempt import NOTEBOOKS, parameters_of_run
+from bigmama_nb.project import notebooks_of
+from bigmama_nb.runs.attempt import parameters_of_run
 from bigmama_nb.sample import prepare
 from bigmama_nb.sources import Source, outcome
 from bigmama_nb.sources.extract import open_source
@@ -42,7 +43,7 @@ def findings(profile: Profile) -> list[Finding]:
     read = f"{profile.path}: {len(profile.games)} games, {len(profile.pairs)} pairs of game and metric"
     found = [Finding("profile", True, read)]
     for stage, parameters in parameters_of_run(profile).items():
-        check_parameters(NOTEBOOKS / f"{stage}.ipynb", parameters)
+        check_parameters(notebooks_of(profile.path) / f"{stage}.ipynb", parameters)
         found.append(Finding(f"notebook {stage}", True, "takes a run's parameters"))
     found.append(_archive(Path(profile.archive.uri)))
     found.append(_tried("warehouse", lambda: _warehouse(profile)))

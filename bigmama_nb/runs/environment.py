@@ -11,7 +11,8 @@ from typing import Any
 from packaging.requirements import Requirement
 
 from bigmama_nb import __version__
-from bigmama_nb.profile import ROOT, Profile
+from bigmama_nb.profile import Profile
+from bigmama_nb.project import INSTALLED, ROOT
 
 
 def describe(profile: Profile) -> dict[str, Any]:
@@ -47,6 +48,9 @@ def _packages() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
+    # An installed package may lie in a folder of somebody else's repository.
+    if INSTALLED:
+        return None
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):

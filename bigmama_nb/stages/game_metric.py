@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from bigmama_nb.errors import TaskError, UsageError, did_you_mean
 from bigmama_nb.executor.scraps import glue
+from bigmama_nb.project import as_called
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.plan import pipelines_asked
 from bigmama_nb.runs.task import Task
@@ -324,7 +325,7 @@ def reader(here: StageContext, *, scratch: bool = True) -> duckdb.DuckDBPyConnec
 
 def repair_command(here: StageContext) -> str:
     """Return the command that does again what failed; empty outside a run."""
-    return f"python run_all.py repair {here.run_id} --profile {here.profile.path}" if here.under_way else ""
+    return as_called(f"python run_all.py repair {here.run_id} --profile {here.profile.path}") if here.under_way else ""
 
 
 def receipt(here: StageContext) -> dict[str, Any]:

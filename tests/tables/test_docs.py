@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bigmama_nb.cli import main
-from bigmama_nb.profile import SAMPLE, load
+from bigmama_nb.profile import load
+from bigmama_nb.project import SAMPLE
 from bigmama_nb.tables.contract import Check, Column, Table
 from bigmama_nb.tables.docs import page, pages
 from bigmama_nb.tables.registry import contracts
