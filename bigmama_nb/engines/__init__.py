@@ -23,12 +23,10 @@ class Engine(Protocol):
     def memory_limit(self) -> int:
         """Bytes that the engine may hold; the build cuts its work to it."""
 
-    def read(self, paths: Sequence[str], name: str, schema: pa.Schema, *, partition: str = "") -> ir.Table:
-        """Return Parquet files as one table.
+    def read(self, paths: Sequence[str], name: str, schema: pa.Schema) -> ir.Table:
+        """Return the columns of `schema` of Parquet files, however the files are named; no path is taken for a column.
 
-        Args:
-            schema: the columns that are used, the partition's not among them; the caller has looked at the footers.
-            partition: a column, a string, that stands in the folders' names.
+        The caller has looked at the footers.
         """
 
     def table(self, rows: pa.Table, name: str) -> ir.Table:

@@ -56,9 +56,9 @@ class DuckDBEngine:
         """Bytes that DuckDB may hold."""
         return self._limit
 
-    def read(self, paths: Sequence[str], name: str, schema: pa.Schema, *, partition: str = "") -> ir.Table:
-        """Return Parquet files as one table, typed as they are; the types of a partition are not guessed."""
-        return self._files(paths, name, partition)
+    def read(self, paths: Sequence[str], name: str, schema: pa.Schema) -> ir.Table:
+        """Return the columns of `schema` of Parquet files, typed as they are."""
+        return self._files(paths, name, ", ".join(f'"{column}"' for column in schema.names))
 
     def table(self, rows: pa.Table, name: str) -> ir.Table:
         """Return a small Arrow table as one of DuckDB's, copied."""
@@ -144,12 +144,13 @@ class DuckDBEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _files(self, paths: Sequence[str], name: str, partition: str = "") -> ir.Table:
-        files = ", ".join(_quoted(path) for path in paths)
-        # Only the partition asked for is read from the folders: a path may hold other words with "=".
-        hive = f", hive_partitioning = true, hive_types = {{{partition}: VARCHAR}}" if partition else ""
-        hive = hive or ", hive_partitioning = false"
-        self._run(f"CREATE OR REPLACE TEMP VIEW {name} AS FROM read_parquet([{files}]{hive}, union_by_name = true)")
+    def _files(self, paths: Sequence[str], name: str, columns: str = "*") -> ir.Table:
+        files = ", ".join(_quoted(_literal(path)) for path in paths)
+        # A path may hold words with "=", which are no columns.
+        self._run(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT {columns} "
+            f"FROM read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
+        )
         return self._named(name)
 
     def _run(self, sql: str) -> None:
@@ -215,6 +216,11 @@ _NUMBERS = {"int8": "TINYINT", "int16": "SMALLINT", "int32": "INTEGER", "int64":
 def _numbers(expression: ir.Table) -> list[tuple[str, str]]:
     typed = [(name, str(dtype.copy(nullable=True))) for name, dtype in expression.schema().items()]
     return [(name, _NUMBERS[dtype]) for name, dtype in typed if dtype in _NUMBERS]
+
+
+def _literal(path: str) -> str:
+    """Return a path as DuckDB reads it: nothing in it is a pattern."""
+    return "".join(f"[{letter}]" if letter in "[*?" else letter for letter in path)
 
 
 def _quoted(text: str) -> str:

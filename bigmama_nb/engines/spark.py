@@ -110,20 +110,15 @@ class SparkEngine:
         """No limit of ours: Spark cuts the work into tasks itself, and spills."""
         return sys.maxsize
 
-    def read(self, paths: Sequence[str], name: str, schema: pa.Schema, *, partition: str = "") -> ir.Table:
-        """Return the columns of `schema` of Parquet files; a partition's values are strings."""
-        fields = [pa.field(field.name, field.type) for field in schema if field.name != partition]
-        if partition:
-            fields.append(pa.field(partition, pa.string()))
-        columns = pa.schema(fields)
+    def read(self, paths: Sequence[str], name: str, schema: pa.Schema) -> ir.Table:
+        """Return the columns of `schema` of Parquet files."""
         if not paths:
-            return self.table(columns.empty_table(), name)
-        reader = self._session.read.schema(_ddl(columns))
-        if partition:
-            reader = reader.option("basePath", _located(paths[0].partition(f"/{partition}=")[0]))
+            return self.table(schema.empty_table(), name)
+        # Without it every `key=value` in a path would be a column, and replace one of the files' own.
+        reader = self._session.read.schema(_ddl(schema)).option("recursiveFileLookup", "true")
         with refusals():
             reader.parquet(*(_located(path) for path in paths)).createOrReplaceTempView(name)
-        return ibis.table(ibis.Schema.from_pyarrow(columns), name=name)
+        return ibis.table(ibis.Schema.from_pyarrow(schema), name=name)
 
     def table(self, rows: pa.Table, name: str) -> ir.Table:
         """Return a small Arrow table as a relation that every executor is sent whole."""

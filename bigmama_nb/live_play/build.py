@@ -103,13 +103,18 @@ class _Build:
         self.day_start_us = kst_midnight_us(part_date)
         self.earlier, self.wanted = log_dates(part_date, log_end, options.log_days_before, options.log_days_after)
         self.counts = Counts()
+        self.inputs: str | None = None
 
     def waits_for(self) -> str | None:
         """Return why the log is not ready, or None."""
         self.sources.require(SERVER_LOG)
         missing = [day.isoformat() for day in self.wanted if not self.sources.has_log(day)]
         if not missing:
-            return None
+            under_way = self.sources.under_way([*self.earlier, *self.wanted])
+            return under_way and (
+                f"wv_live_play {self.part_date}: {under_way}. Nothing was read and the published partition stays; run "
+                f"again once it is whole, or take away what a killed writer left."
+            )
         newest = self.sources.newest_log(self.wanted[-1])
         return (
             f"wv_live_play {self.part_date}: wv_server_log_base has no partition date_id={', '.join(missing)}; the "
@@ -119,7 +124,8 @@ class _Build:
 
     def run(self) -> Built:
         """Look at the sources, then build and write."""
-        tables = self.sources.tables(self.engine, [*self.earlier, *self.wanted])
+        delivered = self.sources.delivered(self.engine, [*self.earlier, *self.wanted])
+        tables, self.inputs = delivered.tables, delivered.inputs
         source_checks.require_unique(self.engine, self.part_date, tables)
         sources = source_checks.small_source_counts(self.engine, tables)
         self.counts = Counts(sources=sources)
@@ -203,6 +209,7 @@ class _Build:
             counts=self.counts,
             final=is_final(self.day, self.log_end, options.log_days_after),
             through=self.wanted[-1],
+            inputs=self.inputs,
             message=warnings,
         )
 

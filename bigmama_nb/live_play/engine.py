@@ -18,7 +18,7 @@ from typing import Any
 
 from bigmama_nb.engines import DistributedEngine, Engine, size
 from bigmama_nb.live_play.result import Built, Place
-from bigmama_nb.live_play.sources import CatalogSources, LogSources, Sources, StoredSources
+from bigmama_nb.live_play.sources import CatalogSources, LogSources, Sources
 from bigmama_nb.profile import Profile
 from bigmama_nb.tables import WV_LIVE_PLAY
 from bigmama_nb.tables.contract import Table
@@ -118,15 +118,16 @@ def sources_of(profile: Profile, engine: Engine) -> LogSources:
     return folders_of(profile)
 
 
-def folders_of(profile: Profile) -> Sources | StoredSources:
+def folders_of(profile: Profile) -> Sources:
     """Return the profile's six sources where they are folders, as `sources_of`; no engine is asked."""
     assert profile.live_play is not None
     settings = profile.live_play.sources
+    ready = None if profile.live_play.ready is None else profile.live_play.ready.file
     assert settings.uri is not None
     if "://" not in settings.uri or settings.uri.startswith("file:"):
-        return Sources(settings.uri.removeprefix("file://"))
+        return Sources(settings.uri.removeprefix("file://"), ready=ready)
     same = settings.uri.partition("://")[0] == profile.warehouse.uri.partition("://")[0]
-    return StoredSources(settings.uri, open_storage(settings.uri, profile.warehouse.storage_options if same else {}))
+    return Sources(settings.uri, open_storage(settings.uri, profile.warehouse.storage_options if same else {}), ready)
 
 
 def named_sources(profile: Profile) -> str:

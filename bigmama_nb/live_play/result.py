@@ -89,7 +89,8 @@ class Built:
     """What became of one partition.
 
     `tables` maps each table's name without database to its files, and is empty unless the outcome is `ok` or
-    `suspect`. `through` is the last date of the log that is in it; `final` says that no later one is wanted.
+    `suspect`. `through` is the last date of the log that is in it; `final` says that no later one is wanted, and
+    `inputs` what the log's dates were (`source_files.told`).
     """
 
     partition: str
@@ -98,6 +99,7 @@ class Built:
     counts: Counts = field(default_factory=Counts)
     final: bool = False
     through: dt.date | None = None
+    inputs: str | None = None
     reason: Reason | None = None
     message: str | None = None
     place: str | None = None

@@ -39,6 +39,7 @@ __all__ = [
     "Filter",
     "Game",
     "LivePlay",
+    "LiveReady",
     "LiveSources",
     "Metric",
     "MetricDate",
@@ -68,6 +69,12 @@ def _variable(text: str) -> str:
     # The value is never shown: what stands here by mistake is often the secret itself.
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
         raise refuse("is not the name of an environment variable (its value is not shown: it may be a secret)")
+    return text
+
+
+def _file_name(text: str) -> str:
+    if "/" in text:
+        raise refuse(f"is {text!r}; expected the name of a file, without '/'.")
     return text
 
 
@@ -238,16 +245,29 @@ class LiveSources(Section):
         return self
 
 
+class LiveReady(Section):
+    """What says that a date of the log is whole."""
+
+    file: Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
+
+
 class LivePlay(Section):
     """The live-viewing job."""
 
     sources: LiveSources
+    ready: LiveReady | None = None
     dates: Dates | None = None
     database: Database = "we_mart"
     log_days_before: Annotated[int, Field(ge=0, le=366)] = 1
     log_days_after: Annotated[int, Field(ge=0, le=366)] = 1
     max_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.001
     max_live_days: Annotated[int, Field(ge=1, le=366)] = 30
+
+    @model_validator(mode="after")
+    def _files_only(self) -> LivePlay:
+        if self.ready is not None and self.sources.uri is None:
+            raise refuse("has ready.file with sources.catalog; only folders of a uri hold a file")
+        return self
 
 
 class Engine(Section):

@@ -5,8 +5,8 @@ Source of the rules: docs/spec/runs_and_archive.md, "The grid"; docs/spec/profil
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
 
@@ -16,7 +16,7 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.runs.task import Task
 from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY, game_metric
 from bigmama_nb.warehouse import Settings, Warehouse
-from bigmama_nb.warehouse.lineage import lineage
+from bigmama_nb.warehouse.lineage import Provenance, lineage
 
 PIPELINES = ("game_metric", "live_play")
 
@@ -72,20 +72,26 @@ def plan(profile: Profile, request: Request, *, warehouse: Settings | None = Non
         dates = profile.live_play.dates
         begin, end = days_asked(profile, request.date_from, request.date_to, now=now or datetime.now(UTC), dates=dates)
         days = [begin + timedelta(days=ahead) for ahead in range((end - begin).days + 1)]
-        tasks += _live_tasks(profile, days, warehouse or profile.warehouse, missing=request.missing)
+        live, said = _live_tasks(profile, days, warehouse or profile.warehouse, missing=request.missing)
+        tasks += live
+        warning = " ".join(filter(None, (warning, said))) or None
         if pipelines == ("live_play",):
             first, last = begin, end
     return Grid(first, last, pipelines, tuple(tasks), warning)
 
 
-def _live_tasks(profile: Profile, days: Sequence[date], settings: Settings, *, missing: bool) -> list[Task]:
+def _live_tasks(
+    profile: Profile, days: Sequence[date], settings: Settings, *, missing: bool
+) -> tuple[list[Task], str | None]:
     """Return the tasks of the live-viewing dates that are rebuilt, and of the KPI dates and months that they change.
+
+    Beside them it is said which published dates are due again since their log has changed.
 
     Raises:
         CatalogError, StorageError: the warehouse cannot say which dates are final, so it is not known what is due.
     """
     # Imported where it is used: planning the games' metrics needs no engine.
-    from bigmama_nb.live_play.dates import Published, due_dates, is_final
+    from bigmama_nb.live_play.dates import Published, due_dates, is_final, looked_at
 
     assert profile.live_play is not None
     database, after = profile.live_play.database, profile.live_play.log_days_after
@@ -100,13 +106,17 @@ def _live_tasks(profile: Profile, days: Sequence[date], settings: Settings, *, m
             for name, full_name in wanted.items()
             if missing or name == WV_LIVE_PLAY
         }
-    published = {date.fromisoformat(day): Published(final=one.final) for day, one in stands[WV_LIVE_PLAY].items()}
+    origins = {date.fromisoformat(day): one for day, one in stands[WV_LIVE_PLAY].items()}
+    looked = looked_at(days)
+    changed, warning = _changed_inputs(profile, {day: one for day, one in origins.items() if day in looked})
+    published = {day: Published(one.final, day in changed) for day, one in origins.items()}
     due = due_dates(days, published.get, after)
     if missing:
         due = [
             one
             for one in due
-            if f"{one.part_date:%Y-%m}" not in stands[MONTH]
+            if one.part_date in changed
+            or f"{one.part_date:%Y-%m}" not in stands[MONTH]
             or any(
                 str(one.part_date) not in stands[name] or stands[name][str(one.part_date)].through < one.log_end
                 for name in (*DAILY, KPI)
@@ -119,7 +129,44 @@ def _live_tasks(profile: Profile, days: Sequence[date], settings: Settings, *, m
     ]
     months = sorted({f"{one.part_date:%Y-%m}" for one in due})
     ends = {month: max(one.log_end for one in due if f"{one.part_date:%Y-%m}" == month) for month in months}
-    return tasks + [_live_task(MONTH, month, ends[month], False) for month in months]
+    why = {
+        f"{WV_LIVE_PLAY}/{one.part_date}": f"wv_live_play {one.part_date}: the log has changed since it was read "
+        f"({changed[one.part_date]}); the date is built again."
+        for one in due
+        if one.part_date in changed
+    }
+    tasks = [replace(task, message=why.get(task.id)) for task in tasks]
+    tasks += [_live_task(MONTH, month, ends[month], False) for month in months]
+    return tasks, " ".join(filter(None, (*why.values(), warning))) or None
+
+
+def _changed_inputs(profile: Profile, published: Mapping[date, Provenance]) -> tuple[dict[date, str], str | None]:
+    """Return which published dates were built of a log that is another one now, and how it differs.
+
+    Where sources cannot be looked at, no date is due for it, and the second value says so. A catalog shows no files.
+    """
+    from bigmama_nb.live_play.dates import log_dates
+    from bigmama_nb.live_play.engine import folders_of
+    from bigmama_nb.live_play.source_files import changed
+
+    settings = profile.live_play
+    assert settings is not None
+    known = {day: one for day, one in published.items() if one.inputs is not None}
+    if settings.sources.uri is None or not known:
+        return {}, None
+    found: dict[date, str] = {}
+    seen: dict[date, str] = {}
+    try:
+        sources = folders_of(profile)
+        for day, one in known.items():
+            earlier, wanted = log_dates(day, one.through, settings.log_days_before, settings.log_days_after)
+            dates = [*earlier, *wanted]
+            seen |= {date.fromisoformat(k): v for k, v in sources.inputs([d for d in dates if d not in seen]).items()}
+            if difference := changed(one.inputs, {d.isoformat(): seen[d] for d in dates}):
+                found[day] = difference
+    except (TaskError, UsageError) as error:
+        return {}, f"{error} Whether a final date's log has changed could not be looked up; none is due for it."
+    return found, None
 
 
 def _live_task(table: str, partition: str, through: date, final: bool) -> Task:

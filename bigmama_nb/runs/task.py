@@ -38,6 +38,7 @@ TASKS = pa.schema(
         ("unmatched_joins", pa.int64()),
         ("unmatched_leaves", pa.int64()),
         ("source", pa.string()),
+        ("inputs", pa.string()),
     ]
 )
 COUNTS = ("undated", "rejected", "rejected_share", "unmatched_joins", "unmatched_leaves")
@@ -75,6 +76,7 @@ class Task:
     unmatched_leaves: int | None = None
     source: str | None = None
     attempt: int = 1
+    inputs: str | None = None
 
     @classmethod
     def of_request(cls, ask: FigureRequest) -> Self:
@@ -155,7 +157,7 @@ class Task:
 
     def as_recorded(self) -> dict[str, Any]:
         """Return the entry of `tasks[]` in run.json."""
-        named = ("game_cd", "type", "dt") if self.pipeline == "game_metric" else ("table", "part_date")
+        named = ("game_cd", "type", "dt") if self.pipeline == "game_metric" else ("table", "part_date", "inputs")
         fields = ("through", "final", "value", "rows", "outcome", "reason", "message", "place", "attempt", "published")
         return {
             **{name: getattr(self, name) for name in ("id", "pipeline", *named, *fields)},

@@ -107,7 +107,7 @@ def _ask(record: Record, profile: Profile, waiting: Sequence[Task], operator: Op
 def _dates_come(tasks: Sequence[Task], profile: Profile, waiting: Sequence[Task]) -> list[Task]:
     """Return the tasks of the part_dates whose log is there by now, with the KPIs and months made of them.
 
-    Only folders are looked at; nothing is read.
+    Folders are looked at, and how their files begin and end; nothing is read.
     """
     settings = profile.live_play
     if not waiting or settings is None or settings.sources.uri is None:
@@ -120,8 +120,8 @@ def _dates_come(tasks: Sequence[Task], profile: Profile, waiting: Sequence[Task]
 
     def there(task: Task) -> bool:
         day, end = date.fromisoformat(str(task.part_date)), date.fromisoformat(str(task.through))
-        _, wanted = log_dates(day, end, settings.log_days_before, settings.log_days_after)
-        return all(sources.has_log(one) for one in wanted)
+        earlier, wanted = log_dates(day, end, settings.log_days_before, settings.log_days_after)
+        return all(sources.has_log(one) for one in wanted) and sources.under_way([*earlier, *wanted]) is None
 
     come = [task for task in waiting if there(task)]
     return [task.fresh() for task in (*come, *made_of(tasks, come))]

@@ -130,7 +130,7 @@ def _outcome(task: Task, built: Built) -> Task:
         task,
         outcome=built.outcome,
         reason=built.reason,
-        message=built.message,
+        message=built.message or task.message,
         place=built.place,
         rows=None if files is None else files.rows,
         final=built.final if built.through else task.final,
@@ -139,6 +139,7 @@ def _outcome(task: Task, built: Built) -> Task:
         unmatched_joins=counts.unmatched_joins,
         unmatched_leaves=counts.unmatched_leaves,
         source=None,
+        inputs=built.inputs,
     )
 
 
@@ -161,6 +162,7 @@ def _publish_day(
             rows=next((task.rows for task in tasks if task.table == name), None),
             # A day without rejects or without lives is a fine day; only the log's own table must not lose its rows.
             allow_empty=name != WV_LIVE_PLAY,
+            inputs=tasks[0].inputs,
         )
         for name in DAILY
     ]

@@ -42,11 +42,12 @@ class Writer:
 @dataclass(frozen=True)
 class Group:
     """What a run says of a key group that it brings: the day it is counted through, whether that is the last one,
-    and where it was read."""
+    where it was read, and what its inputs were then, where that is known."""
 
     through: date
     final: bool
     source: str
+    inputs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,12 @@ class Provenance:
     final: bool
     source: str
     notebook: str
+    inputs: str | None = None
 
     @classmethod
     def of(cls, group: Group, writer: Writer) -> Provenance:
         """Return the provenance of a group that `writer` brings."""
-        return cls(writer.run, writer.attempt, group.through, group.final, group.source, writer.notebook)
+        return cls(writer.run, writer.attempt, group.through, group.final, group.source, writer.notebook, group.inputs)
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _as_json(provenance: Provenance) -> dict[str, Any]:
-    return {"key": None, **vars(provenance)}
+    said = {name: value for name, value in vars(provenance).items() if name != "inputs" or value is not None}
+    return {"key": None, **said}
 
 
 def _provenance(group: dict[str, Any]) -> Provenance:
@@ -174,6 +177,7 @@ def _provenance(group: dict[str, Any]) -> Provenance:
         final=group["final"],
         source=group["source"],
         notebook=group["notebook"],
+        inputs=group.get("inputs"),
     )
 
 

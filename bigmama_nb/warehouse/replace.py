@@ -48,6 +48,7 @@ class Replacement:
     source: str
     rows: int | None = None
     allow_empty: bool = False
+    inputs: str | None = None
 
     @property
     def key(self) -> Key:
@@ -147,7 +148,7 @@ def _stage(warehouse: Warehouse, parts: Sequence[Replacement], writer: Writer) -
                 )
             else:
                 content = part.content
-            provenance = Provenance.of(Group(part.through, part.final, part.source), writer)
+            provenance = Provenance.of(Group(part.through, part.final, part.source, part.inputs), writer)
             version = stage(warehouse, entry, part.table, part.partition, content, {part.key: provenance}, writer)
             staged.append(_Staged(part, version))
         warehouse.storage.sync(one.version.location for one in staged)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.live_play import Built, Options, Sources
+from bigmama_nb.tables.live.sources import SERVER_LOG, SOURCES
 from tests.live_play.adversary import World
 from tests.live_play.oracle import Row
 
@@ -67,9 +68,9 @@ def write_file(folder: Path, name: str, rows: Iterable[Mapping[str, Any]], part:
 
 def write_sources(root: Path, sources: Mapping[str, Sequence[Row]], dates: Iterable[str] = ()) -> Sources:
     """Write the six sources; the log's dates of the rows and of `dates`, in two files where there are rows enough."""
-    for source in sources.SOURCES:
+    for source in SOURCES:
         rows = sources.get(source.name, [])
-        if source is not sources.SERVER_LOG:
+        if source is not SERVER_LOG:
             write_file(root / source.name, source.name, rows)
             continue
         for date in sorted({row["date_id"] for row in rows} | set(dates)):

@@ -444,6 +444,14 @@ REFUSALS: dict[str, tuple[str, str]] = {
         PLACES + "live_play: {sources: {uri: a, catalog: b}}",
         "live_play.sources needs exactly one of uri and catalog.",
     ),
+    "ready file of a catalog": (
+        PLACES + "live_play: {sources: {catalog: b}, ready: {file: _SUCCESS}}\nengine: {kind: spark, master: local}",
+        "live_play has ready.file with sources.catalog; only folders of a uri hold a file.",
+    ),
+    "ready file in a folder": (
+        PLACES + "live_play: {sources: {uri: a}, ready: {file: a/b}}",
+        "live_play.ready.file is 'a/b'; expected the name of a file, without '/'.",
+    ),
     "catalog without spark": (
         PLACES + "live_play: {sources: {catalog: wev_prod}}",
         "the profile has live_play.sources.catalog with engine duckdb; only kind spark reads a catalog.",
@@ -672,6 +680,7 @@ def test_cluster_and_live_defaults(tmp_path: Path) -> None:
     assert found.live_play is not None
     assert {
         "sources": {"uri": str(tmp_path.resolve() / "in"), "catalog": None},
+        "ready": None,
         "database": "we_mart",
         "dates": None,
         "log_days_before": 1,

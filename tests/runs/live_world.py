@@ -97,11 +97,11 @@ class LiveWorld(World):
     def log(self, day: date, *, malformed: int = 0) -> None:
         """Write a date of the log; of its joins some can bear a time that there is not."""
         rows = [
-            *_requests("join", day, datetime.combine(day, datetime.min.time()) + timedelta(hours=23, minutes=40)),
-            *_requests(
+            *requests("join", day, datetime.combine(day, datetime.min.time()) + timedelta(hours=23, minutes=40)),
+            *requests(
                 "leave", day - timedelta(days=1), datetime.combine(day, datetime.min.time()) + timedelta(minutes=10)
             ),
-            {**next(_requests("join", day, datetime.combine(day, datetime.min.time()))), "post_id": "elsewhere"},
+            {**next(requests("join", day, datetime.combine(day, datetime.min.time()))), "post_id": "elsewhere"},
         ]
         for row in rows[:malformed]:
             row["datetime"] = f"{day} 25:00:00"
@@ -154,7 +154,7 @@ def only(answer: dict[str, Any], table: str = "wv_live_play") -> dict[str, Any]:
     return dict(task)
 
 
-def _requests(verb: str, day: date, first: datetime) -> Iterable[dict[str, Any]]:
+def requests(verb: str, day: date, first: datetime) -> Iterable[dict[str, Any]]:
     """Return the joins or leaves of a day's live, one each second from `first` (KST)."""
     for k in range(VIEWERS):
         yield {

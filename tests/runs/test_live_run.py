@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,26 @@ import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.profile import load
-from bigmama_nb.runs import artifacts
+from bigmama_nb.runs import artifacts, plan
 from bigmama_nb.stages import game_metric, live_play
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.contract import Check
 from bigmama_nb.warehouse import Warehouse
-from tests.runs.live_world import DAILY, DAY, DAYS, JOINT, LATER, LiveWorld, counted, only, outcomes, post, tasks
+from tests.live_play.warehouse import write_file
+from tests.runs.live_world import (
+    DAILY,
+    DAY,
+    DAYS,
+    JOINT,
+    LATER,
+    LiveWorld,
+    counted,
+    only,
+    outcomes,
+    post,
+    requests,
+    tasks,
+)
 from tests.runs.world import CLUSTERS, expected, in_process
 
 AT = "2024-05-02T01:02:03Z"
@@ -70,8 +84,11 @@ def next_run(
 
 
 def copied(world: LiveWorld, folder: Path) -> LiveWorld:
+    """Return a copy of a world; its sources are as old as they were."""
     shutil.copytree(world.folder, folder)
-    return LiveWorld(folder)
+    made = LiveWorld(folder)
+    shutil.copytree(world.folder / "weverse", folder / "weverse", dirs_exist_ok=True)
+    return made
 
 
 @pytest.fixture
@@ -94,11 +111,7 @@ def later(
     next_run: tuple[LiveWorld, dict[str, Any]],
 ) -> Iterator[LiveWorld]:
     """A copy of the world after its second run."""
-    folder = tmp_path / "world"
-    shutil.copytree(next_run[0].folder, folder)
-    made = LiveWorld(folder)
-    made.log(DAYS[2])
-    with at_hand(made, engine, monkeypatch):
+    with at_hand(copied(next_run[0], tmp_path / "world"), engine, monkeypatch) as made:
         yield made
 
 
@@ -132,7 +145,11 @@ def test_every_task_of_a_date_ends_in_an_outcome_with_its_counts(first_run: tupl
         "stats_we_t_kpi": 2,
         "stats_wv_m_video_copyright": 4,
     }
-    assert only(answer) == {
+    task = only(answer)
+    assert re.fullmatch(
+        r"2024-04-30: 1 files, \d+ bytes, newest \S+Z; 2024-05-01: 1 files, \d+ bytes, newest \S+Z", task.pop("inputs")
+    )
+    assert task == {
         "id": THE_DAY,
         "pipeline": "live_play",
         "table": "wv_live_play",
@@ -263,6 +280,58 @@ def test_missing_asks_only_for_dates_that_lack_something(later: LiveWorld) -> No
 
     plan = later.live("--missing", "--from", DAY, "--to", "2024-05-03", "--plan")["data"]
     assert {one["task"] for one in plan} == tasks("2024-05-02", "2024-05-03")
+
+
+def late(world: LiveWorld, day: date) -> None:
+    """Bring a further file of a date of the log, in which two viewers more leave."""
+    rows = [
+        {**row, "user_id_fill": f"late-{nth}", "device_id": f"late-{nth}"}
+        for nth, row in zip(range(2), requests("join", day, datetime.combine(day, time(23, 50))), strict=False)
+    ]
+    write_file(world.log_folder(day) / "hour=23", "wv_server_log_base", rows, "late")
+
+
+def test_a_final_date_whose_log_has_changed_is_due_again(later: LiveWorld) -> None:
+    """A file that came after the night is read by the next one, which says so, and again nothing is due then."""
+    late(later, DAYS[1])
+    told = "wv_live_play 2024-05-01: the log has changed since it was read (2024-05-01 was 1 files, "
+    later.log(LATER)
+    answer = later.live("--date", "2024-05-03")
+    assert answer["exit_status"] == 0
+    assert set(outcomes(answer)) == tasks(DAY, "2024-05-02", "2024-05-03")
+    (one,) = [task for task in answer["data"]["tasks"] if task["id"] == THE_DAY]
+    assert str(one["message"]).startswith(told)
+    assert (one["final"], one["through"]) == (True, "2024-05-02")
+    assert "2024-05-01: 2 files, " in one["inputs"]
+    assert later.by_day()[DAY, 0]["viewers"] == counted(DAYS[1], whole_log=True)["viewers"] + 2
+    again = later.live("--date", "2024-05-03", "--plan")["data"]
+    assert {task["task"] for task in again} == tasks("2024-05-03")
+
+
+def test_missing_asks_for_a_date_whose_log_has_changed(later: LiveWorld) -> None:
+    """Every table of the date is there and counted through its last date; what it was made of is another now."""
+    late(later, DAYS[1])
+    due = later.live("--missing", "--from", DAY, "--to", "2024-05-02", "--plan")["data"]
+    assert {one["task"] for one in due} >= tasks(DAY)
+
+
+def test_a_log_that_is_gone_makes_no_final_date_due(later: LiveWorld) -> None:
+    """What was built of a log that nobody keeps stays as it is."""
+    late(later, DAYS[2])
+    later.drop_log(DAYS[1])
+    later.log(LATER)
+    due = later.live("--date", "2024-05-03", "--plan")["data"]
+    assert {one["task"] for one in due} == tasks("2024-05-02", "2024-05-03")
+
+
+def test_sources_that_do_not_answer_make_nothing_due(later: LiveWorld) -> None:
+    """A plan that cannot look is a plan all the same, and says what it could not look up."""
+    shutil.rmtree(later.log_folder(DAYS[1]))
+    later.log_folder(DAYS[1]).mkdir()
+    (later.log_folder(DAYS[1]) / "gone").symlink_to("nowhere")
+    found = plan.plan(load(later.profile), plan.Request("2024-05-03", "2024-05-03", pipelines=("live_play",)))
+    assert {task.id for task in found.tasks} == tasks("2024-05-02", "2024-05-03")
+    assert "Whether a final date's log has changed could not be looked up; none is due for it." in str(found.warning)
 
 
 def test_missing_looks_at_every_table_of_a_date(later: LiveWorld) -> None:

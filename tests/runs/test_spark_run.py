@@ -63,11 +63,11 @@ def made(folder: Path, **conf: str) -> LiveWorld:
 
 
 def bring(world: LiveWorld, uri: str) -> None:
-    """Put the sources where the profile says that they are, beside the warehouse."""
+    """Put the sources where the profile says that they are, beside the warehouse, under names as Hive gives them."""
     folder = world.folder / "weverse"
     with Warehouse.open(load(world.profile).warehouse) as warehouse:
         for path in folder.rglob("*.parquet"):
-            warehouse.storage.put(f"{uri}/{path.relative_to(folder)}", path)
+            warehouse.storage.put(f"{uri}/{path.relative_to(folder).parent}/gcc=XX/000000_0", path)
 
 
 def assert_all_published(answer: dict[str, Any]) -> None:

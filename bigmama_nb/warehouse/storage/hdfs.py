@@ -106,10 +106,11 @@ class HdfsStorage:
         connection.register_filesystem(filesystem)
 
     def _path(self, location: str) -> str:
-        parts = urlsplit(location)
-        if f"{parts.scheme}://{parts.netloc}" != self._authority:
+        path = location.removeprefix(self._authority)
+        if path == location or (path and not path.startswith("/")):
             raise StorageError(f"{location} lies outside {self._authority}, the HDFS of warehouse.uri", place=location)
-        return parts.path
+        # Not by `urlsplit`: a name may hold '#' and '?'.
+        return path
 
 
 def _pieces(content: bytes | Path) -> Iterator[bytes]:

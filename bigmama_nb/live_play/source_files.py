@@ -1,0 +1,220 @@
+"""The data files of a source's folder: which they are, whether writing them is over, and whether they can be read.
+
+Every file is data, however it is named, unless a name in its path below the folder begins with `.` or `_`, which are
+writers' own as for Spark and Hive. Parquet files begin and end with the same four bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bigmama_nb.errors import SourceError, StorageError
+from bigmama_nb.tables.contract import Table
+from bigmama_nb.tables.live.sources import require_source
+from bigmama_nb.warehouse.storage.protocol import Storage, Stored, name_of
+
+KEPT = "Nothing was published and the published partition stays"
+AT_ONCE = 16
+MAGIC = b"PAR1"
+UNDER_WAY = re.compile(r"(_temporary|__magic.*|\.hive-staging.*|\.spark-staging.*|_tmp\..*)")
+"""Where Hadoop, S3A, Hive and Spark write what is not committed yet."""
+COPYING = "._COPYING_"
+"""What `hdfs dfs -put` calls a file until it is whole."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What stands below a folder: data files and the rest, sorted by location."""
+
+    location: str
+    data: tuple[Stored, ...]
+    hidden: tuple[str, ...]
+    """Paths below the folder, of empty folders too where the storage has them."""
+
+    @property
+    def under_way(self) -> str | None:
+        """A path below the folder that says that a writer is not done, or None."""
+        copied = [_below(self.location, one.location) for one in self.data if one.location.endswith(COPYING)]
+        started = [path for path in self.hidden if any(UNDER_WAY.fullmatch(part) for part in path.split("/"))]
+        return next(iter(copied + started), None)
+
+    def inputs(self) -> str:
+        """Say how many files hold how much, and how old the newest is: what a later look is compared with."""
+        if not self.data:
+            return NOTHING
+        newest = max(one.modified for one in self.data).astimezone(UTC)
+        bytes_ = sum(one.bytes for one in self.data)
+        return f"{len(self.data)} files, {bytes_} bytes, newest {newest:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+NOTHING = "0 files"
+
+
+def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:
+    """Return what stands below a folder; nothing where it is missing.
+
+    Args:
+        apart: a file in the folder that is no data, whatever its name.
+
+    Raises:
+        SourceError: unreachable: the storage does not answer, or a folder or file in it cannot be looked at.
+    """
+    try:
+        found = _walk(folder) if storage.scheme == "file" else storage.list(folder)
+    except OSError as error:
+        where = error.filename or folder
+        raise SourceError(
+            "unreachable",
+            f"{where} cannot be looked at ({error.strerror or error}). {KEPT}; look at live_play.sources.",
+            place=str(where),
+        ) from None
+    except StorageError as error:
+        raise SourceError("unreachable", f"{error.message}. {KEPT}; look at live_play.sources.", place=folder) from None
+    data, hidden = [], []
+    for one in found:
+        path = _below(folder, one.location)
+        if path == apart or any(part.startswith((".", "_")) for part in path.split("/")):
+            hidden.append(path)
+        else:
+            data.append(one)
+    return Folder(folder, tuple(data), tuple(hidden))
+
+
+def _below(folder: str, location: str) -> str:
+    return location.removeprefix(folder.rstrip("/") + "/")
+
+
+def _walk(folder: str) -> list[Stored]:
+    """Return every file, and every hidden folder: an empty one says that a writer has begun."""
+
+    def refuse(error: OSError) -> None:
+        if error.filename != folder or os.path.lexists(folder):
+            raise error
+
+    found = []
+    # A folder that is a link is one, as for Spark and Hive.
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        for name in (*names, *(name for name in folders if name.startswith((".", "_")))):
+            path = os.path.join(parent, name)
+            status = os.stat(path)
+            found.append(Stored(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
+    return sorted(found, key=lambda stored: stored.location)
+
+
+def unfinished(storage: Storage, files: Sequence[Stored]) -> str | None:
+    """Return the name of a file that begins as Parquet and does not end so, or holds nothing yet, or None.
+
+    What is no Parquet at all is not waited for: `require_readable` refuses it by name.
+    """
+
+    def begun(one: Stored) -> bool:
+        if not one.bytes:
+            return True
+        with _opened(storage, one.location) as file:
+            if bytes(file.read(len(MAGIC))) != MAGIC:
+                return False
+            file.seek(max(one.bytes - len(MAGIC), 0))
+            return bytes(file.read(len(MAGIC))) != MAGIC or one.bytes <= 2 * len(MAGIC)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        pairs = zip(files, pool.map(begun, files), strict=True)
+        return next((name_of(one.location) for one, is_begun in pairs if is_begun), None)
+
+
+def require_readable(storage: Storage, source: Table, files: Iterable[Stored]) -> None:
+    """Read every file's footer, some kilobytes, so that one that is not what it should be is named.
+
+    Raises:
+        SourceError: a file is no Parquet (source_corrupt), or went away (source_missing).
+        ContractError: a column is missing or mistyped.
+    """
+
+    def check(one: Stored) -> None:
+        with _opened(storage, one.location) as file:
+            _require_footer(source, one.location, file)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(check, files))
+
+
+def _opened(storage: Storage, location: str) -> Any:
+    try:
+        return _Closing(storage.open(location))
+    except StorageError as error:
+        raise SourceError("source_missing", f"{error.message}. {KEPT}; run again.", place=location) from None
+
+
+class _Closing:
+    """A file of any storage as a context: some have no `close` of their own."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __enter__(self) -> Any:
+        return self._file
+
+    def __exit__(self, *_: object) -> None:
+        if hasattr(self._file, "close"):
+            self._file.close()
+
+
+def _require_footer(source: Table, name: str, file: object) -> None:
+    try:
+        with pq.ParquetFile(file) as footer:
+            schema = _schema(footer)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(
+            "source_corrupt",
+            f"{source.name}: {name} cannot be read as Parquet ({str(error).splitlines()[0]}). {KEPT}; "
+            f"write the file again, or take it away: every file whose name begins with neither '.' nor '_' is data.",
+            place=name,
+        ) from None
+    require_source(source, schema, place=name)
+
+
+def _schema(footer: pq.ParquetFile) -> pa.Schema:
+    """Return a file's columns; INT96, as older Spark and Hive write it, holds UTC instants but reads without a zone."""
+    schema = footer.schema_arrow
+    for leaf in range(len(footer.schema)):
+        column = footer.schema.column(leaf)
+        at = schema.get_field_index(column.path)
+        if column.physical_type == "INT96" and at >= 0:
+            schema = schema.set(at, schema.field(at).with_type(pa.timestamp("us", tz="UTC")))
+    return schema
+
+
+def told(inputs: Mapping[str, str]) -> str:
+    """Return the inputs of some dates of the log as the record keeps them."""
+    return "; ".join(f"{day}: {inputs[day]}" for day in sorted(inputs))
+
+
+def changed(then: str | None, now: Mapping[str, str]) -> str | None:
+    """Say which dates of the log are not what they were, or return None.
+
+    A date whose files are gone is no change: what was built of it is more than what could be built now. Where it is not
+    known what was read, nothing is said to have changed.
+
+    Args:
+        then: as `told`.
+        now: by date, `Folder.inputs`.
+    """
+    before = dict(_pairs(then or ""))
+    if any(was != NOTHING and now.get(day, NOTHING) == NOTHING for day, was in before.items()):
+        return None
+    others = [f"{day} was {was} and is {now[day]}" for day, was in before.items() if now.get(day, was) != was]
+    return "; ".join(others) or None
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for one in text.split("; ") if text else ():
+        day, _, was = one.partition(": ")
+        yield day, was
