@@ -288,6 +288,28 @@ def show_run(profile: str | None, run_name: str) -> VerbResult:
     return VerbResult(run.as_json(), show.shown(run, str(folder)))
 
 
+@verb("diff", runs, example="runs diff previous latest")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--notebook", metavar="STAGE", help="Compare this stage's notebooks cell by cell; nbdime does it.")
+def diff_runs(profile: str | None, first: str, second: str, notebook: str | None) -> VerbResult:
+    """Show what differs between two runs: tasks, values, causes, durations, profile and code. Exit 1 where they differ.
+
+    A run is named by its id, latest, latest-ok, or previous: the run before the other of its profile and pipelines.
+    """
+    from bigmama_nb.runs import diff
+
+    folder = Path(load(profile).archive.uri)
+    a, b = diff.pair(folder, first, second)
+    heading = f"{a.run_id} … {b.run_id}"
+    if notebook is not None:
+        text = diff.notebooks(folder, a, b, notebook)
+        return VerbResult({"text": text}, text or f"{heading}: {notebook} is the same.", int(bool(text)))
+    found = diff.differences(a, b)
+    lines = [heading, *map(str, found)] if found else [f"{heading}: the same."]
+    return VerbResult([one.as_json() for one in found], "\n".join(lines), int(bool(found)))
+
+
 if not sys.warnoptions:
     # A library's warning is for who develops here; an operator's terminal shows what was said on purpose.
     import warnings

@@ -40,12 +40,17 @@ def summary(run: RunRecord, archive: str) -> str:
     return "\n".join(lines)
 
 
+def outcomes_of(run: RunRecord) -> pd.DataFrame:
+    """Return the tasks of a run that have an outcome: one row a task, the columns of `task.TASKS`."""
+    return pd.DataFrame([asdict(task) for task in run.tasks if task.outcome], columns=TASKS.names)
+
+
 def _outcomes(run: RunRecord) -> list[str]:
     lines = []
     unsettled = sum(task.outcome is None for task in run.tasks)
     if unsettled:
         lines.append(f"{unsettled:,} of {len(run.tasks):,} tasks have no outcome yet.")
-    frame = pd.DataFrame([asdict(task) for task in run.tasks if task.outcome], columns=TASKS.names)
+    frame = outcomes_of(run)
     if not frame.empty:
         lines.append(headline(frame) + ".")
     causes = failures(frame)
