@@ -310,6 +310,26 @@ def diff_runs(profile: str | None, first: str, second: str, notebook: str | None
     return VerbResult([one.as_json() for one in found], "\n".join(lines), int(bool(found)))
 
 
+@verb("verify", runs, example="runs verify latest")
+@click.argument("run_name", metavar="RUN", required=False)
+def verify_runs(profile: str | None, run_name: str | None) -> VerbResult:
+    """Compare every archived file of RUN, or of all runs, with the checksum that the run recorded.
+
+    Exit status: 0 all are as they were, 1 one is changed, missing or has no readable record.
+    """
+    from bigmama_nb.runs import archive
+    from bigmama_nb.runs.evidence import verify
+
+    folder = Path(load(profile).archive.uri)
+    ids = archive.run_ids(folder) if run_name is None else [archive.find(folder, run_name)]
+    found = [one for run_id in ids for one in verify(folder, run_id)]
+    bad = [one for one in found if not one.ok]
+    lines = [one.message for one in bad]
+    lines.append(f"{len(found) - len(bad):,} of {len(found):,} files of {len(ids):,} runs are as they were archived.")
+    data = [{"run_id": one.run_id, "path": one.path, "ok": one.ok, "message": one.message} for one in found]
+    return VerbResult(data, "\n".join(lines), 1 if bad else 0)
+
+
 if not sys.warnoptions:
     # A library's warning is for who develops here; an operator's terminal shows what was said on purpose.
     import warnings

@@ -28,7 +28,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from bigmama_nb.errors import StorageError
 from bigmama_nb.executor import scraps
 from bigmama_nb.executor.kernel import Kernel
-from bigmama_nb.executor.parameters import check_parameters
+from bigmama_nb.executor.parameters import check_parameters, with_values
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.executor.seal import (
     INJECTED,
@@ -136,6 +136,10 @@ def execute(
             break
     stage.seconds = time.monotonic() - began
     truth = _judge(stage, timeout_s, getattr(stop, "signal", None))
+    for cell in stage.notebook.cells:
+        if "parameters" in cell.metadata.get("tags", ()):
+            # Who executes the archived notebook again, with some parameters of their own, gets the others of this run.
+            cell["source"] = with_values(cell.source, parameters)
     sealed, redactions = seal(stage.notebook, about, truth, redactor)
     try:
         sha256 = write(sealed, stage.output)

@@ -115,6 +115,22 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
         raise UsageError("\n".join(f"{notebook.name}: {problem} Nothing was run." for problem in problems))
 
 
+def with_values(source: str, values: Mapping[str, Any]) -> str:
+    """Return the source of a `parameters` cell with these values in place of its defaults; comments stay."""
+    lines = source.encode().splitlines(keepends=True)
+    found: list[tuple[ast.expr, str]] = []
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.AnnAssign | ast.Assign) and statement.value is not None:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name) and target.id in values]
+            found += [(statement.value, repr(values[name])) for name in names[:1]]
+    for default, text in reversed(found):
+        first, last = default.lineno - 1, (default.end_lineno or default.lineno) - 1
+        rest = lines[last][default.end_col_offset :]
+        lines[first : last + 1] = [lines[first][: default.col_offset] + text.encode() + rest]
+    return b"".join(lines).decode()
+
+
 def _kind_of(default: ast.expr | None) -> type | None:
     if default is None:
         return None

@@ -25,6 +25,7 @@ Outcome = Literal["ok", "failed", "timeout", "killed", "not started"]
 CellOutcome = Literal["ok", "failed", "timeout", "killed", "running", "never ran"]
 
 BANNER = "bigmama-banner"
+BANNER_SOURCE = "# What became of this notebook; executed again, it is another's to say."
 INJECTED = "injected-parameters"
 PAPERMILL_MARKER = "papermill-error-cell-tag"
 
@@ -96,11 +97,9 @@ def seal(notebook: Any, about: NotebookInfo, truth: SealedOutcome, redactor: Red
     never_ran = sum(
         cell.metadata.get("bigmama", {}).get("outcome") == "never ran" for cell in sealed.cells if _has_code(cell)
     )
-    banner = nbformat.v4.new_markdown_cell(_banner(about, truth, never_ran), id=BANNER)
-    banner.metadata["tags"] = [BANNER]
-    sealed.cells.insert(0, banner)
+    sealed.cells.insert(0, _banner_cell(_banner(about, truth, never_ran)))
     sealed, redactions = redactor.notebook(sealed)
-    for cell in sealed.cells:
+    for cell in sealed.cells[1:]:
         if _has_code(cell):
             _cut(cell, truth.dropped.get(cell.id, 0))
     sealed.metadata["bigmama"]["redactions"] = redactions
@@ -206,6 +205,14 @@ def _cut(cell: Any, dropped: int) -> None:
         cell.metadata.setdefault("bigmama", {})["dropped"] = dropped
         note = f"… {dropped:,} more characters were printed and are not kept (limit: {STREAM_LIMIT:,} a cell)."
         cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
+
+
+def _banner_cell(text: str) -> Any:
+    """Return the banner as a cell's output: whoever executes the notebook again gets rid of it, papermill too."""
+    shown = nbformat.v4.new_output("display_data", data={"text/markdown": text, "text/plain": text})
+    cell = nbformat.v4.new_code_cell(BANNER_SOURCE, outputs=[shown], id=BANNER)
+    cell.metadata |= {"tags": [BANNER], "jupyter": {"source_hidden": True}}
+    return cell
 
 
 def _banner(about: NotebookInfo, truth: SealedOutcome, never_ran: int) -> str:

@@ -20,6 +20,7 @@ from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import Profile
 from bigmama_nb.project import notebooks_of
 from bigmama_nb.runs import artifacts
+from bigmama_nb.runs.evidence import keep
 from bigmama_nb.runs.landed import landed
 from bigmama_nb.runs.record import REPORT, AttemptEntry, NotebookEntry, Record, RunRecord, added, now
 from bigmama_nb.runs.scratch import PROFILE, person
@@ -165,8 +166,10 @@ class Attempt:
             for branch in running:
                 branch.result()
         self._report(stop)
+        files = keep(self.run_dir)
 
         def end(run: RunRecord) -> None:
+            run.attempts[-1].files = files
             run.attempts[-1].ended_at = now()
             run.attempts[-1].signal = stop.signal
 

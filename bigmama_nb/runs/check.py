@@ -15,7 +15,9 @@ from bigmama_nb.errors import SourceError, TaskError
 from bigmama_nb.executor.execute import check_parameters
 from bigmama_nb.profile import Metric, MetricValue, Profile
 from bigmama_nb.project import notebooks_of
+from bigmama_nb.runs import archive
 from bigmama_nb.runs.attempt import parameters_of_run
+from bigmama_nb.runs.evidence import verify
 from bigmama_nb.sample import prepare
 from bigmama_nb.sources import Source, outcome
 from bigmama_nb.sources.extract import open_source
@@ -46,6 +48,7 @@ def findings(profile: Profile) -> list[Finding]:
         check_parameters(notebooks_of(profile.path) / f"{stage}.ipynb", parameters)
         found.append(Finding(f"notebook {stage}", True, "takes a run's parameters"))
     found.append(_archive(Path(profile.archive.uri)))
+    found.append(_archived(Path(profile.archive.uri)))
     found.append(_tried("warehouse", lambda: _warehouse(profile)))
     found += _files(profile)
     found += check_sources(profile)
@@ -70,6 +73,16 @@ def _files(profile: Profile) -> list[Finding]:
     if not found:
         return [Finding("files", True, "every current file is what was published")]
     return [Finding(f"files {one.table} {one.partition}", False, one.message) for one in found]
+
+
+def _archived(folder: Path) -> Finding:
+    ids = archive.run_ids(folder)
+    files = [one for run_id in ids for one in verify(folder, run_id)]
+    bad = [one.message for one in files if not one.ok]
+    if not bad:
+        return Finding("archived files", True, f"{len(files):,} files of {len(ids):,} runs are as they were archived")
+    more = f" and {len(bad) - 1:,} more; see 'runs verify'" if len(bad) > 1 else ""
+    return Finding("archived files", False, f"{bad[0]}{more}")
 
 
 def _warehouse(profile: Profile) -> str:

@@ -73,6 +73,13 @@ class NotebookEntry(Entry):
         return f"{self.stage}.{self.table}" if self.table else self.stage
 
 
+class ArchivedFile(Entry):
+    """A file of an attempt as it was archived; `path` is told from the run's folder."""
+
+    path: str
+    sha256: str
+
+
 class AttemptEntry(Entry):
     """One pass over the stages: by which verb and whom, from when to when, and its notebooks."""
 
@@ -88,6 +95,7 @@ class AttemptEntry(Entry):
     signal: str | None = None
     abandoned: Annotated[bool, Field(exclude_if=_nothing)] = False
     notebooks: list[NotebookEntry] = Field(default_factory=list)
+    files: list[ArchivedFile] = Field(default_factory=list)
 
 
 def _task(entry: Any) -> Task:

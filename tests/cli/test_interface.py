@@ -44,7 +44,7 @@ def test_the_keys_of_an_attempt(ran: tuple[World, dict[str, Any]]) -> None:
     (attempt,) = data["attempts"]
     assert set(attempt) == {
         *("n", "pid", "started_at", "heartbeat_at", "ended_at", "signal", "notebooks"),
-        *("verb", "person", "profile_sha256"),
+        *("verb", "person", "profile_sha256", "files"),
     }
     assert (attempt["n"], attempt["signal"]) == (1, None)
     for name in ("started_at", "heartbeat_at", "ended_at"):

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from bigmama_nb.errors import UsageError
-from bigmama_nb.executor.parameters import check_parameters, parameters_of
+from bigmama_nb.executor.parameters import check_parameters, parameters_of, with_values
 
 CELL = """
 # Which games; None: all
@@ -117,3 +117,11 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path: Path) -> None:
         check_parameters(notebook(tmp_path, tag="other"), {})
     with pytest.raises(UsageError, match=r"'parameters' is not Python \(line 1: "):
         check_parameters(notebook(tmp_path, "x = = 1"), {})
+
+
+def test_values_take_the_place_of_defaults() -> None:
+    """Types and comments stay, and what has no value keeps its default; a default may go over lines."""
+    source = 'profile: str = ""  # 경로\ngames: list = [\n    "a",\n]  # codes\nn = 1'
+    assert with_values(source, {"profile": "p'q", "games": ["lw"], "other": 3}) == (
+        "profile: str = \"p'q\"  # 경로\ngames: list = ['lw']  # codes\nn = 1"
+    )

@@ -53,7 +53,7 @@ def cell(found: Any, name: str) -> Any:
 
 def outcomes(found: Any) -> dict[str, str]:
     """Return what each code cell says became of it."""
-    return {cell.id: cell.metadata.bigmama.outcome for cell in found.cells if cell.cell_type == "code"}
+    return {cell.id: cell.metadata.bigmama.outcome for cell in found.cells if "bigmama" in cell.metadata}
 
 
 def printed(found: Any, name: str) -> str:
