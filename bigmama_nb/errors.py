@@ -21,6 +21,9 @@ Reason = Literal[
     "date_type_mismatch",
     "bad_date",
     "array_path",
+    "path_unknown",
+    "type_unknown",
+    "match_unknown",
     # the source
     "source_missing",
     "source_corrupt",

@@ -5,16 +5,14 @@ Source of every rule here: docs/spec/profile.md, "Keys".
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from bigmama_nb.errors import did_you_mean
+from bigmama_nb.profile import match as filters
 from bigmama_nb.profile.messages import Section, refuse
 
-COMPARISONS = ("$in", "$gt", "$gte", "$lt", "$lte", "$ne", "$exists")
-CONNECTIVES = ("$and", "$or")
 WEEK_OR_MONTH = ("week", "month")
 
 
@@ -22,54 +20,6 @@ def _path(text: str) -> str:
     if not text or any(not part or part.startswith("$") for part in text.split(".")):
         raise refuse(f"is {text!r}; expected a field or a dotted path such as 'customer.id'")
     return text
-
-
-def _match(document: dict[str, Any]) -> dict[str, Any]:
-    for key, condition in document.items():
-        if not isinstance(key, str):
-            raise refuse(f"has the key {key!r}; expected a string (quote it)")
-        if key in CONNECTIVES:
-            if not isinstance(condition, list) or not condition:
-                raise refuse(f"has {key} with {condition!r}; expected a list of filters")
-            for part in condition:
-                if not isinstance(part, dict):
-                    raise refuse(f"has {key} with {part!r}; expected a filter such as {{type: wau}}")
-                _match(part)
-        elif key.startswith("$"):
-            raise refuse(_unknown_operator(key))
-        else:
-            _condition(key, condition)
-    return document
-
-
-def _condition(key: str, condition: object) -> None:
-    if isinstance(condition, dict) and any(str(name).startswith("$") for name in condition):
-        for operator, operand in condition.items():
-            if operator not in COMPARISONS:
-                raise refuse(_unknown_operator(str(operator)))
-            if operator == "$in" and not isinstance(operand, list):
-                raise refuse(f"has {key}: {{$in: {operand!r}}}; expected a list")
-            if operator == "$exists" and not isinstance(operand, bool):
-                raise refuse(f"has {key}: {{$exists: {operand!r}}}; expected true or false")
-            _comparable(key, operand)
-    else:
-        _comparable(key, condition)
-
-
-def _comparable(key: str, operand: object) -> None:
-    for value in operand if isinstance(operand, list) else [operand]:
-        if isinstance(value, dt.datetime):
-            if value.tzinfo is None:
-                raise refuse(f"compares {key} with {value}; an instant needs its zone, as in 2024-05-01T00:00:00+09:00")
-        elif isinstance(value, dt.date):
-            raise refuse(f"compares {key} with the bare date {value}; quote it if the documents hold a string")
-
-
-def _unknown_operator(operator: str) -> str:
-    known = ", ".join((*COMPARISONS, *CONNECTIVES))
-    return (
-        f"uses {operator}; the operators are equality, {known}.{did_you_mean(operator, (*COMPARISONS, *CONNECTIVES))}"
-    )
 
 
 def _true(count: bool) -> bool:
@@ -85,7 +35,7 @@ def _zero(empty: int) -> int:
 
 
 FieldPath = Annotated[str, AfterValidator(_path)]
-Filter = Annotated[dict[str, Any], AfterValidator(_match)]
+Filter = Annotated[dict[str, Any], AfterValidator(filters.checked)]
 
 
 class MetricDate(Section):
@@ -149,6 +99,8 @@ class Metric(Section):
     trailing_days: Annotated[int, Field(ge=1, le=3_660)] | None = None
     empty: Annotated[int, AfterValidator(_zero)] | None = None
     ready: Ready | None = None
+    scale: Annotated[int, Field(ge=1, le=9)] | None = None
+    may_be_absent: list[FieldPath] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _together(self) -> Metric:
@@ -156,6 +108,15 @@ class Metric(Section):
             for key in ("empty", "ready", "trailing_days"):
                 if getattr(self, key) is not None:
                     raise refuse(f"has {key} with value {{field}}; {key} is only for computed values")
+        if self.scale is not None and self.value.kind not in ("field", "sum", "max"):
+            raise refuse(f"has scale with value {{{self.value.kind}}}; scale is only for field, sum and max")
+        for path in self.may_be_absent:
+            if path not in self.paths:
+                known = ", ".join(self.paths)
+                raise refuse(
+                    f"has may_be_absent with {path!r}, which the metric does not read; its paths are {known}."
+                    f"{did_you_mean(path, self.paths)}"
+                )
         if self.trailing_days is not None and self.period != "day":
             raise refuse(f"has trailing_days with period {self.period}; trailing_days is only for period day")
         if self.date.as_ == "yyyymm" and self.period != "month":
@@ -168,3 +129,14 @@ class Metric(Section):
         if self.due is not None:
             return self.due
         return "period_end" if not self.value.computed and self.period in WEEK_OR_MONTH else "daily"
+
+    @property
+    def paths(self) -> list[str]:
+        """Every path that the metric reads: of its match, its date and its value."""
+        value = [] if self.value.path is None else [self.value.path]
+        return list(dict.fromkeys([*filters.paths(self.match), self.date.field, *value]))
+
+    @property
+    def factor(self) -> int:
+        """What a value is multiplied by, to be published in whole units: 100 with `scale: 2`."""
+        return int(10 ** (self.scale or 0))

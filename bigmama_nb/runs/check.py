@@ -21,7 +21,7 @@ from bigmama_nb.runs.evidence import verify
 from bigmama_nb.sample import prepare
 from bigmama_nb.sources import Source, outcome
 from bigmama_nb.sources.extract import open_source
-from bigmama_nb.sources.scan import Question
+from bigmama_nb.sources.scan import Question, Scan
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.damage import damages
 
@@ -157,12 +157,12 @@ def _looked_at(profile: Profile, cluster: str, source: Source) -> list[Finding]:
     for game_cd, game in profile.games.items():
         if game.cluster != cluster:
             continue
-        seen: set[tuple[str, str, str]] = set()
+        by_collection: dict[str, dict[str, Metric]] = {}
         for (of_game, type_), metric in profile.pairs.items():
-            key = (metric.collection, metric.date.field, metric.date.as_)
-            if of_game == game_cd and key not in seen:
-                seen.add(key)
-                found.append(_collection(source, game_cd, game.database, type_, metric))
+            if of_game == game_cd:
+                by_collection.setdefault(metric.collection, {})[type_] = metric
+        for metrics in by_collection.values():
+            found += _collection(source, game_cd, game.database, metrics)
         for name in dict.fromkeys(
             metric.ready.collection
             for (of_game, _), metric in profile.pairs.items()
@@ -172,15 +172,31 @@ def _looked_at(profile: Profile, cluster: str, source: Source) -> list[Finding]:
     return found
 
 
-def _collection(source: Source, game_cd: str, database: str, type_: str, metric: Metric) -> Finding:
-    name = f"{game_cd} {database}.{metric.collection}"
-    plain = metric.model_copy(update={"value": MetricValue(count=True), "match": {}, "ready": None})
+def _collection(source: Source, game_cd: str, database: str, metrics: dict[str, Metric]) -> list[Finding]:
+    """Return what was found of a collection: a line for each date field, and one for each metric that misses a path."""
+    collection = next(iter(metrics.values())).collection
+    name = f"{game_cd} {database}.{collection}"
+    plain: dict[tuple[str, str], Question] = {}
+    for type_, metric in metrics.items():
+        of_date = metric.model_copy(update={"value": MetricValue(count=True), "match": {}, "ready": None})
+        plain.setdefault((metric.date.field, metric.date.as_), Question(game_cd, type_, of_date, ()))
+    pairs = [Question(game_cd, type_, metric, ()) for type_, metric in metrics.items()]
     try:
-        (scan,) = source.scan(database, metric.collection, [Question(game_cd, type_, plain, ())])
-        advice = source.advice(database, metric.collection, metric.date.field)
+        scans = {id(one.question): one for one in source.scan(database, collection, [*plain.values(), *pairs])}
+        advice = {path: source.advice(database, collection, path) for path, _ in plain}
     except SourceError as error:
-        return Finding(name, False, f"{error.reason}: {error.message}")
-    found = f"by {metric.date.field}, {outcome.newest(scan, scan.newest)}"
+        return [Finding(name, False, f"{error.reason}: {error.message}")]
+    found = [_dates(name, scans[id(one)], advice[one.metric.date.field]) for one in plain.values()]
+    for question in pairs:
+        lookup = scans[id(question)].lookup
+        if lookup.unknown is not None and not lookup.no_document:
+            refusal = lookup.refusal(question.metric, lookup.unknown)
+            found.append(Finding(f"{game_cd} {question.type}", False, f"{refusal.reason}: {refusal.message}"))
+    return found
+
+
+def _dates(name: str, scan: Scan, advice: str | None) -> Finding:
+    found = f"by {scan.question.metric.date.field}, {outcome.newest(scan, scan.newest)}"
     if scan.undated:
         found += f"; {scan.undated} undated"
     undatable = outcome.undatable(scan)

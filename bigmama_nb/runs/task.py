@@ -33,6 +33,7 @@ TASKS = pa.schema(
         ("place", pa.string()),
         ("published", pa.string()),
         ("undated", pa.int64()),
+        ("left_out", pa.int64()),
         ("rejected", pa.int64()),
         ("rejected_share", pa.float64()),
         ("unmatched_joins", pa.int64()),
@@ -41,7 +42,7 @@ TASKS = pa.schema(
         ("inputs", pa.string()),
     ]
 )
-COUNTS = ("undated", "rejected", "rejected_share", "unmatched_joins", "unmatched_leaves")
+COUNTS = ("undated", "left_out", "rejected", "rejected_share", "unmatched_joins", "unmatched_leaves")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Task:
     place: str | None = None
     published: str = "no"
     undated: int | None = None
+    left_out: int | None = None
     rejected: int | None = None
     rejected_share: float | None = None
     unmatched_joins: int | None = None
@@ -110,6 +112,7 @@ class Task:
             message=outcome.message,
             place=outcome.place,
             undated=outcome.undated,
+            left_out=outcome.left_out or None,
             source=outcome.source,
         )
 

@@ -91,7 +91,7 @@ class Aggregate(Protocol):
 class Count:
     """How many documents."""
 
-    def __init__(self, path: str | None = None) -> None:
+    def __init__(self, metric: Metric) -> None:
         self.documents = 0
         self.problems = Problems()
 
@@ -109,22 +109,23 @@ class Count:
 
 
 class _OfIntegers:
-    def __init__(self, path: str | None) -> None:
-        assert path is not None
-        self._read = reader(path)
+    def __init__(self, metric: Metric) -> None:
+        self._read = reader(str(metric.value.path))
+        self._factor = metric.factor
         self.documents = 0
         self.problems = Problems()
 
     def _integers(self, documents: Sequence[Document]) -> list[int]:
         self.documents += len(documents)
         integers = []
+        factor = self._factor
         for document in documents:
             value = self._read(document)
-            if type(value) is int or type(value) is Int64:
+            if factor == 1 and (type(value) is int or type(value) is Int64):
                 integers.append(value)
                 continue
             try:
-                integers.append(integer(value))
+                integers.append(integer(value, factor))
             except ValueRefusedError as refused:
                 self.problems.add(refused, value)
         return integers
@@ -179,12 +180,12 @@ class Max(_OfIntegers):
 class Distinct:
     """How many distinct values a field has; null and absent are none."""
 
-    def __init__(self, path: str | None) -> None:
-        assert path is not None
-        self._read = reader(path)
+    def __init__(self, metric: Metric) -> None:
+        self._read = reader(str(metric.value.path))
         self.documents = 0
         self.problems = Problems()
         self.values: set[Any] = set()
+        self.left_out: Counter[str] = Counter()
 
     def take(self, documents: Sequence[Document]) -> None:
         """Take in the field of these documents."""
@@ -198,9 +199,12 @@ class Distinct:
                     add(identity(value))
                 except ValueRefusedError as refused:
                     self.problems.add(refused, value)
+            else:
+                self.left_out["null" if value is None else "absent"] += 1
 
     def merge(self, other: Distinct) -> None:
         """Take in what another has found."""
+        self.left_out += other.left_out
         self.documents += other.documents
         self.problems.merge(other.problems)
         if len(self.values) < len(other.values):
@@ -216,9 +220,9 @@ class Distinct:
 class Single:
     """The field of the one document there is, and which documents there are."""
 
-    def __init__(self, path: str | None) -> None:
-        assert path is not None
-        self._read = reader(path)
+    def __init__(self, metric: Metric) -> None:
+        self._read = reader(str(metric.value.path))
+        self._factor = metric.factor
         self.documents = 0
         self.problems = Problems()
         self.value: Any = MISSING
@@ -242,7 +246,7 @@ class Single:
 
     def result(self) -> int:
         """Return the integer; raises ValueRefusedError."""
-        return integer(self.value)
+        return integer(self.value, self._factor)
 
 
 def empty(metric: Metric) -> Aggregate:
@@ -254,4 +258,4 @@ def empty(metric: Metric) -> Aggregate:
         "count": Count,
         "count_distinct": Distinct,
     }
-    return kinds[metric.value.kind](metric.value.path)
+    return kinds[metric.value.kind](metric)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,9 +17,8 @@ from bson import DBRef
 from bson.datetime_ms import DatetimeMS
 
 from bigmama_nb.errors import SourceError
+from bigmama_nb.profile.match import CONNECTIVES, is_operators
 from bigmama_nb.sources.values import (
-    INT64_MAX,
-    INT64_MIN,
     MISSING,
     bson_type,
     milliseconds,
@@ -27,8 +27,6 @@ from bigmama_nb.sources.values import (
 
 Document = Mapping[str, Any]
 Test = Callable[[Any], bool]
-
-CONNECTIVES = ("$and", "$or")
 
 
 def compiled(match: Mapping[str, Any]) -> Callable[[Document], bool]:
@@ -70,8 +68,10 @@ def _connective(key: str, parts: list[Mapping[str, Any]]) -> Callable[[Document]
 
 def _field(path: str, condition: Any) -> Callable[[Document], bool]:
     parts = path.split(".")
-    if not (isinstance(condition, Mapping) and any(str(key).startswith("$") for key in condition)):
+    if not is_operators(condition):
         condition = {"$eq": condition}
+    if "$not" in condition:
+        return _with_not(path, condition)
     tests = [_condition(path, operator, operand) for operator, operand in condition.items()]
 
     if len(parts) == 1 and len(tests) == 1:
@@ -81,25 +81,41 @@ def _field(path: str, condition: Any) -> Callable[[Document], bool]:
             value = document.get(path, MISSING)
             # Nearly every value is a scalar: spare the general way.
             if type(value) is list:
-                return any(map(only, _candidates(document, parts))) is wanted
+                return any(map(only, candidates(document, parts))) is wanted
             return only(value) is wanted
 
         return simple
 
     def general(document: Document) -> bool:
-        found = list(_candidates(document, parts))
+        found = list(candidates(document, parts))
         return all(any(map(test, found)) is wanted for test, wanted in tests)
 
     return general
+
+
+def _with_not(path: str, condition: Mapping[str, Any]) -> Callable[[Document], bool]:
+    """Return the function of a document that a condition with $not is."""
+    denied = _field(path, condition["$not"])
+    rest = {operator: operand for operator, operand in condition.items() if operator != "$not"}
+    if not rest:
+        return lambda document: not denied(document)
+    asserted = _field(path, rest)
+    return lambda document: asserted(document) and not denied(document)
 
 
 def _condition(path: str, operator: str, operand: Any) -> tuple[Test, bool]:
     """Return a test of one value, and whether a match needs some value that passes, or none."""
     if operator == "$exists":
         return (lambda value: value is not MISSING), bool(operand)
-    if operator == "$in":
+    if operator in ("$in", "$nin"):
         tests = [_equal(path, one) for one in operand]
-        return (lambda value: any(test(value) for test in tests)), True
+        return (lambda value: any(test(value) for test in tests)), operator == "$in"
+    if operator == "$type":
+        names = frozenset(operand)
+        return (lambda value: value is not MISSING and bson_type(value) in names), True
+    if operator == "$regex":
+        pattern = re.compile(re.sub(r"\\z\Z", lambda _: r"\Z", operand), re.ASCII)
+        return (lambda value: type(value) is str and pattern.match(value) is not None), True
     if operator == "$ne":
         return _equal(path, operand), False
     if operator == "$eq":
@@ -107,7 +123,7 @@ def _condition(path: str, operator: str, operand: Any) -> tuple[Test, bool]:
     return _range(path, operator, operand), True
 
 
-def _candidates(found: Any, parts: list[str]) -> Iterator[Any]:
+def candidates(found: Any, parts: list[str]) -> Iterator[Any]:
     """Yield what a path leads to, through arrays as MongoDB goes: an array's elements, and the array itself."""
     if isinstance(found, DBRef):
         found = found.as_doc()
@@ -116,13 +132,13 @@ def _candidates(found: Any, parts: list[str]) -> Iterator[Any]:
             yield from found
         yield found
     elif isinstance(found, Mapping):
-        yield from _candidates(found.get(parts[0], MISSING), parts[1:])
+        yield from candidates(found.get(parts[0], MISSING), parts[1:])
     elif isinstance(found, list):
         for element in found:
             if isinstance(element, Mapping | DBRef):
-                yield from _candidates(element, parts)
+                yield from candidates(element, parts)
         if parts[0].isdecimal() and parts[0].isascii() and int(parts[0]) < len(found):
-            yield from _candidates(found[int(parts[0])], parts[1:])
+            yield from candidates(found[int(parts[0])], parts[1:])
     else:
         yield MISSING
 
@@ -145,8 +161,6 @@ def _comparable(path: str, operand: Any) -> Any:
         return [_comparable(path, one) for one in operand]
     if isinstance(operand, Mapping):
         return {key: _comparable(path, one) for key, one in operand.items()}
-    if type(operand) is int and not INT64_MIN <= operand <= INT64_MAX:
-        raise SourceError("query_refused", f"match compares {path} with {operand}, which no BSON integer can hold")
     if operand is None or isinstance(operand, bool | int | float | str):
         return operand
     raise SourceError("query_refused", f"match compares {path} with {operand!r}, a {type(operand).__name__}")

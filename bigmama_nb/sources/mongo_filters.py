@@ -180,7 +180,10 @@ def projection(questions: Sequence[Question]) -> dict[str, int]:
         with_id = with_id or not metric.value.computed
     # A path and a part of it collide; the part brings the path along.
     fields = {path: 1 for path in sorted(wanted) if not any(part in wanted for part in prefixes(path))}
-    return fields if with_id or "_id" in fields else {**fields, "_id": 0}
+    # What lies below an _id, as in one that $group has made, is not there where the _id is left out.
+    if any(path.startswith("_id.") for path in fields) or "_id" in fields:
+        return {path: 1 for path in fields if not path.startswith("_id.")} | {"_id": 1}
+    return fields if with_id else {**fields, "_id": 0}
 
 
 def _projectable(path: str) -> str:

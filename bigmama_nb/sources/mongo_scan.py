@@ -26,7 +26,7 @@ from pymongo.cursor import CursorType
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from bigmama_nb.errors import SourceError, did_you_mean
-from bigmama_nb.sources import mongo_filters
+from bigmama_nb.sources import mongo_filters, paths
 from bigmama_nb.sources.aggregates import Count
 from bigmama_nb.sources.mongo_client import ClusterClient
 from bigmama_nb.sources.scan import Newest, Question, Scan, Scanner, by_date_field, throughs
@@ -37,6 +37,9 @@ REPLY: Final = 100_000
 
 DECODED: Final = 5_000
 """So many documents are held decoded at a time."""
+
+FIRST: Final = 3
+"""So many of a collection's documents are asked for first, to see that what the metrics read is there."""
 
 T = TypeVar("T")
 Filter = Mapping[str, Any]
@@ -240,8 +243,11 @@ class CollectionScan:
     def scans(self, questions: Sequence[Question], zone: ZoneInfo) -> list[Scan]:
         """Return what the collection says about each question."""
         found: list[Scan] = []
+        first = self._some({}, mongo_filters.projection(questions), FIRST)
         for (path, _), some in by_date_field(questions).items():
             scanner = Scanner(some, zone)
+            for one in scanner.scans:
+                one.lookup.take(first)
             dating = scanner.scans[0].dating
             indexed = self._indexed(path)
             dates = Dates(self, dating, path, indexed=indexed)
@@ -252,7 +258,49 @@ class CollectionScan:
                 self._add_up(scanner, wanted, zone, path, indexed=indexed)
             dates.see_newest_for_messages(scanner.scans)
             found += scanner.scans
+        self._see_paths(found)
         return found
+
+    def _see_paths(self, scans: Sequence[Scan]) -> None:
+        """Find out whether what the metrics read and the documents so far did not have is in any other."""
+        known: dict[str, bool] = {}
+        whole: list[dict[str, Any]] | None = None
+        for one in scans:
+            if one.undatable or one.lookup.no_document:
+                continue
+            for need in list(one.lookup.missing):
+                if (
+                    need.match is not None
+                    and one.question.asks
+                    and all(one.aggregate(ask).documents for ask in one.question.asks)
+                ):
+                    continue
+                key = repr(need.filter)
+                if key not in known:
+                    known[key] = self._is_there(need)
+                if known[key]:
+                    del one.lookup.missing[need]
+            if one.lookup.unknown is not None:
+                whole = self._some({}, {}, paths.SAMPLE) if whole is None else whole
+                one.lookup.know(whole)
+                for need in one.lookup.missing:
+                    if need.types:
+                        there = self._some({need.path: {"$exists": True}}, {need.path: 1}, paths.SAMPLE)
+                        one.lookup.hold(need.path, there, anew=True)
+
+    def _is_there(self, need: paths.Need) -> bool:
+        try:
+            return self.first(need.filter, {"_id": 1}) is not None
+        except SourceError as error:
+            if error.reason == "query_refused" and "decimal" in need.types:
+                # Not every server knows this type by its name, and then it holds none.
+                others = tuple(name for name in need.types if name != "decimal")
+                return self.first(paths.Need(need.path, others).filter, {"_id": 1}) is not None
+            if error.reason == "query_timeout":
+                sought = need.path or "the metric's match"
+                found = f"{error.message}, looking whether {sought} is in any document; an index on it makes that short"
+                raise SourceError(error.reason, found, place=error.place) from None
+            raise
 
     def _add_up(
         self, scanner: Scanner, wanted: Sequence[Question], zone: ZoneInfo, path: str, *, indexed: bool
@@ -272,6 +320,7 @@ class CollectionScan:
             theirs = by_question.get((one.question.game_cd, one.question.type))
             if theirs is not None:
                 one.bounds, one.aggregates = theirs.bounds, theirs.aggregates
+                one.lookup.merge(theirs.lookup)
 
     def _count(self, scans: Sequence[Scan], path: str) -> None:
         known: dict[tuple[str, int], int] = {}
@@ -392,6 +441,19 @@ class CollectionScan:
                     for documents in self._decoded(reply):
                         return documents[0]
             return None
+
+        return self.mongo.asked(find, self._where)
+
+    def _some(self, filter_: Filter, fields: Mapping[str, int], most: int) -> list[dict[str, Any]]:
+        """Return the first documents that pass, as many as `most`."""
+
+        def find() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = []
+            with self._collection.find_raw_batches(filter_, fields or None, limit=-most, **self._options) as cursor:
+                for reply in cursor:
+                    for documents in self._decoded(reply):
+                        found += documents
+            return found
 
         return self.mongo.asked(find, self._where)
 

@@ -7,12 +7,13 @@ same for every source. Source of the rules: docs/spec/runs_and_archive.md, "The 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bigmama_nb.errors import Reason, SourceError, TaskError
 from bigmama_nb.periods import FigureRequest, day_of, dt_of, window
-from bigmama_nb.sources.aggregates import GRAVITY, KEPT, Problems, Single
+from bigmama_nb.profile import Metric
+from bigmama_nb.sources.aggregates import GRAVITY, KEPT, Distinct, Problems, Single
 from bigmama_nb.sources.filters import with_day
 from bigmama_nb.sources.scan import Newest, Question, Scan
 from bigmama_nb.sources.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError, shown
@@ -29,7 +30,8 @@ ONCE_CORRECTED = f"Nothing is published for it. {OTHERS}; run 'run_all.py repair
 class Outcome:
     """What became of one figure.
 
-    `value` is exact; `undated` counts the documents that belong to no period; `message` says what a person needs,
+    `value` is exact; `undated` counts the documents that belong to no period, `left_out` those of the period whose
+    field `count_distinct` did not count, as it is null or absent; `message` says what a person needs,
     `place` where it is (database, collection, document).
     """
 
@@ -40,6 +42,7 @@ class Outcome:
     message: str | None = None
     place: str | None = None
     undated: int = 0
+    left_out: int = 0
     source: str = ""
 
     @property
@@ -111,6 +114,9 @@ def _outcome(scan: Scan, ask: FigureRequest, database: str, source: str) -> Outc
     unreadable = undatable(scan)
     if unreadable is not None:
         return fail(unreadable)
+    unknown = scan.lookup.unknown
+    if unknown is not None and not scan.lookup.no_document:
+        return fail(scan.lookup.refusal(metric, unknown))
     if metric.value.computed and metric.ready is None and not scan.loaded(ask):
         return wait(
             f"{metric.collection} is not yet loaded through {ask.through}: it has no document dated then or later; "
@@ -119,6 +125,9 @@ def _outcome(scan: Scan, ask: FigureRequest, database: str, source: str) -> Outc
     aggregate = scan.aggregate(ask)
     if aggregate.documents == 0:
         if metric.empty is not None:
+            missing = unknown or scan.lookup.unmatched
+            if missing is not None:
+                return fail(scan.lookup.refusal(metric, missing))
             return ok(ask, metric.empty, source=source, undated=scan.undated)
         return wait(_nothing(scan, ask))
     try:
@@ -132,7 +141,20 @@ def _outcome(scan: Scan, ask: FigureRequest, database: str, source: str) -> Outc
                 raise SourceError("overflow", found)
     except SourceError as error:
         return fail(error)
-    return ok(ask, value, source=source, undated=scan.undated)
+    counted = ok(ask, value, source=source, undated=scan.undated)
+    return _with_left_out(counted, aggregate, metric) if isinstance(aggregate, Distinct) else counted
+
+
+def _with_left_out(counted: Outcome, aggregate: Distinct, metric: Metric) -> Outcome:
+    left_out = aggregate.left_out
+    if not left_out:
+        return counted
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+    message = (
+        f"{task(counted.ask)}: counted without {left_out.total()} of {_documents(aggregate.documents)}, in which "
+        f"{metric.collection}.{metric.value.path} holds no value ({kinds})."
+    )
+    return replace(counted, left_out=left_out.total(), message=message)
 
 
 def newest(scan: Scan, found: Newest) -> str:
@@ -201,9 +223,10 @@ def _single(scan: Scan, aggregate: Single, place: str) -> int:
     try:
         return aggregate.result()
     except ValueRefusedError as found:
+        expected = f"at most {metric.scale} decimals" if metric.scale else "an integer"
         raise SourceError(
             found.reason,
-            f"{field} is {found.found} in the document with _id = {aggregate.ids[0]}; expected an integer",
+            f"{field} is {found.found} in the document with _id = {aggregate.ids[0]}; expected {expected}",
             place=f"{place} _id={aggregate.ids[0]}",
         ) from None
 
@@ -218,7 +241,8 @@ def _no_problems(scan: Scan, problems: Problems, documents: int) -> None:
         for one in GRAVITY
         if problems.count[one]
     )
-    expected = "a number, string or other scalar" if metric.value.kind == "count_distinct" else "an integer"
+    number = f"a number of at most {metric.scale} decimals" if metric.scale else "an integer"
+    expected = "a number, string or other scalar" if metric.value.kind == "count_distinct" else number
     raise SourceError(
         reason,
         f"{metric.value.kind} of {metric.collection}.{metric.value.path}: in {problems.count.total()} of "
@@ -233,19 +257,24 @@ def _leave_out(scan: Scan, problems: Problems) -> str:
     assert path is not None
     if problems.count["array_path"]:
         return "a path through an array cannot be read; name a field outside of it"
-    parts: list[str] = []
     if metric.value.kind == "count_distinct":
         return "no match leaves out just these; correct the documents, or name a field that is always a scalar"
-    if problems.count["not_integral"] and len(problems.fractions) > KEPT:
-        return "no match leaves fractions out; name a field that holds whole units"
+    if problems.count["overflow"]:
+        return "no match leaves just these out; have the source write a smaller number"
+    if problems.fractions:
+        # What is a number is data: a filter that leaves it out would make a wrong figure of it.
+        return f"no match leaves just these out; name a field that holds whole units{_smaller(metric)}"
     # A range holds for numbers only: it leaves out every other type, null and absent, NaN and the infinities.
-    parts.append(f"{path}: {{$gte: {-DOUBLE_EXACT}, $lte: {DOUBLE_EXACT}}}")
-    parts += [f"{path}: {{$ne: {fraction!r}}}" for fraction in sorted(problems.fractions)]
+    parts = [f"{path}: {{$gte: {-DOUBLE_EXACT}, $lte: {DOUBLE_EXACT}}}"]
     if "array" in problems.kinds.get("wrong_type", ()):
         parts.append(f"{path}.0: {{$exists: false}}")
     if len(parts) == 1:
         return f"this match leaves them out: {{{parts[0]}}}"
     return "this match leaves them out: {$and: [" + ", ".join(f"{{{part}}}" for part in parts) + "]}"
+
+
+def _smaller(metric: Metric) -> str:
+    return "" if metric.scale else ", or publish a smaller unit by 'scale: 2'"
 
 
 def _documents(count: int) -> str:

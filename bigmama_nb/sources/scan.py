@@ -17,6 +17,7 @@ from bigmama_nb.periods import DAY, FigureRequest, window
 from bigmama_nb.profile import Metric
 from bigmama_nb.sources import aggregates, filters
 from bigmama_nb.sources.aggregates import Aggregate, Document
+from bigmama_nb.sources.paths import Lookup
 from bigmama_nb.sources.values import Dating, Unplaced, reader
 
 
@@ -59,6 +60,7 @@ class Scan:
     newest: Newest
     newest_matching: Newest
     aggregates: list[Aggregate | None]
+    lookup: Lookup
     undated: int = 0
     other_types: Counter[str] = field(default_factory=Counter)
     bad_dates: int = 0
@@ -130,6 +132,7 @@ class _Dated:
                 self.newest,
                 Newest() if match else self.newest,
                 [None] * (len(self.bounds) + 1),
+                Lookup(question.metric),
             )
             for ask in question.asks:
                 for bucket in buckets(scan, ask):
@@ -141,6 +144,8 @@ class _Dated:
         ]
 
     def take(self, documents: Sequence[Document]) -> None:
+        for member, _ in self.members:
+            member.lookup.take(documents)
         values = list(map(self.read, documents))
         positions = list(map(self.dating.place, values))
         if self.span is not None:
@@ -219,6 +224,7 @@ class Scanner:
     def merge_aggregates(self, other: Scanner) -> None:
         """Count what another scanner of the same questions has counted in its windows."""
         for mine, theirs in zip(self.scans, other.scans, strict=True):
+            mine.lookup.merge(theirs.lookup)
             for bucket, aggregate in enumerate(mine.aggregates):
                 if aggregate is not None:
                     aggregate.merge(theirs.aggregates[bucket])

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -131,19 +131,21 @@ def reader(path: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda document: lookup(document, parts)
 
 
-def integer(value: object) -> int:
-    """Return the integer that a BSON value is.
+def integer(value: object, factor: int = 1) -> int:
+    """Return the integer that a BSON value times `factor`, a power of ten, is.
+
+    A decimal is taken digit by digit; with a factor a double is taken as the shortest decimal that names it.
 
     Raises:
         ValueRefusedError: `wrong_type`, `not_integral`, `overflow`, `null_value`, `missing_field` or `array_path`.
     """
     kind = type(value)
     if kind is int or kind is Int64:
-        return int(value)  # type: ignore[call-overload, no-any-return]
+        return _within(int(value) * factor, f"{bson_type(value)} {value}")  # type: ignore[call-overload]
     if kind is float:
-        return _of_double(value)  # type: ignore[arg-type]
+        return _of_double(value, factor)  # type: ignore[arg-type]
     if isinstance(value, Decimal128):
-        return _of_decimal(value)
+        return _of_decimal(value, factor)
     if value is MISSING:
         raise ValueRefusedError("missing_field", "absent")
     if value is None:
@@ -153,16 +155,35 @@ def integer(value: object) -> int:
     raise ValueRefusedError("wrong_type", bson_type(value))
 
 
-def _of_double(value: float) -> int:
+# A decimal's 34 digits and its exponent, with room: nothing is rounded.
+_DIGITS: Final = Context(prec=60, Emax=9999, Emin=-9999)
+
+
+def _of_double(value: float, factor: int) -> int:
+    if factor != 1 and math.isfinite(value) and not value.is_integer():
+        scaled = Decimal(repr(value)) * factor
+        if scaled != scaled.to_integral_value():
+            raise ValueRefusedError("not_integral", f"double {value!r}")
+        if abs(scaled) > DOUBLE_EXACT:
+            raise ValueRefusedError("overflow", f"double {value!r}, beyond ±2^53 in the smaller unit")
+        return int(scaled)
     if not value.is_integer():  # neither are NaN and the infinities
         raise ValueRefusedError("not_integral", f"double {value!r}")
     if abs(value) > DOUBLE_EXACT:
         raise ValueRefusedError("overflow", f"double {value!r}, beyond ±2^53")
-    return int(value)
+    return _within(int(value) * factor, f"double {value!r}")
 
 
-def _of_decimal(value: Decimal128) -> int:
+def _within(scaled: int, found: str) -> int:
+    if not INT64_MIN <= scaled <= INT64_MAX:
+        raise ValueRefusedError("overflow", f"{found}, beyond int64")
+    return scaled
+
+
+def _of_decimal(value: Decimal128, factor: int) -> int:
     number = value.to_decimal()
+    if number.is_finite() and factor != 1:
+        number = number.scaleb(len(str(factor)) - 1, _DIGITS)
     if not number.is_finite() or (number != 0 and number != number.to_integral_value()):
         raise ValueRefusedError("not_integral", f"decimal {value}")
     # 1E+6144 is integral too: look at the exponent before making six thousand digits of it.

@@ -135,6 +135,7 @@ BOUNDS = {
     "max_concurrency": (PLACES + METRIC.replace("uri_env: URI", "uri_env: URI, max_concurrency: X"), 1, 1_000),
     "retries": (PLACES + METRIC.replace("uri_env: URI", "uri_env: URI, retries: X"), 0, 100),
     "trailing_days": (PLACES + METRIC.replace("period: day", "period: day, trailing_days: X"), 1, 3_660),
+    "scale": (PLACES + METRIC.replace("period: day", "period: day, scale: X").replace("count: true", "sum: v"), 1, 9),
     "stage_timeout_s": (PLACES + "stage_timeout_s: X", 1, 604_800),
     "extract_deadline_s": (PLACES + "extract_deadline_s: X", 1, 604_800),
     "log_days_before": (PLACES + LIVE.replace("uri: src}", "uri: src}, log_days_before: X"), 0, 366),

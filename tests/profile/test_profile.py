@@ -24,7 +24,11 @@ TOP_KEYS = (
     "timezone, dates, warehouse, archive, clusters, games, metrics, stage_timeout_s, extract_deadline_s, live_play, "
     "engine, checks, notify, notify_on, metrics_textfile"
 )
-OPERATORS = "the operators are equality, $in, $gt, $gte, $lt, $lte, $ne, $exists, $and, $or"
+BARE = (
+    "metrics.wau.match compares dt with the bare date 2024-05-01; an instant is written as "
+    '{$date: "2024-05-01T00:00:00+09:00"}.'
+)
+OPERATORS = "the operators are equality, $in, $nin, $gt, $gte, $lt, $lte, $ne, $not, $exists, $type, $regex, $and, $or"
 
 
 def metric(**keys: str) -> str:
@@ -277,7 +281,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
         (
             "games.lw.override.wau has the unknown key 'colection'; keys are collection, match, date, value, "
             "period, due, "
-            "trailing_days, empty, ready. Did you mean 'collection'?"
+            "trailing_days, empty, ready, scale, may_be_absent. Did you mean 'collection'?"
         ),
     ),
     "nested key of an override": (
@@ -304,8 +308,8 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "games.lw.override.wau has trailing_days with value {field}; trailing_days is only for computed values.",
     ),
     "operator in an override": (
-        overridden("{wau: {match: {a: {$nin: [x]}}}}"),
-        f"games.lw.override.wau.match uses $nin; {OPERATORS}. Did you mean '$in'?",
+        overridden("{wau: {match: {a: {$nim: [x]}}}}"),
+        f"games.lw.override.wau.match uses $nim; {OPERATORS}. Did you mean '$nin'?",
     ),
     # metrics
     "metric without period": (
@@ -391,11 +395,14 @@ REFUSALS: dict[str, tuple[str, str]] = {
         "metrics.wau.ready.match is missing; it is required.",
     ),
     "ready's operator": (
-        metric(value="{sum: a}", ready="{collection: batch_log, match: {dt: {$nin: [a]}}}"),
-        f"metrics.wau.ready.match uses $nin; {OPERATORS}. Did you mean '$in'?",
+        metric(value="{sum: a}", ready="{collection: batch_log, match: {dt: {$nim: [a]}}}"),
+        f"metrics.wau.ready.match uses $nim; {OPERATORS}. Did you mean '$nin'?",
     ),
     # match
-    "operator": (metric(match="{type: {$nin: [a]}}"), f"metrics.wau.match uses $nin; {OPERATORS}. Did you mean '$in'?"),
+    "operator": (
+        metric(match="{type: {$nim: [a]}}"),
+        f"metrics.wau.match uses $nim; {OPERATORS}. Did you mean '$nin'?",
+    ),
     "connective": (metric(match="{$nor: [{a: 1}]}"), f"metrics.wau.match uses $nor; {OPERATORS}. Did you mean '$or'?"),
     "operator within a connective": (
         metric(match="{$or: [{$and: [{a: {$gtt: 1}}]}]}"),
@@ -418,24 +425,27 @@ REFUSALS: dict[str, tuple[str, str]] = {
         metric(match="{$and: [{1: 2}]}"),
         "metrics.wau.match has the key 1; expected a string (quote it).",
     ),
-    "$in of a scalar": (metric(match="{a: {$in: x}}"), "metrics.wau.match has a: {$in: 'x'}; expected a list."),
+    "$in of a scalar": (
+        metric(match="{a: {$in: x}}"),
+        "metrics.wau.match has a: {$in: 'x'}; expected a list of constants.",
+    ),
     "$exists of a number": (
         metric(match="{a: {$exists: 1}}"),
         "metrics.wau.match has a: {$exists: 1}; expected true or false.",
     ),
     "bare date": (
         metric(match="{dt: 2024-05-01}"),
-        "metrics.wau.match compares dt with the bare date 2024-05-01; quote it if the documents hold a string.",
+        BARE,
     ),
     "bare date in a list": (
         metric(match='{dt: {$in: ["2024-04-30", 2024-05-01]}}'),
-        "metrics.wau.match compares dt with the bare date 2024-05-01; quote it if the documents hold a string.",
+        BARE,
     ),
     "instant without zone": (
         metric(match="{dt: {$gte: 2024-05-01T00:00:00}}"),
         (
             "metrics.wau.match compares dt with 2024-05-01 00:00:00; an instant needs its zone, as in "
-            "2024-05-01T00:00:00+09:00."
+            '{$date: "2024-05-01T00:00:00+09:00"}.'
         ),
     ),
     # live_play, engine, checks
@@ -899,3 +909,48 @@ def test_samples_name_their_ninety_days_and_keep_apart() -> None:
     assert plain.archive.uri != trouble.archive.uri
     assert plain.metrics == trouble.metrics
     assert list(plain.pairs) == list(trouble.pairs)
+
+
+def test_instants_are_written_as_extended_json(tmp_path: Path) -> None:
+    """Text with its zone, milliseconds and a long are one instant, within lists, $not and connectives too."""
+    instant = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
+    for instant_text in (
+        '{$date: "2024-05-01T09:00:00+09:00"}',
+        '{$date: "2024-05-01T00:00:00Z"}',
+        "{$date: 1714521600000}",
+        '{$date: {$numberLong: "1714521600000"}}',
+    ):
+        text = (
+            f"{{a: {instant_text}, $or: [{{b: {{$not: {{$gte: {instant_text}}}}}}}, {{c: {{$in: [{instant_text}]}}}}]}}"
+        )
+        found = read(tmp_path, metric(match=text)).metrics["wau"].match
+        assert found == {"a": instant, "$or": [{"b": {"$not": {"$gte": instant}}}, {"c": {"$in": [instant]}}]}
+
+
+@pytest.mark.parametrize(
+    ("match", "said"),
+    [
+        ('{a: {$date: "2024-05-01"}}', "compares a with {$date: '2024-05-01'}; expected an instant with its zone"),
+        ('{a: {$date: "soon"}}', "compares a with {$date: 'soon'}; expected an instant with its zone"),
+        ("{a: {$regex: KR}}", "has a: {$regex: 'KR'}; expected a pattern that begins with ^"),
+        ("{a: {$regex: '^a|b'}}", "has a: {$regex: '^a|b'}; expected a pattern that begins with ^"),
+        ("{a: {$regex: '^(?i)a'}}", "has a: {$regex: '^(?i)a'}; expected a pattern that begins with ^"),
+        ("{a: {$regex: '^(a'}}", "has a: {$regex: '^(a'}; expected a pattern that begins with ^"),
+        ("{a: {$type: text}}", "has a: {$type: 'text'}; types are number, double, string"),
+        ("{a: {$not: 5}}", "has a: {$not: 5}; expected operators such as {$gt: 5}"),
+        ("{a: {$nin: []}}", "has a: {$nin: []}; expected a list of constants"),
+    ],
+)
+def test_an_operand_that_cannot_be_is_refused_with_what_can(tmp_path: Path, match: str, said: str) -> None:
+    """Of each operator the profile says what it takes."""
+    (found,) = refused(tmp_path, metric(match=match))
+    assert found.startswith(f"metrics.wau.match {said}")
+
+
+def test_a_path_that_may_be_absent_is_one_that_the_metric_reads(tmp_path: Path) -> None:
+    """A mistyped exception would excuse nothing, in silence; scale is for values that are numbers."""
+    (found,) = refused(tmp_path, metric(match="{type: wau}", may_be_absent="[tpye]"))
+    assert "has may_be_absent with 'tpye', which the metric does not read" in found
+    assert "Did you mean 'type'?" in found
+    (found,) = refused(tmp_path, metric(value="{count: true}", scale="2"))
+    assert "has scale with value {count}; scale is only for field, sum and max" in found

@@ -93,6 +93,25 @@ def customer(value: Any) -> Any:
     return ("number", exact(value)) if is_number(value) else (type(value).__name__, repr(value))
 
 
+TYPES = {
+    "yyyymmdd": lambda one: isinstance(one, int | str) and not isinstance(one, bool),
+    "iso_date": lambda one: isinstance(one, str),
+    "date": lambda one: isinstance(one, datetime),
+    "epoch_s": lambda one: isinstance(one, int | float) and not isinstance(one, bool),
+    "epoch_ms": lambda one: isinstance(one, int | float) and not isinstance(one, bool),
+}
+
+
+def unseen(documents: Sequence[dict[str, Any]], field: str, as_: str, path: str | None) -> str | None:
+    """Why a path of the metric says nothing: it is in no document, or never holds what a date is read from."""
+    for one in (field, *([path] if path else [])):
+        if all(at_path(document, one) is ABSENT for document in documents):
+            return "path_unknown"
+    dates = [at_path(document, field) for document in documents]
+    flat = [part for one in dates for part in (one if isinstance(one, list) else [one])]
+    return None if any(map(TYPES[as_], flat)) else "type_unknown"
+
+
 ORDER = ["array_path", "wrong_type", "not_integral", "overflow", "null_value", "missing_field"]
 
 
@@ -114,10 +133,14 @@ def answer(
     for reason in ("date_type_mismatch", "bad_date"):
         if reason in problems:
             return reason
+    if documents and (unknown := unseen(documents, field, as_, None if kind == "count" else path)):
+        return unknown
     days = [found for found, _ in dated if isinstance(found, date)]
     if kind != "field" and not any(found >= last for found in days):
         return "not_ready"
     window = [doc for found, doc in dated if isinstance(found, date) and first <= found <= last and matches(doc)]
+    if not window and empty and not any(map(matches, documents)):
+        return "match_unknown"
     if not window:
         return 0 if empty else "not_ready"
     if kind == "count":

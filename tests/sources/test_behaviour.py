@@ -68,6 +68,7 @@ def some(*values: Any, day: int = 1) -> list[dict[str, Any]]:
 
 
 D = "20240501"
+OTHER_DAY = {"_id": 9, "dt": "20240430", "value": 1, "a": {"b": 1}}
 FIELD = [
     *(
         Case(f"field is {kind}", one(value), wau(), {D: expected})
@@ -106,7 +107,13 @@ FIELD = [
     Case("field is too great a double", one(2.0**53 + 2), wau(), {D: "overflow"}, ("9007199254740994.0", "_id = 7")),
     Case("field is too great a decimal", one(Decimal128("9223372036854775808")), wau(), {D: "overflow"}, ("int64",)),
     Case("field is null", one(None), wau(), {D: "null_value"}, ("stats.value is null", "_id = 7", NEXT)),
-    Case("field is absent", [{"_id": 7, "dt": D}], wau(), {D: "missing_field"}, ("stats.value is absent", "_id = 7")),
+    Case(
+        "field is absent",
+        [{"_id": 7, "dt": D}, OTHER_DAY],
+        wau(),
+        {D: "missing_field"},
+        ("stats.value is absent", "_id = 7"),
+    ),
     Case(
         "two documents",
         [*one(1), {"_id": 8, "dt": 20240501, "value": 1}],
@@ -131,7 +138,7 @@ FIELD = [
     Case("no document at all", [], wau(), {D: "not_ready"}, ("there is none with a date",)),
     Case(
         "the newest is the newest that matches",
-        [{"dt": "20240430", "type": "wau"}, {"dt": "20240501", "type": "mau"}],
+        [{"dt": "20240430", "type": "wau", "value": 1}, {"dt": "20240501", "type": "mau"}],
         wau(match={"type": "wau"}),
         {D: "not_ready"},
         ('the newest is "20240430"', "{type: wau}"),
@@ -143,7 +150,12 @@ FIELD = [
         {D: 5},
     ),
     Case("a dotted value", [{"dt": D, "a": {"b": 5}}], wau(value={"field": "a.b"}), {D: 5}),
-    Case("a dotted value below a scalar", [{"dt": D, "a": 5}], wau(value={"field": "a.b"}), {D: "missing_field"}),
+    Case(
+        "a dotted value below a scalar",
+        [{"dt": D, "a": 5}, OTHER_DAY],
+        wau(value={"field": "a.b"}),
+        {D: "missing_field"},
+    ),
     Case(
         "a value through an array",
         [{"_id": 7, "dt": D, "a": [{"b": 5}]}],
@@ -433,7 +445,7 @@ LOADED = [
     ),
     Case(
         "loaded by a document that does not match",
-        [{"at": at(1), "k": 2}],
+        [{"at": at(1), "k": 2}, {"at": at(28, month=4), "k": 1}],
         orders("count", True, match={"k": 1}, empty=0),
         {D: 0},
     ),
@@ -486,7 +498,7 @@ LOADED = [
     Case(
         "ready, and nothing there, empty 0",
         [],
-        orders("count", True, empty=0, ready={"collection": "log", "match": {"dt": "$dt"}}),
+        orders("count", True, empty=0, may_be_absent=["at"], ready={"collection": "log", "match": {"dt": "$dt"}}),
         {D: 0},
         others={"log": [{"dt": D}]},
     ),
@@ -518,23 +530,32 @@ MATCHES = [
         for documents, match, expected in [
             (NUMBERED, {"n": 1}, 1),
             (NUMBERED, {"n": 1.0}, 1),
-            (NUMBERED, {"n": "1"}, 0),
             (NUMBERED, {"n": {"$in": [1, 2, "x"]}}, 2),
             (NUMBERED, {"n": {"$gt": 1}}, 2),
             (NUMBERED, {"n": {"$gte": 1, "$lt": 3}}, 2),
             (NUMBERED, {"n": {"$lte": 1}}, 2),
             (NUMBERED, {"n": {"$ne": 1}}, 3),
             (NUMBERED, {"s": {"$gte": "b"}}, 3),
-            (NUMBERED, {"n": {"$gt": ""}}, 0),
             (NUMBERED, {"t.u": 3}, 1),
             (NUMBERED, {"t": {"u": 3}}, 1),
             (NUMBERED, {"n": {"$exists": True}}, 4),
-            (NUMBERED, {"z": {"$exists": False}}, 4),
+            (NUMBERED, {"n": {"$nin": [1, "x"]}}, 3),
+            (NUMBERED, {"n": {"$not": {"$gt": 1}}}, 2),
+            (NUMBERED, {"n": {"$not": {"$gt": 0, "$lt": 3}, "$ne": 3}}, 1),
+            (NUMBERED, {"n": {"$type": "number"}}, 4),
+            (NUMBERED, {"n": {"$not": {"$type": ["string", "null"]}}}, 4),
+            (NUMBERED, {"s": {"$regex": "^[bc]$"}}, 2),
+            (NUMBERED, {"s": {"$not": {"$regex": "^b"}}}, 3),
+            (NUMBERED, {"at": {"$gte": {"$date": "2024-05-01T12:00:00+09:00"}}}, 4),
+            (NUMBERED, {"at": {"$lte": {"$date": {"$numberLong": "1714532400000"}}}}, 4),
+            (ODD, {"x": {"$type": "array"}}, 4),
+            (ODD, {"x": {"$type": ["string", "int"]}}, 3),
+            (ODD, {"x": {"$type": "null"}}, 1),
+            (ODD, {"x": {"$not": {"$gte": 1}}}, 9),
             (NUMBERED, {"$or": [{"n": 1}, {"s": "a"}]}, 2),
             (NUMBERED, {"$and": [{"n": {"$gt": 0}}, {"s": {"$ne": "b"}}]}, 2),
             (NUMBERED, {"$or": [{"n": 1}, {"$and": [{"s": "c"}, {"n": 2}]}], "s": {"$gt": "b"}}, 1),
             (NUMBERED, {"at": {"$gte": at(1)}}, 4),
-            (NUMBERED, {"at": {"$gt": at(1)}}, 0),
             (ODD, {"x": None}, 2),
             (ODD, {"x": {"$ne": None}}, 10),
             (ODD, {"x": {"$in": [None, "1"]}}, 3),
@@ -558,7 +579,124 @@ MATCHES = [
         ]
     ),
 ]
-CASES = [*FIELD, *DATES, *COMPUTED, *WINDOWS, *LOADED, *MATCHES]
+PATHS = [
+    Case(
+        f"unknown {name}",
+        documents,
+        metric,
+        {D: expected},
+        words,
+        undated=len(documents) if name in ("date", "date with ready", "type of a date") else 0,
+        others={"log": [{"dt": D}]},
+    )
+    for name, documents, metric, expected, words in [
+        (
+            "path in match",
+            NUMBERED,
+            orders("count", True, match={"N": {"$ne": 1}}),
+            "path_unknown",
+            ("stats.N is in no document; the nearest there are: ", "n (int)", "may_be_absent"),
+        ),
+        (
+            "path that is not to exist",
+            NUMBERED,
+            orders("count", True, match={"z": {"$exists": False}}),
+            "path_unknown",
+            (),
+        ),
+        (
+            "path in $or",
+            NUMBERED,
+            orders("count", True, match={"$or": [{"n": 1}, {"nn": 1}]}),
+            "path_unknown",
+            ("stats.nn",),
+        ),
+        ("path below", NUMBERED, orders("count", True, match={"t.v": 1}, empty=0), "path_unknown", ("t.u (int)",)),
+        ("date", NUMBERED, orders("count", True, date={"field": "att", "as": "date"}), "path_unknown", ("at (date)",)),
+        (
+            "date with ready",
+            NUMBERED,
+            orders(
+                "count",
+                True,
+                date={"field": "att", "as": "date"},
+                empty=0,
+                ready={"collection": "log", "match": {"dt": "$dt"}},
+            ),
+            "path_unknown",
+            ("stats.att is in no document", "at (date)"),
+        ),
+        ("count_distinct", NUMBERED, orders("count_distinct", "m"), "path_unknown", ("stats.m is in no document",)),
+        ("value", NUMBERED, orders("sum", "t.w", empty=0), "path_unknown", ("t.u (int)",)),
+        ("value that may be absent", NUMBERED, orders("count_distinct", "m", may_be_absent=["m"]), 0, ()),
+        (
+            "path that may be absent",
+            NUMBERED,
+            orders("count", True, match={"z": {"$exists": False}}, may_be_absent=["z"]),
+            4,
+            (),
+        ),
+        (
+            "type of text",
+            NUMBERED,
+            orders("count", True, match={"n": "1"}, empty=0),
+            "type_unknown",
+            ('the match compares stats.n with "1" (string), but it only holds int', "as the documents hold it"),
+        ),
+        ("type of $ne", NUMBERED, orders("count", True, match={"n": {"$ne": "1"}}), "type_unknown", ()),
+        (
+            "type of $not",
+            NUMBERED,
+            orders("count", True, match={"s": {"$not": {"$gt": 5}}}),
+            "type_unknown",
+            ("5 (number)", "holds string"),
+        ),
+        ("type of a range", NUMBERED, orders("count", True, match={"n": {"$gt": ""}}, empty=0), "type_unknown", ()),
+        (
+            "type of all in $in",
+            NUMBERED,
+            orders("count", True, match={"n": {"$in": ["1", True]}}),
+            "type_unknown",
+            ('"1" (string), True (bool)',),
+        ),
+        (
+            "type of a date as text",
+            NUMBERED,
+            orders("count", True, match={"at": {"$gte": "2024-02-10"}}, empty=0),
+            "type_unknown",
+            ("holds date", "{$date: …}"),
+        ),
+        (
+            "type of a date",
+            [{"d": None, "at": at(1)}],
+            orders("count", True, date={"field": "d", "as": "date"}),
+            "type_unknown",
+            ("only holds null",),
+        ),
+        (
+            "constant",
+            NUMBERED,
+            orders("count", True, match={"s": "A"}, empty=0),
+            "match_unknown",
+            ("no document of stats passes the metric's match", "name s in may_be_absent"),
+        ),
+        (
+            "constant that is rare",
+            NUMBERED,
+            orders("count", True, match={"s": "A"}, empty=0, may_be_absent=["s"]),
+            0,
+            (),
+        ),
+        (
+            "documents",
+            [],
+            orders("count", True, empty=0, ready={"collection": "log", "match": {"dt": "$dt"}}),
+            "path_unknown",
+            ("there are no others",),
+        ),
+    ]
+]
+CASES = [*PATHS, *FIELD, *DATES, *COMPUTED, *WINDOWS, *LOADED, *MATCHES]
 
 
 def _holdable(case: Case, source: str) -> bool:

@@ -188,7 +188,7 @@ def test_a_query_that_the_server_refuses(tmp_path, server, caplog, capfd):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(mongo_scan.CollectionScan, "grouped", lambda look, *_: look.first({"$what": 1}, {}))
             failed = outcome(profile, caplog, capfd, reason="query_refused")
-        assert proxy.commands["find"] == 1
+        assert proxy.commands["find"] == 2  # the first documents, and this
     assert "the server refused the query" in failed.message
 
 
@@ -360,6 +360,18 @@ def test_check_says_what_answers(tmp_path, primary, server):
     assert not ok
     assert message.startswith("source_missing: ncmc3 has no database 'lws'")
     assert found["ok ok.stats"] == (True, 'by dt, the newest is "20240501"')
+    assert not {"lw wau", "lw sum"} & set(found)
+
+    mistyped = live(
+        tmp_path, server.uri, metrics={"wau": {**WAU, "match": {"tpye": "x"}}, "sum": {**SUM, "match": {"note": 5}}}
+    )
+    found = {one.name: (one.ok, one.message) for one in check_sources(mistyped)}
+    ok, message = found["lw wau"]
+    assert not ok
+    assert message.startswith("path_unknown: stats.tpye is in no document; the nearest there are: ")
+    ok, message = found["lw sum"]
+    assert not ok
+    assert message.startswith("type_unknown: the match compares orders.note with 5 (number), but it only holds string")
 
     alone = live(tmp_path, f"{primary.uri}?replicaSet=rs0&{QUICK}")
     found = {one.name: (one.ok, one.message) for one in check_sources(alone)}
@@ -458,8 +470,8 @@ def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path, server, m
         proxy.watch = lambda command: asked.append(command) is not None
         found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
         assert said(found[f"lw/sum/{DT}"]) == ORDERS
-        # Is a date unreadable; the newest date; the documents.
-        assert [command["find"] for command in asked if "find" in command].count("orders") == 3
+        # The first documents; is a date unreadable; the newest date; the documents.
+        assert [command["find"] for command in asked if "find" in command].count("orders") == 4
         assert ORDERS / 500 - 1 <= proxy.commands["getMore"] <= ORDERS / 500
         assert proxy.cursors == set()
 
