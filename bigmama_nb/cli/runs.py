@@ -87,6 +87,7 @@ def _services() -> Services:
 @click.option("--wait-until", metavar="HH:MM", help="Until then publish what is not ready as it comes.")
 @click.option("--run-timestamp", metavar="T", help="The run's instant, ISO 8601 with its zone; else its start.")
 @click.option("--allow-empty", is_flag=True, help="An empty result replaces rows.")
+@click.option("--again", is_flag=True, help="With --games and --metrics: also what was retracted of them.")
 def run(
     profile: str | None,
     day: str | None,
@@ -102,6 +103,7 @@ def run(
     wait_until: str | None,
     run_timestamp: str | None,
     allow_empty: bool,
+    again: bool,
 ) -> VerbResult:
     """Collect, check and publish what a day or a range asks for."""
     from bigmama_nb.runs.plan import Request, plan
@@ -112,19 +114,27 @@ def run(
 
     if day and (date_from or date_to):
         raise UsageError("--date and --from/--to exclude each other. Nothing was run.")
+    if again and not (games and metrics):
+        raise UsageError(
+            "--again brings back what was retracted, by name only: it needs --games and --metrics. Nothing was run."
+        )
     read = load(profile)
-    request = Request(day or date_from, day or date_to, games, metrics, pipelines, missing)
+    request = Request(day or date_from, day or date_to, games, metrics, pipelines, missing, again)
     now = _services().clock()
     end = None if wait_until is None else until(wait_until, read, now)
-    options = Options(jobs, scratch, allow_empty, _instant(run_timestamp), end)
+    options = Options(jobs, scratch, allow_empty, _instant(run_timestamp), end, again=again)
     grid = plan(read, request, now=now)
     if only_plan:
         planned = [{"task": task.id, "action": "run"} for task in grid.tasks]
-        return VerbResult(planned, "\n".join(task["task"] for task in planned) or "The grid has no task.")
+        planned += [{"task": name, "action": "retracted"} for name in grid.retracted]
+        lines = [one["task"] if one["action"] == "run" else f"retracted {one['task']}" for one in planned]
+        return VerbResult(planned, "\n".join(lines) or "The grid has no task.")
     prepare(read)
     with _operated() as operator:
         if grid.warning:
             operator.say(grid.warning)
+        for name, out in grid.retracted.items():
+            operator.say(f"{name} was retracted by {out.run} ({out.reason}) and stays out; --again asks for it.")
         done = start(read, grid, request, options, operator)
     return _finished(done, read)
 
@@ -195,7 +205,8 @@ def _all_finished(runs: Sequence[RunRecord], profile: Profile, stop: Stop) -> Ve
 @click.argument("run_name", metavar="RUN")
 @click.argument("task")
 @click.option("--reason", help="Why; the run's record keeps it.")
-def release(profile: str | None, run_name: str, task: str, reason: str | None) -> VerbResult:
+@click.option("--over", is_flag=True, help="Also over what a later run published.")
+def release(profile: str | None, run_name: str, task: str, reason: str | None, over: bool) -> VerbResult:
     """Publish a figure of RUN that was held because it is suspect."""
     from bigmama_nb.runs import archive
     from bigmama_nb.runs.repair import release as let_go
@@ -203,13 +214,14 @@ def release(profile: str | None, run_name: str, task: str, reason: str | None) -
     read = load(profile)
     run_id = archive.find(Path(read.archive.uri), run_name)
     with _operated() as operator:
-        done = let_go(read, run_id, task, operator, reason)
+        done = let_go(read, run_id, task, operator, reason, over=over)
     return _finished(done, read)
 
 
 @verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
 @click.argument("run_name", metavar="RUN")
-def republish(profile: str | None, run_name: str) -> VerbResult:
+@click.option("--over", is_flag=True, help="Also over what a later run published.")
+def republish(profile: str | None, run_name: str, over: bool) -> VerbResult:
     """Publish RUN's figures to another profile's warehouse, asking no source again.
 
     RUN is a run in that profile's archive, or the folder of a run in another archive.
@@ -219,7 +231,7 @@ def republish(profile: str | None, run_name: str) -> VerbResult:
 
     read = load(profile)
     with _operated() as operator:
-        done = publish_again(read, run_name, Options(), operator)
+        done = publish_again(read, run_name, Options(over=over), operator)
     return _finished(done, read)
 
 

@@ -67,6 +67,7 @@ class AttemptSettings:
     jobs: int = 2
     allow_empty: bool = False
     release: bool = False
+    over: bool = False
 
 
 class Attempt:
@@ -145,6 +146,7 @@ class Attempt:
             pid=os.getpid(),
             started_at=now(),
             heartbeat_at=now(),
+            over=self._settings.over,
         )
         self._record.change(lambda run: run.attempts.append(started))
         self._merge([_unsettled(task) for task in tasks])

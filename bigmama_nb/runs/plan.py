@@ -6,7 +6,7 @@ Source of the rules: docs/spec/runs_and_archive.md, "The grid"; docs/spec/profil
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
 
@@ -16,7 +16,7 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.runs.task import Task
 from bigmama_nb.tables import DAILY, KPI, MONTH, WV_LIVE_PLAY, game_metric
 from bigmama_nb.warehouse import Settings, Warehouse
-from bigmama_nb.warehouse.lineage import Provenance, lineage
+from bigmama_nb.warehouse.lineage import Provenance, Retraction, lineage, retractions
 
 PIPELINES = ("game_metric", "live_play")
 
@@ -31,17 +31,22 @@ class Request:
     metrics: tuple[str, ...] = ()
     pipelines: tuple[str, ...] = ()
     missing: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The tasks of a run, and the days they come from; `warning` says what could not be looked up."""
+    """The tasks of a run, and the days they come from; `warning` says what could not be looked up.
+
+    `retracted`: tasks that stay out, since their row was retracted and nobody asks for it by name and again.
+    """
 
     first: date
     last: date
     pipelines: tuple[str, ...]
     tasks: tuple[Task, ...]
     warning: str | None = None
+    retracted: Mapping[str, Retraction] = field(default_factory=dict)
 
 
 def plan(profile: Profile, request: Request, *, warehouse: Settings | None = None, now: datetime | None = None) -> Grid:
@@ -55,18 +60,22 @@ def plan(profile: Profile, request: Request, *, warehouse: Settings | None = Non
     pipelines = pipelines_asked(profile, request)
     tasks: list[Task] = []
     warning = None
+    out: dict[str, Retraction] = {}
     if "game_metric" in pipelines:
         # Names are checked before the warehouse is asked, so a slip of the pen costs nothing.
         asks(profile, first, last, games=request.games, metrics=request.metrics)
         published: dict[tuple[str, str, str], date] = {}
         try:
             published = published_throughs(warehouse or profile.warehouse)
+            out = {} if request.again else retracted_tasks(warehouse or profile.warehouse)
         except TaskError as error:
             if request.missing:
                 raise
             warning = f"{error} What is published could not be looked up; newer rows are kept all the same."
         wanted = asks(profile, first, last, games=request.games, metrics=request.metrics, published=published)
         tasks += [Task.of_request(ask) for ask in (lacking(wanted, published) if request.missing else wanted)]
+        out = {task.id: out[task.id] for task in tasks if task.id in out}
+        tasks = [task for task in tasks if task.id not in out]
     if "live_play" in pipelines:
         assert profile.live_play is not None
         dates = profile.live_play.dates
@@ -77,7 +86,7 @@ def plan(profile: Profile, request: Request, *, warehouse: Settings | None = Non
         warning = " ".join(filter(None, (warning, said))) or None
         if pipelines == ("live_play",):
             first, last = begin, end
-    return Grid(first, last, pipelines, tuple(tasks), warning)
+    return Grid(first, last, pipelines, tuple(tasks), warning, out)
 
 
 def _live_tasks(
@@ -201,6 +210,22 @@ def published_throughs(settings: Settings) -> dict[tuple[str, str, str], date]:
         (game_cd, type_, partition.partition("=")[2]): origin.through
         for partition, groups in found.items()
         for (game_cd, type_), origin in groups.items()
+    }
+
+
+def retracted_tasks(settings: Settings) -> dict[str, Retraction]:
+    """Return by task what was retracted of the games' figures, and was not asked for again since.
+
+    Raises:
+        CatalogError, StorageError: the warehouse cannot be read.
+    """
+    table = game_metric.contract(settings.database)
+    with Warehouse.open(settings) as warehouse:
+        found = retractions(warehouse, table.full_name)
+    return {
+        f"{game_cd}/{type_}/{partition.partition('=')[2]}": one
+        for partition, keys in found.items()
+        for (game_cd, type_), one in keys.items()
     }
 
 

@@ -94,6 +94,7 @@ class AttemptEntry(Entry):
     ended_at: str | None = None
     signal: str | None = None
     abandoned: Annotated[bool, Field(exclude_if=_nothing)] = False
+    over: Annotated[bool, Field(exclude_if=_nothing)] = False
     notebooks: list[NotebookEntry] = Field(default_factory=list)
     files: list[ArchivedFile] = Field(default_factory=list)
 
@@ -126,6 +127,8 @@ class RunRecord(Entry):
     run_timestamp: str = ""
     scratch: bool = False
     allow_empty: bool = False
+    again: Annotated[bool, Field(exclude_if=_nothing)] = False
+    over: Annotated[bool, Field(exclude_if=_nothing)] = False
     environment: Json = Field(default_factory=dict)
     attempts: list[AttemptEntry]
     tasks: list[RecordedTask] = Field(default_factory=list)

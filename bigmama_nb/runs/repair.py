@@ -120,7 +120,8 @@ def repair(profile: Profile, run_id: str, options: Options, operator: Operator) 
         planned = plan_repair(profile, record.run)
         for warning in planned.warnings:
             operator.say(warning)
-        how = replace(options, scratch=record.run.scratch, allow_empty=record.run.allow_empty)
+        run = record.run
+        how = replace(options, scratch=run.scratch, allow_empty=run.allow_empty, again=run.again, over=run.over)
         if record.run.verb == "retract":
             finish_retraction(record, profile, planned.redo, operator)
         elif record.run.verb == "republish":
@@ -137,7 +138,8 @@ def _repair_run(record: Record, profile: Profile, redo: Sequence[Task], how: Opt
     begun = [task for task in redo if _release_begun(record.run, task)]
     for task in begun:
         if next(one for one in record.run.tasks if one.id == task.id).held:
-            _let_go(record, profile, task, operator)
+            over = any(one.over for one in record.run.attempts if one.verb == "release")
+            _let_go(record, profile, task, operator, over=over)
     rest = [task for task in redo if task not in begun and not _settled_since(record.run, task)]
     if rest:
         pass_over(record, profile, how, operator, _through_published(profile, rest), verb="repair")
@@ -153,10 +155,13 @@ def _settled_since(run: RunRecord, task: Task) -> bool:
     return next(one for one in run.tasks if one.id == task.id).succeeded
 
 
-def release(profile: Profile, run_id: str, task_id: str, operator: Operator, reason: str | None = None) -> RunRecord:
+def release(
+    profile: Profile, run_id: str, task_id: str, operator: Operator, reason: str | None = None, *, over: bool = False
+) -> RunRecord:
     """Publish a task that was held as suspect, as a further attempt, and return the run's record.
 
-    Where it cannot be published it stays held, and may be released again.
+    Where it cannot be published it stays held, and may be released again; so it is, unless `over`, where somebody else
+    published it since.
 
     Raises:
         UsageError: there is no such task, it is not held, or the run is under way.
@@ -169,18 +174,20 @@ def release(profile: Profile, run_id: str, task_id: str, operator: Operator, rea
                 f"{task_id} is {task.outcome}, published {task.published}; only a suspect that is held can be "
                 "released. Nothing was done."
             )
-        _let_go(record, profile, task, operator, reason)
+        _let_go(record, profile, task, operator, reason, over=over)
         return ended(record, operator.stop)
 
 
-def _let_go(record: Record, profile: Profile, task: Task, operator: Operator, reason: str | None = None) -> None:
+def _let_go(
+    record: Record, profile: Profile, task: Task, operator: Operator, reason: str | None = None, *, over: bool = False
+) -> None:
     run = record.run
     together = _released_with(run, task)
     held = {one.id: one for one in together if one.held}
     normalized = [
         replace(one, outcome="ok", reason=None, message=None) if one.id in held else one.fresh() for one in together
     ]
-    options = Options(scratch=run.scratch)
+    options = Options(scratch=run.scratch, over=over)
     pass_over(record, profile, options, operator, together, verb="release", normalized=normalized)
 
     def note(run: RunRecord) -> None:

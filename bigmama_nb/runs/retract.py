@@ -65,7 +65,7 @@ def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], o
     settled = []
     for task in tasks:
         try:
-            done += _taken_out(profile, task, Writer(record.run_id, n, ""))
+            done += _taken_out(profile, task, Writer(record.run_id, n, ""), reason or "")
             settled.append(replace(task, outcome="ok", published="yes", reason=None, message=f"retracted: {reason}"))
         except TaskError as error:
             settled.append(task.failed(error))
@@ -79,13 +79,13 @@ def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], o
     record.change(note)
 
 
-def _taken_out(profile: Profile, task: Task, author: Writer) -> list[Json]:
+def _taken_out(profile: Profile, task: Task, writer: Writer, reason: str) -> list[Json]:
     table = game_metric.contract(profile.warehouse.database)
     assert task.game_cd is not None
     assert task.type is not None
     try:
         with Warehouse.open(profile.warehouse) as warehouse:
-            done = retract_rows(warehouse, table, f"dt={task.dt}", [(task.game_cd, task.type)], author)
+            done = retract_rows(warehouse, table, f"dt={task.dt}", [(task.game_cd, task.type)], writer, reason)
     except UsageError:
         return []
     return [done.record()]

@@ -38,6 +38,8 @@ class Options:
     allow_empty: bool = False
     run_timestamp: datetime | None = None
     wait_until: datetime | None = None
+    again: bool = False
+    over: bool = False
 
 
 def begin(
@@ -83,6 +85,8 @@ def begin(
         run_timestamp=(options.run_timestamp or at).isoformat(),
         scratch=options.scratch,
         allow_empty=options.allow_empty,
+        again=options.again,
+        over=options.over,
         environment=describe(profile),
         attempts=[],
         tasks=[replace(task, attempt=1) for task in grid.tasks],
@@ -154,7 +158,9 @@ def pass_over(
     if not tasks:
         return
     known = normalized is not None
-    settings = AttemptSettings(verb, options.jobs, allow_empty=options.allow_empty or known, release=known)
+    settings = AttemptSettings(
+        verb, options.jobs, allow_empty=options.allow_empty or known, release=known, over=options.over
+    )
     record.change(_under_way)
     attempt = Attempt(record, profile, settings, Redactor.of(profile), operator.say, operator.services)
     attempt.run(tasks, operator.stop, extracted=extracted, normalized=normalized)

@@ -25,6 +25,7 @@ from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.archive import new_run_id
 from bigmama_nb.runs.artifacts import shown_path
 from bigmama_nb.runs.plan import Request, plan
+from bigmama_nb.runs.record import RunRecord
 from bigmama_nb.runs.scratch import PROFILE, is_under_way, record_of, scratch_folder, warehouse_of
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sample import prepare
@@ -47,6 +48,17 @@ class StageContext:
     releasing: bool = False
     said: dict[str, Any] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The record of the run that is under way; None elsewhere."""
+        return record_of(self.run_dir) if self.under_way else None
+
+    @property
+    def over(self) -> bool:
+        """Whether what is published may replace what a later run wrote."""
+        record = self.record
+        return record is not None and (record.over or record.attempts[-1].over)
 
     def planned(self, pipeline: str) -> list[Task]:
         """Return the tasks of a pipeline, planned now where no run did that."""

@@ -196,7 +196,7 @@ def _published(here: StageContext, tasks: Sequence[Task]) -> tuple[list[Publishe
     writer = Writer(here.run_id, here.attempt, notebook)
     try:
         with Warehouse.open(here.warehouse) as warehouse:
-            done = publish_keyed(warehouse, table, _brought(tasks, table), writer)
+            done = publish_keyed(warehouse, table, _brought(here, tasks, table), writer)
     except TaskError as error:
         moved = {one.partition: one for one in error.published}
         return list(moved.values()), [
@@ -215,16 +215,20 @@ def _landed(task: Task, partition: Published) -> Task:
     name = " ".join(task.id.split("/"))
     if key in partition.retracted:
         out = partition.retracted[key]
-        why = f"{name}: it was retracted by {out.run} ({out.reason}) and stays out; nothing was published for it."
-        return replace(task, outcome="skipped", published="no", message=why)
+        why = f"{name}: it was retracted by {out.run} ({out.reason}) and stays out; 'run --again' asks for it."
+        return replace(task, outcome="ok", published="no", message=why)
     if key in partition.outdone:
-        why = f"{name}: {partition.outdone[key]} published it since; what stands is newer and was left as it is."
+        why = f"{name}: {partition.outdone[key]} published it since, and that stays; '--over' replaces it."
         return replace(task, outcome="skipped", published="no", message=why)
     kept = key in partition.kept
     return replace(task, outcome="ok", published="no") if kept else replace(task, published="yes")
 
 
-def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Incoming]:
+def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[str, Incoming]:
+    record = here.record
+    again = record is not None and record.again
+    # A release and a republish bring what an earlier run found.
+    found_by = None if record is None or not here.releasing else record.of or record.run_id
     by_dt: dict[str, list[Task]] = {}
     for task in tasks:
         by_dt.setdefault(str(task.dt), []).append(task)
@@ -238,6 +242,9 @@ def _brought(tasks: Sequence[Task], table: Table) -> dict[str, Incoming]:
                 (str(task.game_cd), str(task.type)): Group(task.ask.through, task.ask.final, task.source or "")
                 for task in those
             },
+            again=frozenset((str(task.game_cd), str(task.type)) for task in those if again),
+            found_by=found_by,
+            over=here.over,
         )
         for dt, those in sorted(by_dt.items())
     }

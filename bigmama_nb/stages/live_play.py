@@ -187,7 +187,7 @@ def _release_day(
     """Publish the versions of a part_date that an attempt of this run held; nothing is built and nothing staged."""
     places = [(_here(here, name).full_name, f"part_date={day}") for name in DAILY]
     try:
-        done = release(warehouse, here.run_id, places, writer)
+        done = release(warehouse, here.run_id, places, writer, over=here.over)
     except TaskError as error:
         return list(error.published), [task.failed(error) for task in tasks]
     except UsageError as error:

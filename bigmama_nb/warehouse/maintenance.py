@@ -116,8 +116,8 @@ def release(
     targets: list[Version] = []
 
     def held() -> list[Change]:
-        targets[:] = [_held(warehouse, run, table, partition) for table, partition in places]
         stands = current(warehouse, places)
+        targets[:] = [_held(warehouse, run, *place, stands.get(place)) for place in places]
         if not over:
             for target in targets:
                 _refuse_step_back(warehouse, target, stands.get((target.record.table, target.record.partition)))
@@ -132,12 +132,15 @@ def release(
     return done
 
 
-def _held(warehouse: Warehouse, run: str, table: str, partition: str) -> Version:
+def _held(warehouse: Warehouse, run: str, table: str, partition: str, pointer: Pointer | None) -> Version:
     found = [
         one
         for one in stored_versions(warehouse, table, warehouse.entry(table).location, partition)
         if one.held and one.sealed and one.name.startswith(f"{run}-")
     ]
+    if not found and pointer is not None and pointer.run == run:
+        # A release that was ended midway had come as far as here.
+        return opened(warehouse, pointer.location)
     if not found:
         raise UsageError(
             f"{table} {partition}: {run} holds nothing (any more). Nothing was changed; run it again to have it anew."
@@ -207,6 +210,8 @@ def _expired(warehouse: Warehouse, entry: Entry, now: datetime, dropped: Collect
 def _refuse_step_back(warehouse: Warehouse, target: Version, pointer: Pointer | None) -> None:
     """Refuse to publish what was held over what somebody published since, or what is counted through a later day."""
     record = target.record
+    if pointer is not None and pointer.location == target.location:
+        return
     stands = {} if pointer is None else records(warehouse, record.table, [pointer])
     if (other := stands.get(record.partition)) is not None:
         _refuse_less_through(record, other)

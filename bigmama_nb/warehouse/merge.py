@@ -71,7 +71,7 @@ def merge(
         return Merged(brought.rows, brings_from)
     stood = dict(record.groups) if record is not None else {}
     out = dict(record.retracted) if record is not None else {}
-    outdone = {key: stood[key].run for key in brings_from.keys() & stood.keys() if _is_later(stood[key], brought)}
+    outdone = _outdone(warehouse, table, brought, writer, pointer, record)
     stays_out = brings_from.keys() & out.keys() - brought.again
     kept = frozenset(
         key
@@ -99,9 +99,26 @@ def merge(
     )
 
 
-def _is_later(stands: Provenance, brought: Incoming) -> bool:
-    """Whether a run that began after the one that found the figure wrote what stands."""
-    return brought.found_by is not None and not brought.over and stands.run[:16] > brought.found_by[:16]
+def _outdone(
+    warehouse: Warehouse, table: Table, brought: Incoming, writer: Writer, pointer: Pointer, record: Record | None
+) -> dict[Key, str]:
+    """Return the keys for which another figure stands, written by a run that began after the one that found these."""
+    found_by = brought.found_by
+    if found_by is None or brought.over or record is None:
+        return {}
+    later = {
+        key: record.groups[key].run
+        for key in brought.groups.keys() & record.groups.keys()
+        if record.groups[key].run not in (found_by, writer.run) and record.groups[key].run[:16] >= found_by[:16]
+    }
+    if not later:
+        return {}
+    stands, brings = (_by_key(rows, table) for rows in (rows_of(warehouse, table, pointer, record), brought.rows))
+    return {key: run for key, run in later.items() if stands.get(key) != brings[key]}
+
+
+def _by_key(rows: pa.Table, table: Table) -> dict[Key, dict[str, object]]:
+    return dict(zip(_key_column(rows, table), rows.to_pylist(), strict=True))
 
 
 def retain(

@@ -183,12 +183,33 @@ def test_what_was_released_is_held_no_more(warehouse: Warehouse, root: Path) -> 
     publish_whole(warehouse, [month(2)], author(4), hold=True)
     release(warehouse, author(4).run, [PLACE], author(6))
     with pytest.raises(UsageError, match="holds nothing"):
-        release(warehouse, author(4).run, [PLACE], author(7))
+        release(warehouse, author(5).run, [PLACE], author(7))
     later = replace(warehouse, clock=lambda: NOON + timedelta(hours=1))
     publish_whole(later, [month(3)], author(8))
     written_at(root, NOON)
     gone = prune(warehouse, NOON + timedelta(hours=99), author(9))
     assert author(4).version in [one.version for one in gone]
+
+
+def test_a_release_that_was_ended_between_two_tables_is_finished(warehouse: Warehouse, root: Path) -> None:
+    """What had moved stays, with or without its mark, and the rest follows."""
+    other = replace(month(3), table=replace(PLAY, name="wv_other"))
+    places = [PLACE, (other.table.full_name, MONTH)]
+    for n, ended_at in ((4, "moved"), (5, "done")):
+
+        class EndedError(Exception):
+            pass
+
+        def end(step: str, ended_at: str = ended_at) -> None:
+            if step == ended_at:
+                raise EndedError
+
+        publish_whole(warehouse, [month(n), replace(other, content=plays(n + 10))], author(n), hold=True)
+        with pytest.raises(EndedError):
+            release(replace(warehouse, at=end), author(n).run, places, author(n))
+        assert [one.moved for one in release(warehouse, author(n).run, places, author(n, attempt=2))] == [True, True]
+        folders = [current_folder(root, *place) for place in places]
+        assert [folder.name for folder in folders if folder is not None] == [author(n).version] * 2
 
 
 def test_the_last_attempt_is_what_is_released(warehouse: Warehouse, root: Path) -> None:

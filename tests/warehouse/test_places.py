@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bigmama_nb.errors import UsageError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.crash_test import Finding, judge, verify_publish
 from bigmama_nb.warehouse.publish import publish_keyed
+from bigmama_nb.warehouse.query import sql
 from tests.crashing import write
 from tests.places import NAMES, Place, place
 from tests.publishing import author, brought
@@ -84,3 +86,16 @@ def test_the_verifier_sees_what_is_wrong(rows: dict[str, int] | None) -> None:
     assert judge({DAY: before}, {DAY: after}, {DAY: before}) == judge({DAY: before}, {DAY: after}, {DAY: after}) == []
     (problem,) = judge({DAY: before}, {DAY: after}, {DAY: rows})
     assert problem == f"dt=20240501: a reader sees {rows}, expected {before} or {after}"
+
+
+def test_a_query_reads_the_warehouse_and_nothing_beside_it(where: Place) -> None:
+    """On every storage: the tables are read, a file outside of the warehouse is not, and nothing is written."""
+    with Warehouse.open(where.settings) as warehouse:
+        publish_keyed(warehouse, where.metric(), {DAY: brought(STOOD)}, author(1))
+        total = f"select sum(value) from {where.database}.game_metric"
+        assert sql(warehouse, total)[1] == [[3]]
+        outside = f"{where.settings.uri}-beside/x.parquet"
+        (file,) = warehouse.catalog.current(where.metric().full_name).values()
+        warehouse.storage.put(outside, warehouse.storage.read(f"{file.location}/part-0.parquet"))
+        with pytest.raises(UsageError, match="Cannot access file"):
+            sql(warehouse, f"from read_parquet('{outside}')")
