@@ -156,7 +156,9 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
     from bigmama_nb.runs.run import Options
 
     if every == (run_name is not None):
-        raise UsageError("repair takes a RUN or --open, and not both. Nothing was done; see 'runs list'.")
+        if every:
+            raise UsageError("repair takes a RUN or --open, and not both. Nothing was done; see 'runs list'.")
+        raise click.UsageError("Missing argument 'RUN'.", click.get_current_context())
     read = load(profile)
     folder = Path(read.archive.uri)
     if run_name is None:

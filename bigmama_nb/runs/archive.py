@@ -143,6 +143,5 @@ def _latest(archive: Path, ids: list[str], *, ok: bool) -> str:
             continue
         if not ok or run.status == "ok":
             return run_id
-    raise UsageError(
-        f"{archive}: none of {len(ids)} runs {'is ok' if ok else 'can be read'}. Nothing was done; see 'runs list'."
-    )
+    why = "is ok. Nothing was done." if ok else "can be read. Nothing was done; 'runs list' says why."
+    raise UsageError(f"{archive}: none of {len(ids)} runs {why}")

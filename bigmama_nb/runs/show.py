@@ -53,6 +53,7 @@ def _outcomes(run: RunRecord) -> list[str]:
     frame = outcomes_of(run)
     if not frame.empty:
         lines.append(headline(frame) + ".")
+    lines += _retracted(run)
     causes = failures(frame)
     for cause in causes.head(SHOWN).to_dict("records"):
         head = " ".join(filter(None, (str(cause["outcome"]), str(cause["reason"]))))
@@ -62,6 +63,15 @@ def _outcomes(run: RunRecord) -> list[str]:
     if len(causes) > SHOWN:
         lines.append(f"  and {len(causes) - SHOWN} further causes: run_all.py runs show {run.run_id}")
     return lines
+
+
+def _retracted(run: RunRecord) -> list[str]:
+    """Return the figures that stay out since they were retracted."""
+    out = [task.id for task in run.tasks if task.outcome == "ok" and "was retracted by" in (task.message or "")]
+    if not out:
+        return []
+    more = f" and {len(out) - SHOWN:,} more" if len(out) > SHOWN else ""
+    return [f"  retracted, and stays out: {', '.join(out[:SHOWN])}{more}"]
 
 
 def shown(run: RunRecord, archive: str) -> str:

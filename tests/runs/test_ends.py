@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bigmama_nb.runs import attempt
+from bigmama_nb.project import NOTEBOOKS
 from tests.runs.test_run import history
 from tests.runs.world import CLUSTERS, World, expected
 
@@ -22,14 +22,11 @@ def archived(world: World) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in (world.folder / "archive").glob("runs/*/run.json")]
 
 
-def test_a_notebook_that_takes_other_parameters_begins_no_run(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_that_takes_other_parameters_begins_no_run(world: World) -> None:
     """A renamed parameter: exit 2, "Nothing was run", and no run is recorded."""
-    shutil.copytree(attempt.NOTEBOOKS, tmp_path / "notebooks")
-    notebook = tmp_path / "notebooks" / "20_normalize.ipynb"
+    shutil.copytree(NOTEBOOKS, world.folder.parent / "notebooks")
+    notebook = world.folder.parent / "notebooks" / "20_normalize.ipynb"
     notebook.write_text(notebook.read_text().replace('"games: list', '"titles: list'))
-    monkeypatch.setattr(attempt, "NOTEBOOKS", tmp_path / "notebooks")
     answer = world.command("run")
 
     assert answer["exit_status"] == 2
@@ -38,15 +35,12 @@ def test_a_notebook_that_takes_other_parameters_begins_no_run(
     assert archived(world) == []
 
 
-def test_a_notebook_that_changes_in_the_midst_of_a_run_fails_its_stage(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_that_changes_in_the_midst_of_a_run_fails_its_stage(world: World) -> None:
     """Its tasks are `failed: stage_died` and the record is closed."""
     from bigmama_nb.executor.execute import check_parameters
 
     real = world.services.execute
-    shutil.copytree(attempt.NOTEBOOKS, tmp_path / "notebooks")
-    monkeypatch.setattr(attempt, "NOTEBOOKS", tmp_path / "notebooks")
+    shutil.copytree(NOTEBOOKS, world.folder.parent / "notebooks")
 
     def execute(notebook: Path, output: Path, parameters: dict[str, Any], **how: Any) -> Any:
         if notebook.stem == "10_extract":

@@ -152,4 +152,7 @@ def test_everything_that_is_open_is_repaired_at_once(world: World) -> None:
     assert [run["run_id"] for run in answer["data"]] == nights
     assert world.rows() == expected(*GAMES)
     assert world.command("repair", "--open")["data"] == []
-    assert world.command("repair")["error"]["message"].startswith("repair takes a RUN or --open, and not both.")
+    both = world.command("repair", "latest", "--open")
+    assert both["error"]["message"] == (
+        "repair takes a RUN or --open, and not both. Nothing was done; see 'runs list'."
+    )
