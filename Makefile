@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 # Some images export this; without compiled files every kernel compiles everything again.
 export PYTHONDONTWRITEBYTECODE :=
+# Percent of lines and branches that the tests reach at least.
+COVERED := 70
 
-.PHONY: run test test-long lab notebooks lint bench lock clean
+.PHONY: run test test-long test-lowest test-highest coverage lab notebooks lint bench lock clean
 
 run: $(VENV)/installed  ## install, then publish the sample and show its report
 	$(BIN)/python run_all.py run
@@ -21,6 +23,19 @@ test: $(VENV)/installed-dev  ## install what the tests need, then run them
 
 test-long: $(VENV)/installed-dev  ## more seeds, longer races
 	$(BIN)/pytest -n 2 --dist loadfile -m long
+
+# Both in an environment of their own, which is made anew where pyproject.toml changes.
+test-lowest: .venv-lowest-direct/installed  ## the tests with the lowest dependencies that pyproject.toml allows
+	$(<D)/bin/pytest -n 2 --dist loadfile -m "not long and not service"
+
+test-highest: .venv-highest/installed  ## the tests with the highest
+	$(<D)/bin/pytest -n 2 --dist loadfile -m "not long and not service"
+
+coverage: $(VENV)/installed-dev  ## which lines the tests do not reach; below the floor it fails
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -m "not long"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=$(COVERED)
 
 lab: $(VENV)/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks
@@ -41,8 +56,13 @@ lock: $(VENV)/uv  ## pin every version anew
 	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --all-extras pyproject.toml -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url -c requirements-dev.txt pyproject.toml -o requirements.txt
 
+.venv-%/installed: $(VENV)/uv pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --resolution $* --editable '.[hive,hdfs,s3,spark,dev]'
+	touch $@
+
 clean:  ## remove what was made here
-	rm -rf $(VENV) out
+	rm -rf $(VENV) .venv-* out
 
 $(VENV)/uv:
 	$(PYTHON) -m venv $(VENV)

@@ -24,7 +24,7 @@ from tests.runs.world import in_process
 
 REPO = Path(__file__).parent.parent
 README = (REPO / "README.md").read_text(encoding="utf-8")
-PAGES = [REPO / "README.md", REPO / "CHANGELOG.md", *sorted((REPO / "docs").rglob("*.md"))]
+PAGES = [REPO / "README.md", REPO / "CHANGELOG.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").rglob("*.md"))]
 RECIPES = re.split(r"^### ", README.partition("\n## Recipes\n")[2].partition("\n## ")[0], flags=re.MULTILINE)[1:]
 
 

@@ -1,0 +1,51 @@
+"""What CONTRIBUTING tells works as it is written, and the project's own settings are whole."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from ruamel.yaml import YAML
+
+REPO = Path(__file__).parent.parent
+PAGE = (REPO / "CONTRIBUTING.md").read_text("utf-8")
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text("utf-8"))["project"]
+DECLARED = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_of_the_page_works(line: str) -> None:
+    """Typed in a checkout it ends with 0."""
+    program, *words = shlex.split(line)
+    assert program == ".venv/bin/pytest"
+    done = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=REPO, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout.decode()
+
+
+@pytest.mark.parametrize("text", DECLARED)
+def test_every_dependency_has_a_floor(text: str) -> None:
+    """A pin or a lowest version, so that the lowest allowed set is one that somebody can try."""
+    assert {each.operator for each in Requirement(text).specifier} & {">=", "=="}
+
+
+def test_hooks_are_commands_of_the_environment() -> None:
+    """Every hook is local and its program is one that the development environment has."""
+    repos = YAML(typ="safe").load(REPO / ".pre-commit-config.yaml")["repos"]
+    assert {repo["repo"] for repo in repos} == {"local"}
+    programs = {hook["entry"].split()[0].removeprefix(".venv/bin/") for repo in repos for hook in repo["hooks"]}
+    assert {name for name in programs if not Path(sys.executable).with_name(name).is_file()} == set()
+
+
+def test_the_licence_is_the_one_that_is_declared() -> None:
+    """The whole text of it, and its name in the package's metadata."""
+    assert PROJECT["license"] == "Apache-2.0"
+    text = (REPO / "LICENSE").read_text("utf-8")
+    assert "Apache License\n                           Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
