@@ -65,6 +65,7 @@ class Settings:
     metastore_options: Mapping[str, Any] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict)
     timestamp: Literal["int64", "int96"] = "int64"
+    compression: Literal["zstd", "snappy", "gzip"] = "zstd"
 
 
 def brought(values: Mapping[str, int], *, through: date = date(2024, 5, 1), source: str = "dump") -> Incoming:

@@ -221,13 +221,19 @@ def release(profile: str | None, run_name: str, task: str, reason: str | None, o
 
 
 @verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
-@click.argument("run_name", metavar="RUN")
+@click.argument("run_name", metavar="[RUN]", required=False)
 @click.option("--over", is_flag=True, help="Also over what a later run published.")
-def republish(profile: str | None, run_name: str, over: bool) -> VerbResult:
+@click.option("--form", is_flag=True, help="Rewrite all tables as warehouse.readers, compression and timestamp say.")
+def republish(profile: str | None, run_name: str | None, over: bool, form: bool) -> VerbResult:
     """Publish RUN's figures to another profile's warehouse, asking no source again.
 
-    RUN is a run in that profile's archive, or the folder of a run in another archive.
+    RUN is a run in that profile's archive, or the folder of a run in another archive. With --form instead, every
+    current partition of the profile's own warehouse is written anew, with the same rows and the same lineage.
     """
+    if form == (run_name is not None):
+        raise UsageError("republish takes a RUN or --form, one of the two. Nothing was done.")
+    if run_name is None:
+        return _rewritten(load(profile))
     from bigmama_nb.runs.repair import republish as publish_again
     from bigmama_nb.runs.run import Options
 
@@ -235,6 +241,21 @@ def republish(profile: str | None, run_name: str, over: bool) -> VerbResult:
     with _operated() as operator:
         done = publish_again(read, run_name, Options(over=over), operator)
     return _finished(done, read)
+
+
+def _rewritten(profile: Profile) -> VerbResult:
+    from bigmama_nb.runs.archive import new_run_id
+    from bigmama_nb.tables.registry import contracts
+    from bigmama_nb.warehouse import Warehouse
+    from bigmama_nb.warehouse.lineage import Writer
+    from bigmama_nb.warehouse.rewrite import rewrite
+
+    author = Writer(new_run_id(), 1, "")
+    with Warehouse.open(profile.warehouse) as warehouse:
+        done = [one for table in contracts(profile) for one in rewrite(warehouse, table, author)]
+    lines = [f"{one.table} {one.partition} is {one.version} now." for one in done]
+    lines.append(f"{len(done):,} partitions were rewritten; rows and lineage are as before.")
+    return VerbResult([one.record() for one in done], "\n".join(lines))
 
 
 @verb("retract", example="retract lw wau 20240501 --reason 'counted twice'")

@@ -89,9 +89,11 @@ class SparkEngine:
         remove: Callable[[str], None],
         driver_memory: int | None = None,
         timestamp: Literal["int64", "int96"] = "int64",
+        compression: Literal["zstd", "snappy", "gzip"] = "zstd",
     ) -> None:
         settings = dict(conf or {})
         _require_safe(settings)
+        self._compression = compression
         self._scratch, self._remove, self._remote = scratch.rstrip("/"), remove, remote
         self._written: set[str] = set()
         self._count = 0
@@ -198,7 +200,7 @@ class SparkEngine:
             frame: DataFrame = self._session.sql(sql(expression))
             apart = frame.repartitionById(files, nth) if files > 1 else frame.repartition(1)
             ordered = apart.sortWithinPartitions(*(quoted(name) for name in by)).drop(nth, *by)
-            writer = ordered.write.option("compression", "zstd")
+            writer = ordered.write.option("compression", self._compression)
             for option, value in {
                 "parquet.compression.codec.zstd.level": "1",
                 "parquet.block.size": str(ROW_GROUP_BYTES),

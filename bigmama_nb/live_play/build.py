@@ -181,7 +181,9 @@ class _Build:
             for bucket in spread_over:
                 duplicates += bucket.duplicates
                 parts.add(bucket)
-            written[contract.name] = spark_writer.play(engine, contract, spread_over, words, self._place(contract.name))
+            written[contract.name] = spark_writer.play(
+                engine, contract, spread_over, words, self._place(contract.name), self.options
+            )
         else:
             written[wv_live_play.CONTRACT.name], duplicates = self._streamed(made, parts, spelling)
         written[wv_live_play_rejects.CONTRACT.name] = self._rejects(tables, log, posts, sources)
@@ -259,7 +261,7 @@ class _Build:
         if isinstance(self.engine, DistributedEngine):
             broken = source_checks.broken_rows(tables, log, posts, sources)
             counts = {name: count.rejected for name, count in sources.items()}
-            return spark_writer.rejects(self.engine, contract, broken, counts, self._place(contract.name))
+            return spark_writer.rejects(self.engine, contract, broken, counts, self._place(contract.name), self.options)
         writer = PartWriter(contract, self.out, self.options)
         try:
             schema = contract.arrow_schema()

@@ -67,6 +67,7 @@ def _opened(profile: Profile) -> Engine:
         remove=remove,
         driver_memory=size(settings.memory_limit) if local and "spark.driver.memory" not in settings.conf else None,
         timestamp=profile.warehouse.timestamp,
+        compression=profile.warehouse.compression,
     )
 
 

@@ -26,6 +26,7 @@ class PartWriter:
     def __init__(self, table: Table, folder: Path, options: Options, *, file_bytes: int = FILE_BYTES) -> None:
         self._table = table
         self._int96 = options.timestamp == "int96"
+        self._compression = options.compression
         self._folder = folder / table.name
         self._file_bytes = file_bytes
         self._paths: list[Path] = []
@@ -98,8 +99,8 @@ class PartWriter:
         self._writer = pq.ParquetWriter(
             self._sink,
             schema,
-            compression="zstd",
-            compression_level=1,
+            compression=self._compression,
+            compression_level=1 if self._compression == "zstd" else None,
             use_dictionary=dictionaries or False,
             store_schema=False,
             write_statistics=True,

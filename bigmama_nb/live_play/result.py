@@ -14,7 +14,7 @@ from bigmama_nb.warehouse.storage.protocol import Storage
 
 @dataclass(frozen=True)
 class Options:
-    """What the profile says of the job (docs/spec/profile.md, "Keys"), and of its files' timestamps (`warehouse`)."""
+    """What the profile says of the job (docs/spec/profile.md, "Keys"), and of its files' form (`warehouse`)."""
 
     database: str = "we_mart"
     log_days_before: int = 1
@@ -22,6 +22,7 @@ class Options:
     max_rejected_share: float = 0.001
     max_live_days: int = 30
     timestamp: Literal["int64", "int96"] = "int64"
+    compression: Literal["zstd", "snappy", "gzip"] = "zstd"
 
 
 @dataclass(frozen=True)

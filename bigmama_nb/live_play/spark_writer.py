@@ -18,7 +18,7 @@ from ibis import _
 
 from bigmama_nb.engines import DistributedEngine
 from bigmama_nb.live_play.buckets import BucketTables
-from bigmama_nb.live_play.result import Place, TableFiles
+from bigmama_nb.live_play.result import Options, Place, TableFiles
 from bigmama_nb.tables import wv_live_play, wv_live_play_rejects
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.live import labels
@@ -42,7 +42,12 @@ class Words:
 
 
 def play(
-    engine: DistributedEngine, contract: Table, buckets: Sequence[BucketTables], words: Words, place: Place
+    engine: DistributedEngine,
+    contract: Table,
+    buckets: Sequence[BucketTables],
+    words: Words,
+    place: Place,
+    options: Options,
 ) -> TableFiles:
     """Write `wv_live_play` into the new folder `place`, sorted by live, viewer slice, viewer, device and row.
 
@@ -50,7 +55,7 @@ def play(
         The files, and how many rows they are meant to hold: each row once for each participant.
     """
     if not buckets:
-        return _empty(contract, place)
+        return _empty(contract, place, options)
     (bucket,) = buckets
     cuts, rows = _cuts(engine, bucket, words.everybody)
     everybody = engine.table(words.everybody, "described_everybody")
@@ -74,6 +79,7 @@ def rejects(
     broken: Iterable[tuple[Table, ir.Table]],
     counts: Mapping[str, int],
     place: Place,
+    options: Options,
 ) -> TableFiles:
     """Write the rejects into the new folder `place`, sorted by source, reason and row.
 
@@ -85,7 +91,7 @@ def rejects(
         for nth, (source, rows) in enumerate(broken)
     ]
     if not spelled:
-        return _empty(contract, place)
+        return _empty(contract, place, options)
     rows = sum(counts.values())
     files = -(-rows // REJECTS_PER_FILE)
     every = spelled[0] if len(spelled) == 1 else ibis.union(*spelled, distinct=False)
@@ -130,8 +136,14 @@ def _listed(place: Place, rows: int) -> TableFiles:
     return TableFiles(tuple(files), rows, place)
 
 
-def _empty(contract: Table, place: Place) -> TableFiles:
+def _empty(contract: Table, place: Place, options: Options) -> TableFiles:
     sink = pa.BufferOutputStream()
-    pq.write_table(contract.arrow_schema().empty_table(), sink, compression="zstd", store_schema=False)
+    pq.write_table(
+        contract.arrow_schema().empty_table(),
+        sink,
+        compression=options.compression,
+        use_deprecated_int96_timestamps=options.timestamp == "int96",
+        store_schema=False,
+    )
     place.storage.put(join(place.location, "part-00000-empty.parquet"), sink.getvalue().to_pybytes())
     return _listed(place, 0)

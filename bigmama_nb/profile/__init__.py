@@ -148,6 +148,14 @@ class Dates(Section):
         return self
 
 
+FOR_OLD_HIVE = {"compression": "snappy", "timestamp": "int96"}
+"""What files must be like for Hive 2 and 3: their Parquet knows no zstd, their SerDe no INT64 timestamps."""
+
+
+def _old(readers: Sequence[Any]) -> list[Any]:
+    return [reader for reader in readers if reader in ("hive2", "hive3")]
+
+
 class WarehouseSettings(Section):
     """Where tables are published."""
 
@@ -158,7 +166,25 @@ class WarehouseSettings(Section):
     lock_wait_s: Annotated[int, Field(ge=0, le=86_400)] = 600
     metastore_options: dict[str, Any] = Field(default_factory=dict)
     storage_options: dict[str, Any] = Field(default_factory=dict)
+    readers: list[Literal["hive2", "hive3", "hive4", "spark", "trino"]] = Field(default_factory=list)
+    compression: Literal["zstd", "snappy", "gzip"] = "zstd"
     timestamp: Literal["int64", "int96"] = "int64"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_readers(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("readers"), list):
+            return given
+        return {**(FOR_OLD_HIVE if _old(given["readers"]) else {}), **given}
+
+    @model_validator(mode="after")
+    def _readable(self) -> WarehouseSettings:
+        for reader in _old(self.readers):
+            if self.compression == "zstd":
+                raise refuse(f"has the reader {reader!r}, which reads no zstd; expected compression snappy or gzip")
+            if self.timestamp != FOR_OLD_HIVE["timestamp"]:
+                raise refuse(f"has the reader {reader!r}, which reads no int64 timestamps; expected timestamp int96")
+        return self
 
     @model_validator(mode="after")
     def _reachable(self) -> WarehouseSettings:

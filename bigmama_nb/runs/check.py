@@ -22,8 +22,10 @@ from bigmama_nb.sample import prepare
 from bigmama_nb.sources import Source, outcome
 from bigmama_nb.sources.extract import open_source
 from bigmama_nb.sources.scan import Question, Scan
+from bigmama_nb.tables.registry import contracts
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.damage import damages
+from bigmama_nb.warehouse.probe import require_kept_text, require_tables
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def findings(profile: Profile) -> list[Finding]:
     found.append(_archived(Path(profile.archive.uri)))
     found.append(_tried("warehouse", lambda: _warehouse(profile)))
     found += _files(profile)
+    if found[-1].ok and profile.warehouse.metastore is not None:
+        found.append(_tried("comments", lambda: _comments(profile)))
     found += check_sources(profile)
     return found
 
@@ -88,7 +92,14 @@ def _archived(folder: Path) -> Finding:
 def _warehouse(profile: Profile) -> str:
     with Warehouse.open(profile.warehouse) as warehouse:
         tables = warehouse.tables()
+        require_tables(warehouse, contracts(profile))
     return f"{profile.warehouse.uri}: {', '.join(table.full_name for table in tables) or 'no table yet'}"
+
+
+def _comments(profile: Profile) -> str:
+    with Warehouse.open(profile.warehouse) as warehouse:
+        require_kept_text(warehouse, contracts(profile)[0])
+    return f"{profile.warehouse.metastore} keeps comments in Korean; a scratch table was made and dropped"
 
 
 def _tried(name: str, look: Callable[[], str]) -> Finding:

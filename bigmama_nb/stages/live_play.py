@@ -313,4 +313,8 @@ def _options(profile: Profile) -> Options:
     settings = profile.live_play
     assert settings is not None
     names = ("database", "log_days_before", "log_days_after", "max_rejected_share", "max_live_days")
-    return Options(**{name: getattr(settings, name) for name in names}, timestamp=profile.warehouse.timestamp)
+    return Options(
+        **{name: getattr(settings, name) for name in names},
+        timestamp=profile.warehouse.timestamp,
+        compression=profile.warehouse.compression,
+    )

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError, TaskError
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Lock, Move, Pointer
+from bigmama_nb.warehouse.form import require_one_form
 from bigmama_nb.warehouse.lineage import DataFile, Key, Retraction, Writer
 from bigmama_nb.warehouse.storage.protocol import join
 from bigmama_nb.warehouse.version import Version, discard
@@ -150,7 +151,10 @@ def _locked(warehouse: Warehouse, tables: Collection[str], writer: Writer) -> It
 
 def _commit(warehouse: Warehouse, changes: Sequence[Change], locks: Mapping[str, Lock]) -> None:
     done: list[Published] = []
-    for name in sorted({change.published.table for change in changes if change.version is not None}):
+    tables = sorted({change.published.table for change in changes if change.version is not None})
+    for name in tables:
+        require_one_form(warehouse, name, [c.version for c in changes if c.version and c.published.table == name])
+    for name in tables:
         those = [change for change in changes if change.published.table == name and change.version is not None]
         at = warehouse.clock()
         moves = [

@@ -56,6 +56,7 @@ class _Settings:
     grace_hours: float
     lock_wait_s: float
     timestamp: Literal["int64", "int96"]
+    compression: Literal["zstd", "snappy", "gzip"]
     metastore_options: Mapping[str, Any] = field(default_factory=dict)
     storage_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -78,6 +79,7 @@ def verify_publish(settings: Settings, tell: Callable[[Finding], None] = lambda 
         grace_hours=settings.grace_hours,
         lock_wait_s=60,
         timestamp=settings.timestamp,
+        compression=settings.compression,
         metastore_options=quick,
         storage_options=dict(settings.storage_options),
     )

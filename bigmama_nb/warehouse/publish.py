@@ -159,7 +159,7 @@ def _stage(
     def written(partition: str) -> None:
         one = merged[partition]
         assert one.rows is not None
-        content = parquet_bytes(one.rows, table, timestamp=warehouse.settings.timestamp)
+        content = parquet_bytes(one.rows, table, warehouse.settings)
         versions[partition] = stage(warehouse, entry, table, partition, content, one.groups, writer)
         said = replace(versions[partition].record, retracted=one.retractions)
         versions[partition] = seal(warehouse, replace(versions[partition], record=said), current.get(partition))

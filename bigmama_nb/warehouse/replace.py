@@ -143,9 +143,7 @@ def _stage(warehouse: Warehouse, parts: Sequence[Replacement], writer: Writer) -
                 )
             if isinstance(part.content, pa.Table):
                 require_rows(part.content, part.table, place=part.partition)
-                content: bytes | Sequence[Path] | Staged = parquet_bytes(
-                    part.content, part.table, timestamp=warehouse.settings.timestamp
-                )
+                content: bytes | Sequence[Path] | Staged = parquet_bytes(part.content, part.table, warehouse.settings)
             else:
                 content = part.content
             provenance = Provenance.of(Group(part.through, part.final, part.source, part.inputs), writer)

@@ -1,6 +1,6 @@
 """A version of a partition: a new folder with data files and a lineage record, staged and read back before it counts.
 
-The same rows give the same bytes: sorted by key, fixed row groups, zstd, nothing of pandas and no time of writing.
+The same rows give the same bytes: sorted by key, fixed row groups, one form, nothing of pandas and no time of writing.
 Source of the rules: docs/spec/publishing.md, "Files" and "The protocol".
 """
 
@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from bigmama_nb.errors import ContractError, StorageError
 from bigmama_nb.tables.contract import Table
-from bigmama_nb.warehouse import Warehouse
+from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
 from bigmama_nb.warehouse.lineage import (
     DataFile,
@@ -74,7 +74,16 @@ def combined_sha256(files: Sequence[DataFile]) -> str:
     return hashlib.sha256("".join(f"{file.sha256}\n" for file in files).encode()).hexdigest()
 
 
-def parquet_bytes(rows: pa.Table, table: Table, *, timestamp: Literal["int64", "int96"] = "int64") -> bytes:
+def written_as(settings: Settings) -> dict[str, Any]:
+    """Return what pyarrow's writer is told of a file's form."""
+    return {
+        "compression": settings.compression,
+        "compression_level": 3 if settings.compression == "zstd" else None,
+        "use_deprecated_int96_timestamps": settings.timestamp == "int96",
+    }
+
+
+def parquet_bytes(rows: pa.Table, table: Table, settings: Settings) -> bytes:
     """Return `rows`, sorted by the table's key, as a Parquet file whose bytes depend on the rows alone."""
     ordered = rows.cast(table.arrow_schema()).sort_by([(name, "ascending") for name in table.key])
     sink = pa.BufferOutputStream()
@@ -82,10 +91,8 @@ def parquet_bytes(rows: pa.Table, table: Table, *, timestamp: Literal["int64", "
         ordered.replace_schema_metadata(None),
         sink,
         row_group_size=ROW_GROUP_ROWS,
-        compression="zstd",
-        compression_level=3,
         store_schema=False,
-        use_deprecated_int96_timestamps=timestamp == "int96",
+        **written_as(settings),
     )
     content: bytes = sink.getvalue().to_pybytes()
     return content
@@ -177,7 +184,7 @@ def _looked_at(
         raise StorageError(f"{location} holds no data file, though it was handed over", place=location)
 
     def described(one: Stored) -> DataFile:
-        with storage.open(one.location) as source, _readable(one.location):
+        with storage.open(one.location) as source, readable(one.location):
             rows = pq.ParquetFile(source).metadata.num_rows
         return DataFile(name_of(one.location), rows, one.bytes, checksum(storage, one.location))
 
@@ -247,13 +254,13 @@ def verify(warehouse: Warehouse, table: Table, version: Version, *, rows: int | 
             found = checksum(storage, location)
             if found != file.sha256:
                 raise StorageError(f"{location} reads back with sha256 {found}, expected {file.sha256}", place=location)
-            with storage.open(location) as source, _readable(location):
+            with storage.open(location) as source, readable(location):
                 footer = pq.ParquetFile(source, coerce_int96_timestamp_unit="us")
                 if footer.metadata.num_rows != file.rows:
                     raise StorageError(
                         f"{location} has {footer.metadata.num_rows} rows, expected {file.rows}", place=location
                     )
-                _require_footer(footer, table, location, warehouse.settings.timestamp)
+                _require_footer(footer, table, location, warehouse.settings)
         if rows is not None and version.record.rows != rows:
             raise StorageError(
                 f"{version.location} has {version.record.rows} rows, expected {rows}", place=version.location
@@ -290,7 +297,7 @@ def rows_of(warehouse: Warehouse, table: Table, pointer: Pointer, record: Record
                 raise StorageError(
                     f"{location} has sha256 {found}, was published with {expected[location]}", place=location
                 )
-            with _readable(location):
+            with readable(location):
                 read = pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit="us").read()
             table.require(read.schema, place=location)
             parts.append(read.cast(table.arrow_schema()))
@@ -318,12 +325,12 @@ def _described(content: bytes | Path, name: str) -> DataFile:
     if isinstance(content, bytes):
         rows = pq.ParquetFile(pa.BufferReader(content)).metadata.num_rows
         return DataFile(name, rows, len(content), hashlib.sha256(content).hexdigest())
-    with _readable(str(content)), content.open("rb") as source:
+    with readable(str(content)), content.open("rb") as source:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
         return DataFile(name, pq.read_metadata(content).num_rows, content.stat().st_size, digest)
 
 
-def _require_footer(footer: pq.ParquetFile, table: Table, location: str, timestamp: str) -> None:
+def _require_footer(footer: pq.ParquetFile, table: Table, location: str, settings: Settings) -> None:
     table.require_file(footer, place=location)
     types = {name: footer.schema.column(n).physical_type for n, name in enumerate(footer.schema_arrow.names)}
     for n, column in enumerate(table.file_columns):
@@ -335,7 +342,15 @@ def _require_footer(footer: pq.ParquetFile, table: Table, location: str, timesta
                 "Nothing was published.",
                 place=location,
             )
-    meant = timestamp.upper()
+    for group in range(footer.metadata.num_row_groups):
+        compression = footer.metadata.row_group(group).column(0).compression.lower()
+        if compression != settings.compression:
+            raise ContractError(
+                f"{table.full_name}: {location} is compressed with {compression}, expected {settings.compression} "
+                "(warehouse.compression). Nothing was published.",
+                place=location,
+            )
+    meant = settings.timestamp.upper()
     for column in table.file_columns:
         if column.type == "timestamp" and types[column.name] != meant:
             raise ContractError(
@@ -346,7 +361,8 @@ def _require_footer(footer: pq.ParquetFile, table: Table, location: str, timesta
 
 
 @contextlib.contextmanager
-def _readable(location: str) -> Iterator[None]:
+def readable(location: str) -> Iterator[None]:
+    """Raise StorageError, which names `location`, where a Parquet file there is not whole."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

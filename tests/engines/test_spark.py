@@ -86,20 +86,28 @@ def test_the_session_is_as_the_tables_need_it(spark: SparkEngine) -> None:
         spark.session.sql("SELECT 9223372036854775807 + 1").collect()
 
 
-@pytest.mark.parametrize(("timestamp", "physical"), [("int64", "INT64"), ("int96", "INT96")])
-def test_instants_are_written_as_asked(
-    spark: SparkEngine, tmp_path: Path, timestamp: Literal["int64", "int96"], physical: str
+@pytest.mark.parametrize(
+    ("timestamp", "compression", "physical"),
+    [("int64", "zstd", "INT64"), ("int96", "snappy", "INT96"), ("int96", "gzip", "INT96")],
+)
+def test_files_are_written_in_the_form_asked_for(
+    spark: SparkEngine,
+    tmp_path: Path,
+    timestamp: Literal["int64", "int96"],
+    compression: Literal["zstd", "snappy", "gzip"],
+    physical: str,
 ) -> None:
     """As Hive's own reader wants them, or as everything else does; the instant is the same."""
     instant = datetime(2024, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
     rows = pa.table({"seen_dt": pa.array([instant], pa.timestamp("us", tz="UTC")), "nth": pa.array([0], pa.int32())})
     own = {"master": "local[2]", "scratch": str(tmp_path / "scratch"), "remove": removed}
-    with SparkEngine(**own, timestamp=timestamp) as engine:  # type: ignore[arg-type]
+    with SparkEngine(**own, timestamp=timestamp, compression=compression) as engine:  # type: ignore[arg-type]
         table = engine.table(rows, "instants").mutate(turn=0)
         engine.write(table, str(tmp_path / "written"), files=1, nth="nth", by=("turn",))
     (path,) = (tmp_path / "written").glob("part-*.parquet")
     with pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
         assert file.schema.column(0).physical_type == physical
+        assert file.metadata.row_group(0).column(0).compression == compression.upper()
         assert file.read()["seen_dt"].cast(pa.timestamp("us", tz="UTC")).to_pylist() == [instant]
 
 

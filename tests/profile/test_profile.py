@@ -114,7 +114,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
         warehouse("uri: a, grace_hour: 1"),
         (
             "warehouse has the unknown key 'grace_hour'; keys are uri, metastore, database, grace_hours, lock_wait_s, "
-            "metastore_options, storage_options, timestamp. Did you mean 'grace_hours'?"
+            "metastore_options, storage_options, readers, compression, timestamp. Did you mean 'grace_hours'?"
         ),
     ),
     "unknown far off": (PLACES + "zzz: 1", f"the profile has the unknown key 'zzz'; keys are {TOP_KEYS}."),
@@ -220,6 +220,18 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "timestamp": (
         warehouse("uri: a, timestamp: int95"),
         "warehouse.timestamp is 'int95'; expected 'int64' or 'int96'. Did you mean 'int96'?",
+    ),
+    "old reader and zstd": (
+        warehouse("uri: a, readers: [spark, hive3], compression: zstd"),
+        "warehouse has the reader 'hive3', which reads no zstd; expected compression snappy or gzip.",
+    ),
+    "old reader and int64": (
+        warehouse("uri: a, readers: [hive2], timestamp: int64"),
+        "warehouse has the reader 'hive2', which reads no int64 timestamps; expected timestamp int96.",
+    ),
+    "unknown reader": (
+        warehouse("uri: a, readers: [hive5]"),
+        "warehouse.readers.0 is 'hive5'; expected 'hive2', 'hive3', 'hive4', 'spark' or 'trino'. Did you mean 'hive4'?",
     ),
     "archive elsewhere": (
         PLACES.replace("out/archive", "s3://bucket/archive"),
@@ -656,6 +668,8 @@ def test_only_two_keys_are_required_and_the_rest_has_defaults(tmp_path: Path) ->
             "lock_wait_s": 600,
             "metastore_options": {},
             "storage_options": {},
+            "readers": [],
+            "compression": "zstd",
             "timestamp": "int64",
         },
         "archive": {"uri": str(tmp_path.resolve() / "out/archive"), "keep_days": 400, "url": None},
@@ -673,6 +687,21 @@ def test_only_two_keys_are_required_and_the_rest_has_defaults(tmp_path: Path) ->
     }
     assert expected == found.model_dump()
     assert found.pipelines == ()
+
+
+@pytest.mark.parametrize(
+    ("keys", "form"),
+    [
+        ("readers: [hive4, spark, trino]", ("zstd", "int64")),
+        ("readers: [hive4, hive2]", ("snappy", "int96")),
+        ("readers: [hive3], compression: gzip", ("gzip", "int96")),
+        ("compression: snappy", ("snappy", "int64")),
+    ],
+)
+def test_readers_choose_compression_and_timestamps(tmp_path: Path, keys: str, form: tuple[str, str]) -> None:
+    """What every reader named can read; where none is named, the two keys say it alone."""
+    settings = read(tmp_path, warehouse(f"uri: a, {keys}")).warehouse
+    assert (settings.compression, settings.timestamp) == form
 
 
 def test_cluster_and_live_defaults(tmp_path: Path) -> None:

@@ -353,16 +353,18 @@ def test_a_rollback_moves_the_pointer_to_the_version_before(later: LiveWorld) ->
 
 
 def test_instants_are_written_as_the_profile_says(world: LiveWorld) -> None:
-    """With int96, which Hive's own reader wants, the rows are the same, and just instants are written otherwise."""
+    """With a Hive of 2 among the readers files are Snappy and instants INT96; the rows are the same."""
     before = world.by_day()
     instants = {"run_timestamp", "start_dt", "end_dt", "tmp_end_dt"}
-    world.write_profile(("lock_wait_s: 0}", "lock_wait_s: 0, timestamp: int96}"))
+    world.write_profile(("lock_wait_s: 0}", "lock_wait_s: 0, readers: [hive2, spark]}"))
     answer = world.live()
     assert answer["exit_status"] == 0, [one.get("message") for one in answer["data"]["tasks"]]
     assert world.by_day() == before
     found = {}
     for name, content in world.published().items():
-        schema = pq.ParquetFile(io.BytesIO(content)).schema
+        file = pq.ParquetFile(io.BytesIO(content))
+        schema = file.schema
+        assert {file.metadata.row_group(n).column(0).compression for n in range(file.num_row_groups)} <= {"SNAPPY"}
         found[name.partition("/")[0]] = {
             schema.column(n).name for n in range(len(schema)) if schema.column(n).physical_type == "INT96"
         }

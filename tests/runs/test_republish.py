@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 from tests.runs.world import CLUSTERS, World, expected
@@ -55,3 +56,31 @@ def test_a_run_without_figures_is_refused(world: World) -> None:
 
     assert answer["exit_status"] == 2
     assert answer["error"]["message"] == f"{run_id} published no figure of a game. Nothing was done."
+
+
+def test_a_changed_form_publishes_nothing_until_the_tables_are_rewritten(world: World) -> None:
+    """A run says what to do and readers keep what stood; `republish --form` mends it, with the rows as they were."""
+    world.command("run")
+    before = world.files()
+    world.write_profile(("{uri: warehouse,", "{uri: warehouse, readers: [hive3],"))
+    checked = {one["name"]: one for one in world.command("check")["data"]}
+    assert "stands in zstd, and the profile asks for snappy and int96" in checked["warehouse"]["message"]
+    assert not checked["warehouse"]["ok"]
+    one_day = world.command("run", "--date", "2024-04-29")
+    assert one_day["exit_status"] == 1
+    assert "republish --form" in json.dumps(one_day["data"]["tasks"])
+    assert world.files() == before
+
+    rewritten = world.command("republish", "--form")
+    assert rewritten["exit_status"] == 0
+    assert {one["table"] for one in rewritten["data"]} == {"bigmama.game_metric"}
+    assert world.rows() == expected(*GAMES)
+    assert world.command("run", "--date", "2024-04-29")["exit_status"] == 0
+
+
+def test_republish_wants_a_run_or_a_form(world: World) -> None:
+    """Neither of the two, or both, is refused in a line."""
+    for arguments in ((), ("latest", "--form")):
+        answer = world.command("republish", *arguments)
+        assert answer["exit_status"] == 2
+        assert answer["error"]["message"] == "republish takes a RUN or --form, one of the two. Nothing was done."

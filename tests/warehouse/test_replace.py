@@ -69,7 +69,7 @@ def test_files_that_were_written_before_are_published_byte_for_byte(
     """A mart of several files keeps their order and bytes."""
     files = [tmp_path / "b.parquet", tmp_path / "a.parquet"]
     for n, file in enumerate(files):
-        pq.write_table(plays(n + 1), file, store_schema=False)
+        pq.write_table(plays(n + 1), file, store_schema=False, compression="zstd")
     (done,) = publish_whole(warehouse, [part(files, rows=3)], author(1))
     assert [file.rows for file in done.files] == [1, 2]
     for written, file in zip(files, done.files, strict=True):
@@ -79,7 +79,7 @@ def test_files_that_were_written_before_are_published_byte_for_byte(
 def test_files_with_fewer_rows_than_were_meant_are_refused(warehouse: Warehouse, root: Path, tmp_path: Path) -> None:
     """A writer that stopped early leaves a valid file that is too short: the count tells."""
     file = tmp_path / "a.parquet"
-    pq.write_table(plays(2), file, store_schema=False)
+    pq.write_table(plays(2), file, store_schema=False, compression="zstd")
     with pytest.raises(StorageError, match=r"has 2 rows, expected 5.*nothing was moved"):
         publish_whole(warehouse, [part([file], rows=5)], author(1))
     assert count(root) is None
@@ -107,7 +107,7 @@ def test_nulls_where_none_may_be_are_refused(warehouse: Warehouse, tmp_path: Pat
     """A written file's statistics give away a null in a column that has none by contract."""
     strict = replace(PLAY, columns=(replace(PLAY.columns[0], nullable=False), *PLAY.columns[1:]))
     rows = plays(2).set_column(0, "post_id", pa.array(["1-1", None]))
-    pq.write_table(rows, tmp_path / "a.parquet", store_schema=False)
+    pq.write_table(rows, tmp_path / "a.parquet", store_schema=False, compression="zstd")
     with pytest.raises(ContractError, match="column 'post_id' has 1 nulls, expected none"):
         publish_whole(warehouse, [part([tmp_path / "a.parquet"], strict)], author(1))
 
@@ -125,7 +125,7 @@ def test_timestamps_are_written_as_the_profile_says(root: Path, setting: str, ph
 
 def test_a_file_with_the_other_kind_of_timestamp_is_refused(root: Path, tmp_path: Path) -> None:
     """Where the profile says int96, a file with INT64 timestamps is named, and the other way round."""
-    pq.write_table(plays(1), tmp_path / "a.parquet", store_schema=False)
+    pq.write_table(plays(1), tmp_path / "a.parquet", store_schema=False, compression="zstd")
     warehouse = Warehouse.open(Settings(str(root), timestamp="int96"))
     with pytest.raises(ContractError, match=r"'seen_dt' is written as INT64, expected INT96 \(warehouse\.timestamp\)"):
         publish_whole(warehouse, [part([tmp_path / "a.parquet"])], author(1))
@@ -171,7 +171,7 @@ def test_a_held_version_that_executors_wrote_is_released_where_it_stands(warehou
     folder = root / "we_mart.db/wv_play/.runs" / DAY / author(2).version
     folder.mkdir(parents=True)
     for n in range(2):
-        pq.write_table(plays(n + 1), folder / f"part-{n}.parquet", store_schema=False)
+        pq.write_table(plays(n + 1), folder / f"part-{n}.parquet", store_schema=False, compression="zstd")
     publish_whole(warehouse, [replace(part([]), content=Staged(str(folder)))], author(2), hold=True)
     before = {path: path.read_bytes() for path in folder.glob("part-*")}
     assert count(root) is None
