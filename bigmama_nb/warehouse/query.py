@@ -67,7 +67,7 @@ def views(
     connection.execute(f"CREATE TABLE {READER}.files (file VARCHAR, of_table VARCHAR, of_partition VARCHAR)")
     own = _identifier(warehouse.settings.database)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {own}")
-    entries = warehouse.tables()
+    entries = [entry for entry in warehouse.tables() if _is_shown(entry)]
     for entry in entries:
         pointers = warehouse.catalog.current(entry.full_name)
         shown = {name: one for name, one in pointers.items() if (entry.full_name, name) not in without}
@@ -243,6 +243,12 @@ def _copied(warehouse: Warehouse, table: str, pointer: Pointer, target: Path, sh
                     f"{location} has sha256 {found}, was published with {expected[location]}", place=location
                 )
     return [shown / f"part-{n}.parquet" for n in range(len(locations))]
+
+
+def _is_shown(entry: Entry) -> bool:
+    """Whether a table has one partition column and types that ours have: one of somebody else's may have others."""
+    kinds = {kind for _, kind, _ in (*entry.columns, entry.partition)}
+    return kinds <= DUCKDB_TYPES.keys()
 
 
 def _create_view(

@@ -69,3 +69,17 @@ def test_the_plan_names_what_the_command_drops(world: World) -> None:
     assert {one["task"].split(" ")[0] for one in plan} == {"run", "scratch", "version"}
     assert done["data"]["text"].splitlines()[:-1] == [one["task"] for one in plan]
     assert world.rows() == expected(*GAMES)
+
+
+def test_a_run_that_is_under_way_is_not_dropped(world: World) -> None:
+    """However old it is by its name and though no row came from it: somebody is at work on it."""
+    first = world.command("run")["data"]["run_id"]
+    world.command("run")
+    path = world.folder / "archive/runs" / first / "run.json"
+    record = json.loads(path.read_text())
+    record["status"] = "running"
+    record["attempts"][-1] |= {"ended_at": None, "heartbeat_at": datetime.now(UTC).isoformat()}
+    path.chmod(0o644)
+    path.write_text(json.dumps(record))
+    dropped = prune(load(world.profile), YEARS_LATER, only_plan=True)
+    assert first not in [one.name for one in dropped if one.kind == "run"]

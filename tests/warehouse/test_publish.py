@@ -262,6 +262,13 @@ def test_the_runs_behind_what_stands_are_known(warehouse: Warehouse) -> None:
     assert runs_behind(warehouse) == {("20240502T020304Z-000001", 1), ("20240502T020304Z-000003", 1)}
 
 
+def test_a_run_that_left_nothing_of_a_partition_is_behind_it(warehouse: Warehouse) -> None:
+    """Where the last row was retracted no group names a run: the pointer does."""
+    publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 5})}, author(1))
+    retract(warehouse, METRIC, DAY, [("lw", "wau")], author(2))
+    assert runs_behind(warehouse) == {(author(2).run, 1)}
+
+
 def test_a_file_that_changed_since_it_was_published_is_not_carried_over(warehouse: Warehouse, root: Path) -> None:
     """Bit rot, or somebody's own hand, stops the publish by name instead of spreading."""
     publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 5})}, author(1))

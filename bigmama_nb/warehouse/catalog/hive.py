@@ -15,6 +15,7 @@ from typing import Any
 from thrift.Thrift import TException
 
 from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError
+from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog.hive_lock import MetastoreLock
 from bigmama_nb.warehouse.catalog.protocol import (
@@ -33,6 +34,7 @@ from bigmama_nb.warehouse.storage.protocol import name_of
 
 MARK = "bigmama_nb"
 """The table parameter by which our tables are found among all others of a metastore."""
+NAMES = (game_metric.CONTRACT.name, *sorted(DAILY), KPI, MONTH)
 SETTLING_TRIES = 3
 CREATE_WAIT_S = 120
 
@@ -108,7 +110,10 @@ class HiveCatalog:
         return entry
 
     def tables(self) -> list[Entry]:
-        """Return every table that a publish has made or adopted, over all databases, sorted by name."""
+        """Return every table that a publish has made or adopted, or may adopt by its name, sorted by name.
+
+        One that `ddl` or somebody else made has no mark until rows are published to it.
+        """
         # Not "=": where a parameter's value is a CLOB (schematool's Derby, Oracle) that is an error of the database.
         mark = f'hive_filter_field_params__{MARK} LIKE "1"'
 
@@ -116,7 +121,10 @@ class HiveCatalog:
             return [
                 _asked_table(client, database, name)
                 for database in client.get_all_databases()
-                for name in client.get_table_names_by_filter(database, mark, -1)
+                for name in {
+                    *client.get_table_names_by_filter(database, mark, -1),
+                    *client.get_tables(database, "|".join(NAMES)),
+                }
             ]
 
         return sorted((self._entry(one) for one in self._question(found)), key=lambda entry: entry.full_name)

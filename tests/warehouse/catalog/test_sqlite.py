@@ -148,3 +148,25 @@ def test_a_writer_that_stopped_in_its_transaction_is_named(
             opener().current(METRIC.full_name)
         stopped.execute("ROLLBACK")
     assert opener().current(METRIC.full_name)
+
+
+def test_a_commit_is_on_disk_when_it_is_told(moved: tuple[Path, Opener]) -> None:
+    """SQLite syncs as fully as it can: a power cut after the answer must not take the pointer back."""
+    root, opener = moved
+    opened: list[sqlite3.Connection] = []
+
+    class Watched(SqliteCatalog):
+        def _connected(self, mode: str) -> sqlite3.Connection:
+            opened.append(super()._connected(mode))
+            return opened[-1]
+
+    seen: dict[str, int] = {}
+
+    def at(step: str) -> None:
+        if step == "moved, not committed":
+            seen[step] = opened[-1].execute("PRAGMA synchronous").fetchone()[0]
+
+    catalog = Watched(str(root))
+    with catalog.lock(METRIC.full_name, "bigmama-nb x", 1) as lock:
+        catalog.move(METRIC.full_name, [Move(opener.pointer("dt=20240502", V1), None)], lock, at)
+    assert seen == {"moved, not committed": 2}
