@@ -20,6 +20,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from bigmama_nb.cli import main, verbs
+from bigmama_nb.runs.services import Services
 from tests.runs.world import in_process
 
 REPO = Path(__file__).parent.parent
@@ -77,12 +78,12 @@ def spoil_wau(folder: Path) -> None:
         file.write(b"".join(bson.encode(each) for each in documents))
 
 
-def typed(words: list[str]) -> tuple[int, str]:
+def typed(words: list[str], services: Services) -> tuple[int, str]:
     """Do what typing the words does; return exit status and what was said."""
     if words[:2] == ["python", "run_all.py"]:
         said = io.StringIO()
         with redirect_stdout(said), redirect_stderr(said), pytest.raises(SystemExit) as ended:
-            main(words[2:])
+            main(words[2:], services)
         return int(ended.value.code or 0), said.getvalue()
     assert words[0] == "papermill", f"{words[0]} is typed by nobody here"
     command = [str(Path(sys.executable).parent / words[0]), *words[1:]]
@@ -114,7 +115,7 @@ def test_a_recipe_works_as_it_is_written(recipe: str, folder: Path, monkeypatch:
     sample.write_text(original.read_text(encoding="utf-8"), encoding="utf-8")
     if recipe.startswith("Hold"):
         spoil_wau(folder)
-    world: Any = SimpleNamespace(outcomes={})
+    world: Any = SimpleNamespace(outcomes={}, services=Services())
     with in_process(monkeypatch, world):
         for language, content in blocks(recipe):
             if language == "yaml":
@@ -125,7 +126,7 @@ def test_a_recipe_works_as_it_is_written(recipe: str, folder: Path, monkeypatch:
                 assert language == "sh"
                 for line in content.splitlines():
                     says = re.search(r"# exit (\d+)", line)
-                    status, said = typed(shlex.split(line, comments=True))
+                    status, said = typed(shlex.split(line, comments=True), world.services)
                     assert status == (int(says.group(1)) if says else 0), f"{line}\n{said}"
 
 
