@@ -87,6 +87,21 @@ class Ready(Section):
     match: Filter
 
 
+class MetricChecks(Section):
+    """What the metric's figures are to be like; a figure that is not is `suspect`."""
+
+    min: int | None = None
+    max: int | None = None
+    max_change_percent: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    like: Literal["weekday", "previous"] = "weekday"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> MetricChecks:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise refuse(f"has min {self.min} and max {self.max}; expected min <= max")
+        return self
+
+
 class Metric(Section):
     """One figure: which documents, which day they belong to, what is read or computed, for which period."""
 
@@ -101,6 +116,7 @@ class Metric(Section):
     ready: Ready | None = None
     scale: Annotated[int, Field(ge=1, le=9)] | None = None
     may_be_absent: list[FieldPath] = Field(default_factory=list)
+    checks: MetricChecks | None = None
 
     @model_validator(mode="after")
     def _together(self) -> Metric:

@@ -12,7 +12,7 @@ import pandas as pd
 from bigmama_nb.reports import failures, headline
 from bigmama_nb.runs.archive import Unreadable
 from bigmama_nb.runs.record import REPORT, Json, RunRecord
-from bigmama_nb.runs.task import TASKS
+from bigmama_nb.runs.task import TASKS, Task
 
 SHOWN = 10
 
@@ -37,7 +37,27 @@ def summary(run: RunRecord, archive: str) -> str:
     reported = [book for book in run.attempts[-1].notebooks if book.path] if run.attempts else []
     if reported and reported[-1].stage == REPORT:
         lines.append(f"Report: {archive}/runs/{run.run_id}/{run.attempts[-1].n}/{REPORT}.ipynb")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_suspects(run)])
+
+
+def _suspects(run: RunRecord) -> list[str]:
+    """Return the implausible figures by metric: whoever reads only the last lines reads these."""
+    by_metric: dict[str, list[Task]] = {}
+    for task in run.tasks:
+        if task.outcome == "suspect":
+            by_metric.setdefault(str(task.type or task.table), []).append(task)
+    lines = []
+    for metric, tasks in by_metric.items():
+        held = sum(task.published != "yes" for task in tasks)
+        state = "held" if held == len(tasks) else f"{held:,} held" if held else "published"
+        figures = [f"{task.game_cd or ''} {task.dt or task.part_date} {_figure(task)}".strip() for task in tasks]
+        more = f" and {len(tasks) - SHOWN:,} more" if len(tasks) > SHOWN else ""
+        lines.append(f"SUSPECT {metric}, {len(tasks):,} ({state}): {'; '.join(figures[:SHOWN])}{more}")
+    return lines
+
+
+def _figure(task: Task) -> str:
+    return "" if task.value is None else f"{task.value:,}"
 
 
 def outcomes_of(run: RunRecord) -> pd.DataFrame:

@@ -114,9 +114,9 @@ def _judged(here: StageContext, task: Task, history: Mapping[tuple[str | None, s
         return task
     assert task.game_cd is not None
     assert task.type is not None
-    period = here.profile.pairs[task.game_cd, task.type].period
+    metric = here.profile.pairs[task.game_cd, task.type]
     known = history.get((task.game_cd, task.type), {})
-    why = implausible(task.value, str(task.dt), known, period, final=bool(task.final))
+    why = implausible(task.value, str(task.dt), known, metric.period, final=bool(task.final), checks=metric.checks)
     if why is None:
         return task
     held = here.profile.checks.on_suspect == "hold"
@@ -286,16 +286,22 @@ def figures(here: StageContext) -> pd.DataFrame:
     )
 
 
-def latest(rows: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+def latest(rows: pd.DataFrame, names: Mapping[str, str], outcomes: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the latest figure of every game and metric as text: a game a line, a metric a column.
 
-    The dt stands behind a figure that is older than the metric's newest.
+    The dt stands behind a figure that is older than the metric's newest, and "suspect" behind one that `outcomes` calls
+    so.
     """
     if rows.empty:
         return pd.DataFrame()
     last = rows.sort_values("dt").groupby(["game_cd", "type"], as_index=False).last()
     newest = last.groupby("type")["dt"].transform("max")
     older = ("  (" + last["dt"] + ")").where(last["dt"] < newest, "")
+    if outcomes is not None:
+        known = outcomes[outcomes["outcome"] == "suspect"]
+        suspect = set(zip(known["game_cd"], known["type"], known["dt"], strict=True))
+        keys = zip(last["game_cd"], last["type"], last["dt"], strict=True)
+        older += pd.Series(["  suspect" if key in suspect else "" for key in keys], index=last.index)
     shown = last.assign(
         game=last["game_cd"].map(lambda code: names.get(code, code)),
         type=last["type"] + " " + newest,

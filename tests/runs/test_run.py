@@ -161,6 +161,8 @@ def test_an_implausible_figure_is_published_with_a_warning(world: World) -> None
     assert (task["outcome"], task["published"], answer["exit_status"]) == ("suspect", "yes", 0)
     assert task["message"].startswith("aa wau 20240502: 900,000 is implausible: the 8 Thursdays before had 1,004 to")
     assert world.rows()["aa", "wau", "20240502"] == 900_000
+    last = world.text_of("runs", "show", "latest").partition("\n\n")[0].splitlines()[-1]
+    assert last == "SUSPECT wau, 1 (published): aa 20240502 900,000"
 
 
 def test_a_held_figure_is_published_by_its_release(world: World) -> None:
@@ -311,3 +313,14 @@ def test_the_figures_of_the_run_itself_are_history_too(world: World) -> None:
         "run", "--games", "aa", "--metrics", "wau", "--from", min(weeks).isoformat(), "--to", "2024-05-02"
     )
     assert outcomes(answer)["aa/wau/20240502"] == "suspect"
+
+
+def test_a_metric_holds_what_is_beyond_its_own_bounds(world: World) -> None:
+    """`checks` of the metric: its message names the key, and no history is needed."""
+    world.write_profile(("    value: {field: value}\n", "    value: {field: value}\n    checks: {max: 1030}\n"))
+    answer = world.command("run", "--games", "aa", "--metrics", "wau", "--date", "2024-04-30")
+    assert outcomes(answer) == {"aa/wau/20240430": "ok"}
+    world.write_profile(("{max: 1030}", "{max: 1029}"))
+    answer = world.command("run", "--games", "aa", "--metrics", "wau", "--date", "2024-04-30")
+    (task,) = answer["data"]["tasks"]
+    assert task["message"].startswith("aa wau 20240430: 1,030 is implausible: checks.max is 1,029.")
