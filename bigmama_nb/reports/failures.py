@@ -80,7 +80,7 @@ def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
     rows["reason"] = rows["reason"].fillna("").astype(str)
     rows["message"] = rows["message"].fillna("").astype(str)
     rows["cause"] = [
-        _cause(message, [str(name) for name in own])
+        cause_of(message, [str(name) for name in own])
         for message, *own in zip(rows["message"], rows["game_cd"], rows["type"], rows["dt"], strict=True)
     ]
     order = {outcome: place for place, outcome in enumerate(("failed", "suspect", "not_ready", "skipped"))}
@@ -163,7 +163,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _cause(message: str, own: list[str]) -> str:
+def cause_of(message: str, own: list[str]) -> str:
+    """Return a message without the names and numbers of the task that it tells of."""
     for name in own:
         message = re.sub(rf"(?<![A-Za-z0-9_]){re.escape(name)}(?![A-Za-z0-9_])", "…", message)
     message = re.sub(r"\b[0-9a-f]{24}\b", "…", message)

@@ -1,0 +1,167 @@
+"""5,000 runs of 900 tasks: what it costs to list them, to name one, to index them, and to keep the review site.
+
+The runs are invented: 300 games x 3 metrics of one day each, one a night, with a few troubles that end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import REPO, machine, table
+
+RUNS = 5_000
+GAMES = 300
+METRICS = ("wau", "mau", "orders")
+FIRST = datetime(2012, 1, 2, 2, 3, 4)  # noqa: DTZ001 - written with its Z
+
+PROFILE = """
+warehouse: {{uri: warehouse}}
+archive: {{uri: archive}}
+clusters: {{east: {{dump: dumps}}}}
+games:
+{games}
+metrics:
+  wau: {{collection: daily, date: {{field: dt, as: yyyymmdd}}, value: {{field: value}}, period: day}}
+  mau: {{collection: monthly, date: {{field: dt, as: yyyymmdd}}, value: {{field: value}}, period: day}}
+  orders: {{collection: orders, date: {{field: at, as: date}}, value: {{count: true}}, period: day}}
+"""
+
+
+def main() -> None:
+    """Measure, and print the figures as Markdown."""
+    print(f"## {RUNS:,} runs of {GAMES * len(METRICS):,} tasks\n\n{machine()}\n")  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="bench-archive-") as name:
+        folder = Path(name)
+        profile = world(folder, RUNS)
+        rows = [
+            ("`runs list`, no index yet", f"{timed(profile, 'runs', 'list'):.2f}"),
+            ("`runs list`", f"{timed(profile, 'runs', 'list'):.2f}"),
+            ("`runs show latest`", f"{timed(profile, 'runs', 'show', 'latest'):.2f}"),
+            ("`runs show latest-ok`", f"{timed(profile, 'runs', 'show', 'latest-ok'):.2f}"),
+        ]
+        print(table(("", "wall, s"), rows))  # noqa: T201
+        size = (folder / "archive" / "index.sqlite").stat().st_size
+        print(f"\nThe index: {size / 1e6:.0f} MB.\n")  # noqa: T201
+
+
+def timed(profile: Path, *words: str) -> float:
+    """Return the seconds that the command takes, as its users call it."""
+    began = time.perf_counter()
+    subprocess.run(
+        [sys.executable, str(REPO / "run_all.py"), *words, "--profile", str(profile), "--json"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - began
+
+
+def world(folder: Path, runs: int) -> Path:
+    """Write a profile and so many records, and return the profile."""
+    games = [f"g{number:03}" for number in range(GAMES)]
+    profile = folder / "profile.yaml"
+    lines = "\n".join(f"  {game}: {{cluster: east, database: {game}}}" for game in games)
+    profile.write_text(PROFILE.format(games=lines), encoding="utf-8")
+    for number in range(runs):
+        write(folder / "archive", record(number, games, profile))
+    return profile
+
+
+def write(archive: Path, data: dict[str, Any]) -> None:
+    """Write a record where the archive has it."""
+    run_dir = archive / "runs" / data["run_id"]
+    run_dir.mkdir(parents=True)
+    (run_dir / "run.json").write_text(json.dumps(data), encoding="utf-8")
+    ended = datetime.fromisoformat(data["attempts"][0]["ended_at"]).timestamp()
+    os.utime(run_dir / "run.json", (ended, ended))
+
+
+def record(number: int, games: list[str], profile: Path) -> dict[str, Any]:
+    """Return the record of one night."""
+    at = FIRST + timedelta(days=number)
+    day = at.date() - timedelta(days=1)
+    run_id = f"{at:%Y%m%dT%H%M%SZ}-{number:06x}"
+    tasks = [task(game, metric, day, number) for game in games for metric in METRICS]
+    ill = sum(one["outcome"] != "ok" for one in tasks)
+    return {
+        "format": 1,
+        "run_id": run_id,
+        "verb": "run",
+        "status": "partial" if ill else "ok",
+        "exit_status": 3 if ill else 0,
+        "profile": {"path": str(profile), "sha256": "0" * 64},
+        "pipelines": ["game_metric"],
+        "from": day.isoformat(),
+        "to": day.isoformat(),
+        "games": games,
+        "metrics": list(METRICS),
+        "run_timestamp": f"{at.isoformat()}Z",
+        "scratch": False,
+        "environment": {
+            "package": "0.1.0",
+            "git": "0" * 40,
+            "dirty": False,
+            "python": "3.11",
+            "packages": {},
+            "host": "host",
+            "engine": {"kind": "duckdb", "version": "2.0.0"},
+        },
+        "attempts": [
+            {
+                "n": 1,
+                "pid": 1,
+                "started_at": f"{at.isoformat()}.000Z",
+                "heartbeat_at": f"{at.isoformat()}.000Z",
+                "ended_at": f"{(at + timedelta(seconds=90)).isoformat()}.000Z",
+                "signal": None,
+                "notebooks": [],
+            }
+        ],
+        "tasks": tasks,
+        "published": [
+            {
+                "table": "bigmama.game_metric",
+                "partition": f"dt={day:%Y%m%d}",
+                "version": f"{run_id}-1",
+                "files": [{"path": "p", "rows": len(tasks) - ill, "bytes": 9000, "sha256": "0" * 64}],
+            }
+        ],
+        "inputs": [],
+        "load": [],
+        "redactions": 0,
+    }
+
+
+def task(game: str, metric: str, day: date, number: int) -> dict[str, Any]:
+    """Return one task: every tenth night a game fails."""
+    dt = f"{day:%Y%m%d}"
+    ill = number % 10 == 9 and game == f"g{number % GAMES:03}"
+    return {
+        "id": f"{game}/{metric}/{dt}",
+        "pipeline": "game_metric",
+        "game_cd": game,
+        "type": metric,
+        "dt": dt,
+        "through": day.isoformat(),
+        "final": True,
+        "value": None if ill else 100_000 + number,
+        "rows": None if ill else 1,
+        "outcome": "failed" if ill else "ok",
+        "reason": "unreachable" if ill else None,
+        "message": f"{game} {metric} {dt}: the cluster does not answer." if ill else None,
+        "place": None,
+        "attempt": 1,
+        "published": "no" if ill else "yes",
+        "counts": {"undated": 0},
+    }
+
+
+if __name__ == "__main__":
+    main()

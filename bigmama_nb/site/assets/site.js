@@ -1,0 +1,60 @@
+"use strict";
+// The pages are whole without this; it copies commands, filters runs and draws charts.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const code = document.getElementById(button.dataset.copy);
+    try { await navigator.clipboard.writeText(code.textContent); } catch {
+      const range = document.createRange(); range.selectNodeContents(code);
+      const chosen = getSelection(); chosen.removeAllRanges(); chosen.addRange(range); document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+  });
+}
+
+const filters = document.getElementById("filters");
+if (filters) {
+  const sets = JSON.parse(document.getElementById("sets").textContent).map(both => both.map(names => new Set(names)));
+  const rows = [...document.querySelectorAll("#runs tr[data-n]")];
+  const bodies = [...document.querySelectorAll("#runs tbody")];
+  const apply = () => {
+    const want = Object.fromEntries(new FormData(filters));
+    let count = 0;
+    for (const row of rows) {
+      const [games, metrics] = sets[row.dataset.n];
+      const fits = (!want.status || row.dataset.s === want.status) && (!want.game || games.has(want.game))
+        && (!want.metric || metrics.has(want.metric)) && (!want.pipeline || row.dataset.p.split(" ").includes(want.pipeline))
+        && (!want.date || (row.dataset.f <= want.date && want.date <= row.dataset.t));
+      row.hidden = !fits;
+      count += fits;
+    }
+    for (const body of bodies) body.hidden = !body.querySelector("tr[data-n]:not([hidden])");
+    document.getElementById("shown").textContent = `${count.toLocaleString("en")} runs`;
+  };
+  const restore = () => {
+    const told = new URLSearchParams(location.hash.slice(1));
+    for (const field of filters.elements) if (field.name) field.value = told.get(field.name) ?? "";
+    apply();
+  };
+  const keep = () => {
+    const told = new URLSearchParams([...new FormData(filters)].filter(([, value]) => value));
+    history.replaceState(null, "", `#${told}`);
+    apply();
+  };
+  filters.addEventListener("change", keep);
+  filters.addEventListener("reset", () => setTimeout(keep));
+  filters.addEventListener("submit", event => event.preventDefault());
+  addEventListener("hashchange", restore);
+  filters.hidden = false;
+  restore();
+}
+
+const ink = getComputedStyle(document.body).color;
+for (const place of document.querySelectorAll("[data-chart]")) {
+  const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
+  spec.config = { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, gridOpacity: 0.25 } };
+  // Expressions are interpreted, so that the page's policy needs to allow no evaluation of texts.
+  window.vegaEmbed(place, spec, { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: false })
+    .then(() => { const legend = place.parentElement.querySelector(".legend[hidden]"); if (legend) legend.hidden = false; })
+    .catch(error => { place.textContent = `The chart cannot be drawn: ${error.message}`; });
+}

@@ -1,0 +1,105 @@
+"""The review site: made of the records at the end of every run, only what changed, or all of it again.
+
+The pages are derived: deleting them loses nothing. A run's page bears its record's time, by which it is known to be
+up to date. One process at a time writes; each reads the records after it has its turn, so that two runs at once both
+end up in the pages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bigmama_nb.profile import Profile
+from bigmama_nb.site import front, games, index, lives, notebooks, run_page, tables
+from bigmama_nb.site.pages import Writer
+
+OLDER_AT_ONCE = 20
+"""How many runs without a page get one at the end of another run; `runs site` makes them all."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was made: how many runs' pages, and of how many runs there is none yet."""
+
+    runs: int
+    left: int
+
+
+def build(profile: Profile, *, everything: bool = False) -> Built:
+    """Bring the pages of a profile's archive up to its records; with `everything` make all of them again.
+
+    Raises:
+        OSError: the archive cannot be written; pages that were made stand.
+        sqlite3.Error: the index cannot be made.
+    """
+    root = Path(profile.archive.uri)
+    writer = Writer(root, profile.zone)
+    with _one_at_a_time(root), index.opened(root) as found:
+        writer.assets()
+        runs = found.runs()
+        behind = [run for run in runs if run["why"] is None and (everything or _is_behind(root, run))]
+        now = behind if everything else behind[-OLDER_AT_ONCE:]
+        for run in now:
+            _run(writer, found, run)
+        names = None if everything else games.touched(found, [run["no"] for run in now])
+        games.write(writer, found, profile, names)
+        lives.write(writer, found, profile, None if everything else [run["no"] for run in now])
+        tables.write(writer, found, profile)
+        front.write(writer, found, runs, profile)
+        _latest(writer, found)
+        return Built(len(now), len(behind) - len(now))
+
+
+def _run(writer: Writer, found: index.Index, run: index.RunRow) -> None:
+    for book in found.rows("select attempt, stem from notebook where run = ?", (run["no"],)):
+        notebooks.write(writer, run["run_id"], book["attempt"], book["stem"])
+    run_page.write(writer, found, run)
+    with contextlib.suppress(OSError):
+        os.utime(_page(writer.root, run), ns=(run["mtime"], run["mtime"]))
+
+
+def _page(root: Path, run: index.RunRow) -> Path:
+    return root / "runs" / str(run["run_id"]) / "index.html"
+
+
+def _is_behind(root: Path, run: index.RunRow) -> bool:
+    if run["status"] in ("running", "abandoned"):
+        return True
+    try:
+        return bool(_page(root, run).stat().st_mtime_ns != run["mtime"])
+    except OSError:
+        return True
+
+
+def _latest(writer: Writer, found: index.Index) -> None:
+    kept = set()
+    for suffix, condition in (("", "and b.outcome = 'ok'"), (".newest", "")):
+        for book in found.rows(
+            f"""select b.stem, b.attempt, b.outcome, r.run_id, r.date_to, max(r.started_at || '/' || b.attempt)
+                from notebook b join run r on r.no = b.run where r.scratch = 0 {condition} group by b.stem"""
+        ):
+            path = f"latest/{book['stem']}{suffix}.html"
+            kept.add(writer.root / path)
+            writer.page(path, "latest.html", book=book, is_good=not suffix)
+    drop_others(writer.root / "latest", kept)
+
+
+def drop_others(folder: Path, kept: set[Path]) -> None:
+    """Delete the pages of a folder that no record has any more."""
+    for page in folder.glob("*.html"):
+        if page not in kept:
+            page.unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_at_a_time(root: Path) -> Iterator[None]:
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".site.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,106 @@
+"""The front page and the list of all runs."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from itertools import groupby
+from typing import Any
+
+from bigmama_nb.profile import Profile
+from bigmama_nb.site import causes, index
+from bigmama_nb.site.pages import Writer
+
+NEWEST_RUNS = 50
+HEAT_DAYS = 90
+_WORST = ("ok", "suspect", "skipped", "not_ready", "failed")
+SHOWN = 40
+
+
+def write(writer: Writer, found: index.Index, runs: list[index.RunRow], profile: Profile) -> None:
+    """Write `index.html` and `runs.html`."""
+    problems = causes.grouped(found.problems())
+    stopped = [run for run in runs if run["status"] in ("abandoned", "unreadable")]
+    has_page = {run["run_id"] for run in runs if (writer.root / "runs" / run["run_id"] / "index.html").is_file()}
+    writer.page(
+        "index.html",
+        "index.html",
+        pipelines=_pipelines(found, runs),
+        problems=problems[:SHOWN],
+        more=problems[SHOWN:],
+        stopped=stopped,
+        heat=_heat(found),
+        runs=runs[::-1][:NEWEST_RUNS],
+        count=len(runs),
+        has_page=has_page,
+        repair=causes.repair,
+    )
+    sets: dict[str, int] = {}
+    listed = [{**run, "names": sets.setdefault(run["names"], len(sets))} for run in runs[::-1]]
+    names = [json.loads(text) for text in sets]
+    writer.page(
+        "runs.html",
+        "runs.html",
+        runs=listed,
+        by_day=[(day, list(group)) for day, group in groupby(listed, _day_of)],
+        has_page=has_page,
+        sets=names,
+        games=sorted({name for both in names for name in both[0]}),
+        metrics=sorted({name for both in names for name in both[1]}),
+        statuses=sorted({run["status"] for run in runs}),
+        pipelines=sorted({name for run in runs for name in run["pipelines"]}),
+    )
+
+
+def _day_of(run: index.RunRow) -> str:
+    text = str(run["run_id"])
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
+
+
+def _pipelines(found: index.Index, runs: list[index.RunRow]) -> list[dict[str, Any]]:
+    lines = []
+    for pipeline in sorted({name for run in runs for name in run["pipelines"]}):
+        last = [
+            run for run in runs if pipeline in run["pipelines"] and not run["scratch"] and run["verb"] != "retract"
+        ][-1:]
+        if not last:
+            continue
+        counts = found.rows(
+            """select count(*) tasks, coalesce(sum(t.published = 'yes'), 0) published from task t
+               join series s on s.no = t.series where t.run = ? and s.pipeline = ?""",
+            (last[0]["no"], pipeline),
+        )[0]
+        lines.append({"name": pipeline, "complete": _complete(found, pipeline), "run": last[0], **counts})
+    return lines
+
+
+def _complete(found: index.Index, pipeline: str) -> int | None:
+    """Return the newest day of which every task's newest word is a success."""
+    days = found.rows(
+        """select distinct t.day from series s join task t on t.series = s.no
+           where s.pipeline = ? and t.day > 9999999 and t.day >= (
+               select max(n.day) from task n join series m on m.no = n.series where m.pipeline = ?) - 600
+           order by t.day desc""",
+        (pipeline, pipeline),
+    )
+    ill = {one["day"] for one in found.problems() if one["pipeline"] == pipeline}
+    return next((one["day"] for one in days if one["day"] not in ill), None)
+
+
+def _heat(found: index.Index) -> dict[str, Any] | None:
+    top = found.rows("select max(day) day from task where day > 9999999")[0]["day"]
+    if top is None:
+        return None
+    last = date.fromisoformat(f"{top}")
+    span = [last - timedelta(days=back) for back in range(HEAT_DAYS)][::-1]
+    cells: dict[str, dict[int, dict[str, Any]]] = {}
+    for one in found.newest(int(f"{span[0]:%Y%m%d}")):
+        line = cells.setdefault(one["type"] or one["name"], {})
+        before = line.get(one["day"])
+        word = one["outcome"] if one["outcome"] in _WORST else "failed"
+        if before is None or _WORST.index(word) > _WORST.index(before["outcome"]):
+            line[one["day"]] = {"outcome": word, "run_id": one["run_id"], "count": 0}
+        line[one["day"]]["count"] += 1
+    days = [int(f"{one:%Y%m%d}") for one in span]
+    with_any = [one for one in days if any(one in line for line in cells.values())]
+    return {"days": with_any, "lines": dict(sorted(cells.items()))}

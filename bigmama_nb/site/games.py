@@ -1,0 +1,136 @@
+"""The page of a game: every metric's history as a chart and a table, each value with the run that wrote it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from bigmama_nb.profile import Profile
+from bigmama_nb.site import causes, index
+from bigmama_nb.site.pages import Writer, day, file_name
+
+DAYS = 400
+_BACK = (("day", 1), ("week", 7), ("month", 0))
+
+
+def touched(found: index.Index, runs: Sequence[int]) -> set[str]:
+    """Return the games that these runs have a word on."""
+    return {
+        row["name"]
+        for run in runs
+        for row in found.rows(
+            "select distinct s.name from task t join series s on s.no = t.series where t.run = ? and s.pipeline = "
+            "'game_metric'",
+            (run,),
+        )
+    }
+
+
+def write(writer: Writer, found: index.Index, profile: Profile, names: Collection[str] | None) -> None:
+    """Write `games/<code>.html` of these games (None: of all), and drop those of games that no run has."""
+    every = [
+        row["name"]
+        for row in found.rows(
+            "select distinct name from series where pipeline = 'game_metric' and exists (select 1 from task t where "
+            "t.series = series.no) order by name"
+        )
+    ]
+    kept = {writer.root / "games" / f"{file_name(one)}.html" for one in every}
+    for page in (writer.root / "games").glob("*.html"):
+        if page not in kept:
+            page.unlink(missing_ok=True)
+    wanted = [one for one in every if names is None or one in names]
+    problems = found.problems() if wanted else []
+    for code in wanted:
+        own = [one for one in problems if one["pipeline"] == "game_metric" and one["name"] == code]
+        _game(writer, found, profile, code, own)
+
+
+def _game(writer: Writer, found: index.Index, profile: Profile, code: str, problems: list[dict[str, Any]]) -> None:
+    metrics: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for word in found.history("game_metric", code, DAYS):
+        metrics.setdefault(word["type"], {}).setdefault(word["day"], []).append(word)
+    configured = profile.games.get(code)
+    shown = []
+    for type_, by_day in metrics.items():
+        metric = profile.pairs.get((code, type_))
+        values = {number: _value(words) for number, words in by_day.items()}
+        good = {number: one["value"] for number, one in values.items() if one and one["value"] is not None}
+        shown.append(
+            {
+                "type": type_,
+                "days": by_day,
+                "values": values,
+                "changes": _changes(good),
+                "newest": max(good, default=None),
+                "collection": metric and f"{configured.database if configured else ''}.{metric.collection}",
+                "chart": chart(_points(by_day, good), f"{type_} of {code} by day") if len(good) > 1 else None,
+            }
+        )
+    writer.page(
+        f"games/{file_name(code)}.html",
+        "game.html",
+        code=code,
+        title=configured.name if configured else None,
+        metrics=shown,
+        problems=causes.grouped(problems),
+        repair=causes.repair,
+        limit=DAYS,
+    )
+
+
+def _value(words: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the newest word that readers of the table see: published, or taken out."""
+    return next((word for word in words if word["published"] == "yes"), None)
+
+
+def _changes(good: dict[int, int]) -> list[tuple[str, int | None, float | None]]:
+    """Return the newest value's change to those a day, a week and a month before: name, that value, percent."""
+    if not good:
+        return []
+    last = date.fromisoformat(str(max(good)))
+    found = []
+    for name, days in _BACK:
+        then = last - timedelta(days=days) if days else _month_before(last)
+        before = good.get(int(f"{then:%Y%m%d}"))
+        percent = None if not before else 100 * (good[int(f"{last:%Y%m%d}")] - before) / before
+        found.append((name, before, percent))
+    return found
+
+
+def _month_before(of: date) -> date:
+    end = of.replace(day=1) - timedelta(days=1)
+    return end.replace(day=min(of.day, end.day))
+
+
+def _points(by_day: dict[int, list[dict[str, Any]]], good: dict[int, int]) -> list[dict[str, Any]]:
+    return [
+        {"day": day(number), "value": good.get(number), "outcome": words[0]["outcome"]}
+        for number, words in sorted(by_day.items())
+    ]
+
+
+def chart(points: list[dict[str, Any]], says: str) -> dict[str, Any]:
+    """Return the Vega-Lite chart of values by day; suspect days and those without a value are marked."""
+    return {**_chart(), "description": says, "datasets": {"points": points}}
+
+
+@functools.cache
+def _chart() -> dict[str, Any]:
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("points")).encode(x=alt.X("day:T", title=None))
+    line = base.mark_line(point=alt.OverlayMarkDef(size=14), color="#0072b2").encode(
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
+        tooltip=[alt.Tooltip("day:T", format="%Y-%m-%d"), alt.Tooltip("value:Q", format=",d"), "outcome:N"],
+    )
+    suspect = (
+        base.mark_point(shape="diamond", size=90, color="#d55e00", filled=True)
+        .encode(y="value:Q")
+        .transform_filter("datum.outcome == 'suspect' && isValid(datum.value)")
+    )
+    missing = base.mark_rule(color="#d55e00", strokeDash=[3, 3]).transform_filter("!isValid(datum.value)")
+    made: dict[str, Any] = (line + suspect + missing).properties(width="container", height=180).to_dict()
+    return made

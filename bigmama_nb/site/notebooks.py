@@ -1,0 +1,109 @@
+"""Executed notebooks as pages: the banner first, code folded, outputs open, and no script."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import nbformat
+from markupsafe import Markup
+
+from bigmama_nb.site.pages import Writer, clean
+
+_TEMPLATE = """
+{%- extends 'basic/index.html.j2' -%}
+{% block any_cell %}
+{% set outcome = cell.metadata.get('bigmama', {}).get('outcome', 'ok') %}
+<section class="c-{{ outcome | replace(' ', '-') | e }}">
+{% if outcome not in ('ok', 'never ran', 'running') %}<p class="marked">This cell ended the notebook.</p>{% endif %}
+{{ super() }}
+</section>
+{% endblock any_cell %}
+{% block input_group %}<details><summary>Code</summary>{{ super() }}</details>{% endblock input_group %}
+"""
+_KINDS = ("text/html", "text/plain", "image/png", "text/markdown")
+_TAGS = frozenset(
+    re.findall(
+        r"\w+",
+        "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p pre s "
+        "samp small span strong sub sup table tbody td tfoot th thead tr u ul",
+    )
+)
+_SPANS = ["colspan", "rowspan", "class"]
+_TOO_LONG = 50_000_000
+
+
+def write(writer: Writer, run_id: str, attempt: int, stem: str) -> None:
+    """Write the page of a run's executed notebook beside it; one that cannot be read has a page that says so."""
+    folder = f"runs/{run_id}/{attempt}"
+    path = writer.root / folder / f"{stem}.ipynb"
+    metadata: dict[str, Any] = {}
+    try:
+        if path.stat().st_size > _TOO_LONG:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
+        body, metadata = rendered(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError) as error:
+        body = Markup("<p>The notebook cannot be shown: {}</p>").format(clean(error)[:500])
+    writer.page(
+        f"{folder}/{stem}.html",
+        "notebook.html",
+        run_id=run_id,
+        attempt=attempt,
+        stem=stem,
+        body=body,
+        about=metadata,
+    )
+
+
+def rendered(text: str) -> tuple[Markup, dict[str, Any]]:
+    """Return the cells of a notebook as HTML, and what its seal says."""
+    notebook = nbformat.reads(text, as_version=4)
+    for cell in notebook.cells:
+        cell.metadata.pop("tags", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if _tamed(output)]
+    body, _ = _exporter().from_notebook_node(notebook)
+    body = re.sub(r"<th([^>]*)>\s*</th>", r"<td\1></td>", body)
+    body = re.sub(r"<table\b", '<table tabindex="0"', body)
+    # nbconvert has sanitized what came from the notebook, and no script of the page may run.
+    return Markup(body), dict(notebook.metadata.get("bigmama", {}))
+
+
+def _tamed(output: Any) -> bool:
+    data = output.get("data", {})
+    for kind in [kind for kind in data if kind not in _KINDS]:
+        del data[kind]
+    if "text/html" in data:
+        # pandas' own style of a table, which the page has for all.
+        html = "".join(data["text/html"])
+        data["text/html"] = re.sub(r"<style scoped>.*?</style>", "", html, flags=re.S)
+    for key in ("text", "evalue", "ename"):
+        if key in output:
+            output[key] = "".join(output[key])
+    return "data" not in output or bool(data)
+
+
+def _sanitized(html: Any) -> str:
+    import bleach
+
+    return str(
+        bleach.clean(
+            str(html), tags=_TAGS, attributes={"a": ["href", "title"], "*": ["class"], "td": _SPANS, "th": _SPANS}
+        )
+    )
+
+
+@functools.cache
+def _exporter() -> Any:
+    from jinja2 import DictLoader
+    from nbconvert import exporters
+
+    html_exporter: Any = exporters.HTMLExporter
+    exporter = html_exporter(
+        template_name="basic", extra_loaders=[DictLoader({"page.html.j2": _TEMPLATE})], template_file="page.html.j2"
+    )
+    exporter.sanitize_html = True
+    exporter.register_filter("clean_html", _sanitized)
+    exporter.exclude_anchor_links = True
+    return exporter
