@@ -13,7 +13,7 @@ import click
 
 from bigmama_nb.cli import VerbResult, load, verb, verbs
 from bigmama_nb.cli.progress import speaking
-from bigmama_nb.errors import UsageError
+from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.profile import Profile
 
 if TYPE_CHECKING:
@@ -41,6 +41,26 @@ def _instant(text: str | None) -> datetime | None:
     return instant.astimezone(UTC)
 
 
+def show_on_site(profile: Profile) -> None:
+    """Bring the review site up to the records; that it cannot be is a warning and changes nothing of the run."""
+    from bigmama_nb.executor.redact import Redactor
+
+    try:
+        from bigmama_nb.site.build import build
+
+        built = build(profile)
+    except Exception as error:
+        what, _ = Redactor.of(profile).text(f"{type(error).__name__}: {error}")
+        click.echo(
+            f"{profile.archive.uri}: the review site could not be brought up to date ({what}). Records, figures and "
+            "the pages before are as they were; 'run_all.py runs site' builds it again.",
+            err=True,
+        )
+    else:
+        if built.left:
+            click.echo(f"{built.left:,} older runs have no page yet; 'run_all.py runs site' builds them.", err=True)
+
+
 def _finished(run: RunRecord, profile: Profile) -> VerbResult:
     from bigmama_nb.alerts import after_run
     from bigmama_nb.runs import show
@@ -51,6 +71,7 @@ def _finished(run: RunRecord, profile: Profile) -> VerbResult:
     if status == 75:
         locked = next(task for task in run.tasks if task.reason == "locked")
         error = {"reason": "locked", "message": str(locked.message)}
+    show_on_site(profile)
     data, digest = run.as_json(), show.summary(run, profile.archive.uri)
     for warning in after_run(profile, data, digest):
         click.echo(warning, err=True)
@@ -196,6 +217,7 @@ def _all_finished(runs: Sequence[RunRecord], profile: Profile, stop: Stop) -> Ve
     from bigmama_nb.runs import show
     from bigmama_nb.runs.record import exit_status
 
+    show_on_site(profile)
     status = exit_status([task for run in runs for task in run.tasks], stop.signum)
     if status == 0:
         status = max((run.exit_status or 0 for run in runs), default=0)
@@ -273,6 +295,13 @@ def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) ->
     return _finished(done, read)
 
 
+_LISTED = {
+    "run_id": "run_id", "status": "status", "exit_status": "exit_status", "started_at": "started_at",
+    "ended_at": "ended_at", "from": "date_from", "to": "date_to",
+}  # fmt: skip
+"""The JSON of `runs list`, and the index's columns for it."""
+
+
 @verbs.group("runs")
 def runs() -> None:
     """The archive as tables."""
@@ -281,14 +310,16 @@ def runs() -> None:
 @verb("list", runs, example="runs list")
 def list_runs(profile: str | None) -> VerbResult:
     """List the recorded runs, latest first."""
-    from bigmama_nb.runs import archive, show
+    from bigmama_nb.runs import show
+    from bigmama_nb.site import index
 
     folder = Path(load(profile).archive.uri)
-    found = list(reversed(archive.read_all(folder)))
-    for one in found:
-        if isinstance(one, archive.Unreadable):
-            click.echo(one.why, err=True)
-    listed = show.listed(found)
+    with index.opened(folder) as found:
+        recorded = found.runs()[::-1]
+    for run in recorded:
+        if run["why"] is not None:
+            click.echo(run["why"], err=True)
+    listed = [{name: run[column] for name, column in _LISTED.items()} for run in recorded]
     rows = [
         (run["run_id"], run["status"], run["exit_status"], show.at(run["started_at"]), show.at(run["ended_at"]),
          run["from"], run["to"])
@@ -305,11 +336,32 @@ def prune_runs(profile: str | None, only_plan: bool, reason: str | None) -> Verb
     """Drop runs older than keep_days, and superseded files past their grace; never what a current row came from."""
     from bigmama_nb.runs.prune import prune
 
-    dropped = [
-        f"{one.kind} {one.name}" for one in prune(load(profile), datetime.now(UTC), only_plan=only_plan, reason=reason)
-    ]
+    read = load(profile)
+    dropped = [f"{one.kind} {one.name}" for one in prune(read, datetime.now(UTC), only_plan=only_plan, reason=reason)]
+    if dropped and not only_plan:
+        show_on_site(read)
     text = "\n".join([*dropped, f"{len(dropped):,} {'to drop' if only_plan else 'dropped'}."])
     return VerbResult([{"task": name, "action": "drop"} for name in dropped] if only_plan else {"text": text}, text)
+
+
+@verb("site", runs, example="runs site")
+def build_site(profile: str | None) -> VerbResult:
+    """Build the review site again from the records: archive/index.html and all that it leads to."""
+    import sqlite3
+
+    from bigmama_nb.site.build import build
+
+    read = load(profile)
+    front = Path(read.archive.uri) / "index.html"
+    try:
+        built = build(read, everything=True)
+    except (OSError, sqlite3.Error) as error:
+        raise StorageError(
+            f"{read.archive.uri}: the review site cannot be written ({error}). Records and figures are as they were; "
+            "make room or mend the folder's rights, then run 'runs site' again.",
+            place=read.archive.uri,
+        ) from None
+    return VerbResult({"path": str(front)}, f"{front}: {built.runs:,} runs.")
 
 
 @verb("show", runs, example="runs show latest")
@@ -317,9 +369,10 @@ def prune_runs(profile: str | None, only_plan: bool, reason: str | None) -> Verb
 def show_run(profile: str | None, run_name: str) -> VerbResult:
     """Show a run: its outcome, what failed and why, its attempts, notebooks and load."""
     from bigmama_nb.runs import archive, show
+    from bigmama_nb.site import index
 
     folder = Path(load(profile).archive.uri)
-    run = archive.read(folder, archive.find(folder, run_name))
+    run = archive.read(folder, index.find(folder, run_name))
     return VerbResult(run.as_json(), show.shown(run, str(folder)))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigmama_nb.cli import VerbResult, load, verb
+from bigmama_nb.cli.runs import show_on_site
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def rollback(profile: str | None, table: str, partition: str, version: str | Non
         return Change(stands, (task,), (stands.record(),))
 
     stands = change(read, "rollback", reason, utc_now(), do)
+    show_on_site(read)
     text = f"{stands.table} {stands.partition} is {stands.version} again; 'run_all.py who-wrote' says what it holds."
     return VerbResult({"text": text}, text)
 
@@ -122,6 +124,8 @@ def recover(profile: str | None, only_plan: bool, reason: str | None) -> VerbRes
     found: list[Recovered] = (
         do(Writer("", 1, "")).answer if only_plan else change(read, "recover", reason, utc_now(), do)
     )
+    if not only_plan:
+        show_on_site(read)
     damaged = [one for one in found if one.became == "damaged"]
     heads = ("table", "partition", "became", "version", "before")
     shown = [vars(one) for one in found if one.became != "kept"]

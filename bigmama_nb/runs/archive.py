@@ -48,6 +48,12 @@ def run_ids(archive: Path) -> list[str]:
     ids = [
         folder.name for folder in runs.iterdir() if RUN_ID.fullmatch(folder.name) and (folder / "run.json").is_file()
     ]
+    return in_order(archive, ids)
+
+
+def in_order(archive: Path, ids: list[str]) -> list[str]:
+    """Return ids of recorded runs, oldest first."""
+    runs = archive / "runs"
     # An id knows the second; of runs that began in the same one, the records know which came first.
     seconds = Counter(run_id.partition("-")[0] for run_id in ids)
     by_clock = sorted(

@@ -59,7 +59,7 @@ def _day_of(run: index.RunRow) -> str:
 
 def _pipelines(found: index.Index, runs: list[index.RunRow]) -> list[dict[str, Any]]:
     lines = []
-    for pipeline in sorted({name for run in runs for name in run["pipelines"]}):
+    for pipeline in sorted({name for run in runs for name in run["pipelines"]} - {"tables"}):
         last = [
             run for run in runs if pipeline in run["pipelines"] and not run["scratch"] and run["verb"] != "retract"
         ][-1:]

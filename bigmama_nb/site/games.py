@@ -121,16 +121,15 @@ def chart(points: list[dict[str, Any]], says: str) -> dict[str, Any]:
 def _chart() -> dict[str, Any]:
     import altair as alt
 
-    base = alt.Chart(alt.NamedData("points")).encode(x=alt.X("day:T", title=None))
-    line = base.mark_line(point=alt.OverlayMarkDef(size=14), color="#0072b2").encode(
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
-        tooltip=[alt.Tooltip("day:T", format="%Y-%m-%d"), alt.Tooltip("value:Q", format=",d"), "outcome:N"],
+    base = alt.Chart(alt.NamedData("points")).encode(x=alt.X("day:T", title=None, axis=alt.Axis(aria=False)))
+    line = base.mark_line(point=alt.OverlayMarkDef(size=14, aria=False), color="#0072b2", aria=False).encode(
+        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(aria=False)),
     )
     suspect = (
-        base.mark_point(shape="diamond", size=90, color="#d55e00", filled=True)
+        base.mark_point(aria=False, shape="diamond", size=90, color="#d55e00", filled=True)
         .encode(y="value:Q")
         .transform_filter("datum.outcome == 'suspect' && isValid(datum.value)")
     )
-    missing = base.mark_rule(color="#d55e00", strokeDash=[3, 3]).transform_filter("!isValid(datum.value)")
+    missing = base.mark_rule(aria=False, color="#d55e00", strokeDash=[3, 3]).transform_filter("!isValid(datum.value)")
     made: dict[str, Any] = (line + suspect + missing).properties(width="container", height=180).to_dict()
     return made

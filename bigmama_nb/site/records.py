@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.runs.record import SILENCE_S
-
-SUCCESSES = ("ok", "suspect")
+from bigmama_nb.runs.record import FORMAT, SILENCE_S
 
 
 class UnreadableError(ValueError):
@@ -62,6 +60,8 @@ def load(path: Path) -> dict[str, Any]:
         raise UnreadableError(f"{path}: cannot be read ({error})") from None
     try:
         assert isinstance(data, dict)
+        if data["format"] != FORMAT:
+            raise ValueError(f"its format is {data['format']}, and this version reads {FORMAT}")
         assert all(isinstance(data[key], list) for key in ("attempts", "tasks", "published", "pipelines"))
         assert isinstance(data["status"], str)
         assert all(isinstance(attempt["n"], int) for attempt in data["attempts"])
