@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.runs.world import World, in_process
+
+# A machine that is busy is no fault of the code: no example fails for how long it took.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 FIGURES = "figures"
 """The property of `record_property` under which a test leaves a line for the end of the run."""

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 
@@ -49,3 +50,17 @@ def test_the_licence_is_the_one_that_is_declared() -> None:
     text = (REPO / "LICENSE").read_text("utf-8")
     assert "Apache License\n                           Version 2.0, January 2004" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_no_example_fails_for_how_long_it_took() -> None:
+    """A machine that is busy is no fault of the code: Hypothesis judges what comes out, not when."""
+    assert settings.default is not None
+    assert settings.default.deadline is None
+
+
+def test_every_decision_is_dated() -> None:
+    """Who reads one knows whether it was made before or after what they know."""
+    text = (REPO / "docs/decisions.md").read_text("utf-8")
+    entries = re.findall(r"^- \*\*.*?(?=^- |^#|\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(entries) > 40
+    assert [entry.splitlines()[0] for entry in entries if not re.search(r"\(20\d\d-\d\d-\d\d\)\s*$", entry)] == []
