@@ -243,7 +243,7 @@ def release(profile: str | None, run_name: str, task: str, reason: str | None, o
 
 
 @verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
-@click.argument("run_name", metavar="[RUN]", required=False)
+@click.argument("run_name", metavar="RUN", required=False)
 @click.option("--over", is_flag=True, help="Also over what a later run published.")
 @click.option("--form", is_flag=True, help="Rewrite all tables as warehouse.readers, compression and timestamp say.")
 def republish(profile: str | None, run_name: str | None, over: bool, form: bool) -> VerbResult:
