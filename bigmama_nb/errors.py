@@ -136,6 +136,14 @@ class PublishUnknownError(TaskError):
         super().__init__("publish_unknown", message, place=place)
 
 
+def printable(text: str) -> str:
+    """Return a text of one line that a terminal, JSON and UTF-8 can hold: what is not printable stands as an escape.
+
+    Names from a server or a file system may clear a screen, forge a line, or be no characters at all.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def did_you_mean(found: object, names: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" with the nearest of `names`, or an empty string where none is near."""
     near = difflib.get_close_matches(str(found), list(names), n=1, cutoff=0.6)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bigmama_nb.errors import SourceError, TaskError
+from bigmama_nb.errors import SourceError, TaskError, printable
 from bigmama_nb.executor.execute import check_parameters
 from bigmama_nb.profile import Metric, MetricValue, Profile
 from bigmama_nb.project import notebooks_of
@@ -35,6 +35,10 @@ class Finding:
     name: str
     ok: bool
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", printable(self.name))
+        object.__setattr__(self, "message", printable(self.message))
 
 
 def findings(profile: Profile) -> list[Finding]:

@@ -2,11 +2,14 @@
 
 One pass over a file answers all that is asked of it, and memory does not grow with it. A file that does not end with
 a whole document is refused, never read short. (A file cut exactly between two documents is a whole, shorter one:
-BSON files have no end mark. `.bson.gz` has a checksum and cannot be cut unseen.)
+BSON files have no end mark. What mongodump --gzip writes has one checksum and cannot be cut unseen; of several
+compressed files joined to one, a cut between two of them leaves a whole one.)
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import gzip
 import hashlib
 import struct
@@ -16,23 +19,29 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import IO, Any, Final, Protocol, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
 
 import bson
 from bson.errors import BSONError
 
-from bigmama_nb.errors import SourceError, did_you_mean
+from bigmama_nb.errors import SourceError, did_you_mean, printable
 from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Ready
-from bigmama_nb.sources import Input, Load, filters
+from bigmama_nb.sources import Input, Load, fields, filters
+from bigmama_nb.sources.identities import Identities, Order
 from bigmama_nb.sources.scan import Question, Scan, Scanner
-from bigmama_nb.sources.values import CODEC
+from bigmama_nb.sources.values import CODEC, shown
 
 CHUNK: Final = 1 << 20
 # MongoDB's own limit for a document, with the room that it leaves itself for internal fields.
 LARGEST: Final = 16 * 1024 * 1024 + 16 * 1024
 SMALLEST: Final = 5
+BUCKETS: Final = "system.buckets."
+# What mongodump makes of a long name: so much of it, and its checksum.
+LONGEST_NAME: Final = 238
+KEPT_OF_NAME: Final = 208
+ARCHIVE: Final = b"\x6d\xe2\x99\x81"
 
 _length_at = struct.Struct("<i").unpack_from
 
@@ -53,9 +62,35 @@ class Dump:
     def scan(self, database: str, collection: str, questions: Sequence[Question]) -> list[Scan]:
         """Return what the collection says about each question; raises SourceError."""
         scanner = Scanner(questions, self._zone)
-        for documents in self._read(self.path(database, collection)):
+        path = self.path(database, collection)
+        names = {name for question in questions for one in question.metric.paths for name in one.split(".")}
+        order = Order()
+        for documents in self._read(path, names):
+            order.take([document["_id"] for document in documents if "_id" in document])
             scanner.take(documents)
+        if not order.ascends:
+            self._once_each(path)
         return scanner.scans
+
+    def _once_each(self, path: Path) -> None:
+        """Raise SourceError (`source_corrupt`) where an _id stands in the file twice."""
+        with contextlib.closing(Identities()) as identities:
+            for documents in self._read(path):
+                identities.take([document["_id"] for document in documents if "_id" in document])
+            suspects = identities.repeated()
+        seen: set[Any] = set()
+        for documents in self._read(path) if suspects else ():
+            for document in documents:
+                if "_id" in document and identities.key(document["_id"]) in suspects:
+                    exact = identities.exact(document["_id"])
+                    if exact in seen:
+                        raise SourceError(
+                            "source_corrupt",
+                            f"{path.parent.name}/{path.name}: the _id {shown(document['_id'])} stands in it twice, "
+                            "so that it is no dump of one collection. Nothing of the file was used; dump it again",
+                            place=f"{path} _id={shown(document['_id'])}",
+                        )
+                    seen.add(exact)
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""
@@ -97,22 +132,32 @@ class Dump:
         """Return the collections of a database; raises SourceError (`source_missing`)."""
         folder = self.folder / database
         if not folder.is_dir():
-            names = self.databases()
+            names = self.databases() if self.folder.is_dir() or not self._elsewhere(database) else []
             raise SourceError(
                 "source_missing",
                 f"the dump {self.folder} has no database {database!r}; it has {_listed(names)}."
-                f"{did_you_mean(database, names)}",
+                f"{self._elsewhere(database) or did_you_mean(database, names)}",
                 place=str(folder),
             )
         files = self._names(folder, f"the folder {folder}", Path.is_file)
         stems = {name.removesuffix(".gz").removesuffix(".bson") for name in files if _is_collection(name)}
-        return sorted(stems)
+        return sorted(unquote(stem) for stem in stems if not stem.startswith("system."))
 
     def path(self, database: str, collection: str) -> Path:
         """Return the collection's file; raises SourceError (`source_missing`)."""
         folder = self.folder / database
         # mongodump escapes what a file name cannot hold.
-        stems = dict.fromkeys((collection, quote(collection, safe="$&+=:@")))
+        escaped = _stem(collection)
+        buckets = folder / f"{_stem(f'{BUCKETS}{collection}')}.bson"
+        if collection.startswith(BUCKETS) or buckets.is_file() or buckets.with_name(f"{buckets.name}.gz").is_file():
+            raise SourceError(
+                "source_missing",
+                f"{collection.removeprefix(BUCKETS)} of {database!r} is a time-series collection, of which a dump has "
+                "the buckets and not the measurements; read it from the cluster, or dump a collection that $out makes "
+                "of it",
+                place=str(buckets),
+            )
+        stems = dict.fromkeys((collection, escaped)) if len(collection.encode()) < LONGEST_NAME else {escaped: None}
         present = [
             path for stem in stems for end in (".bson", ".bson.gz") if (path := folder / f"{stem}{end}").is_file()
         ]
@@ -133,24 +178,39 @@ class Dump:
             place=str(folder / f"{collection}.bson"),
         )
 
+    def _elsewhere(self, database: str) -> str:
+        """Return " <the folder> has it." where the cluster's dump is named one level off; else an empty string."""
+        if (self.folder.parent / database).is_dir():
+            return f" {self.folder.parent} has it: name that folder as the cluster's dump."
+        if self.folder.is_dir():
+            for one in sorted(self.folder.iterdir()):
+                if (one / database).is_dir():
+                    return f" {one} has it: name that folder as the cluster's dump."
+        return ""
+
     def _names(self, folder: Path, said: str, wanted: Callable[[Path], bool]) -> list[str]:
         try:
             return sorted(path.name for path in folder.iterdir() if wanted(path))
         except FileNotFoundError:
             raise SourceError("source_missing", f"{said} is not there", place=str(folder)) from None
+        except NotADirectoryError:
+            found = f"{said} is a file; expected a folder as mongodump --out writes it, not an --archive"
+            raise SourceError("source_missing", found, place=str(folder)) from None
         except OSError as error:
             raise SourceError("unreachable", f"{said} cannot be read: {error.strerror}", place=str(folder)) from None
 
-    def _read(self, path: Path) -> Iterator[list[dict[str, Any]]]:
+    def _read(self, path: Path, names: Collection[str] = ()) -> Iterator[list[dict[str, Any]]]:
+        """Yield a file's documents, some at a time; each of the `names` stands once in each of them."""
         with self._lock:
             self._files += 1
         try:
             with path.open("rb") as raw:
                 counted = _Counted(raw)
                 content: Readable = counted
-                if path.suffix == ".gz":
+                packed = path.suffix == ".gz" or _is_packed(raw)
+                if packed:
                     content = gzip.GzipFile(mode="rb", fileobj=cast(IO[bytes], counted))
-                for documents in decoded(content, path):
+                for documents in decoded(content, path, names):
                     self._check()
                     with self._lock:
                         self._documents += len(documents)
@@ -163,7 +223,7 @@ class Dump:
             raise SourceError("unreachable", f"{path} cannot be read: {error.strerror}", place=str(path)) from None
         with self._lock:
             self._bytes += rest
-            self._inputs[str(path)] = Input(str(path), counted.size, counted.sha256.hexdigest())
+            self._inputs[str(path)] = Input(printable(str(path)), counted.size, counted.sha256.hexdigest())
 
 
 class Readable(Protocol):
@@ -194,7 +254,7 @@ class _Counted:
         return taken
 
 
-def decoded(content: Readable, path: Path) -> Iterator[list[dict[str, Any]]]:
+def decoded(content: Readable, path: Path, names: Collection[str] = ()) -> Iterator[list[dict[str, Any]]]:
     """Yield all documents of a BSON file, some at a time; raises SourceError (`source_corrupt`) with the offset."""
     offset, rest = 0, b""
     while True:
@@ -207,13 +267,38 @@ def decoded(content: Readable, path: Path) -> Iterator[list[dict[str, Any]]]:
         rest += piece
         end = _whole(rest, offset, path)
         if end:
-            yield _decode(rest[:end], offset, path)
+            documents = _decode(rest[:end], offset, path)
+            if (repeated := fields.repeated(rest[:end], documents, names)) is not None:
+                at, name = repeated
+                raise _corrupt(path, offset + at, f"a document has the field {name!r} twice")
+            yield documents
             rest, offset = rest[end:], offset + end
     if rest:
         found = f"a document begins of which {len(rest)} bytes are there"
         if len(rest) >= 4:
             found += f", and it says that it has {_length_at(rest)[0]}"
         raise _corrupt(path, offset, f"{found}; the file is truncated")
+
+
+def _stem(collection: str) -> str:
+    """Return the name that mongodump gives a collection's file: escaped, and shortened where it is too long."""
+    escaped = quote(collection, safe="$&+=:@")
+    if len(escaped) <= LONGEST_NAME:
+        return escaped
+    digest = base64.urlsafe_b64encode(hashlib.sha1(collection.encode(), usedforsecurity=False).digest())
+    return f"{escaped[:KEPT_OF_NAME]}%24{digest.decode().rstrip('=')}"
+
+
+def _is_packed(raw: IO[bytes]) -> bool:
+    """Return whether a file is compressed, whatever its name; a document may begin with the same bytes."""
+    head = raw.read(1 << 16)
+    raw.seek(0)
+    if not head.startswith(b"\x1f\x8b\x08"):
+        return False
+    try:
+        return bool(zlib.decompressobj(wbits=31).decompress(head))
+    except zlib.error:
+        return False
 
 
 def _missing(rest: bytes) -> int:
@@ -225,6 +310,8 @@ def _whole(content: bytes, offset: int, path: Path) -> int:
     begin, size = 0, len(content)
     while begin + 4 <= size:
         length = _length_at(content, begin)[0]
+        if offset == begin == 0 and content.startswith(ARCHIVE):
+            raise _corrupt(path, 0, "there is an archive of mongodump --archive; expected a file of --out")
         if not SMALLEST <= length <= LARGEST:
             raise _corrupt(path, offset + begin, f"a document says that it has {length} bytes")
         if begin + length > size:

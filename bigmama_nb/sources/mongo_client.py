@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -166,6 +167,14 @@ class ClusterClient:
         if not uri:
             found = f"the variable {variable} that should hold the URI of {self.cluster} is not set"
             raise SourceError("unreachable", found, place=self.cluster)
+        if (odd := unescaped(uri)) is not None:
+            raise SourceError(
+                "unreachable",
+                f"the URI of {self.cluster} in the variable {variable} has {odd!r} where it has another meaning; in a "
+                "user or a password '@' is written as %40, '/' as %2F, ':' as %3A; expected "
+                "mongodb://user:password@host:port/?options. Nothing was asked",
+                place=self.cluster,
+            )
         try:
             parsed = parse_uri(uri, validate=True, warn=False)
             self._secrets = [secret for secret in (parsed["password"],) if secret]
@@ -191,6 +200,14 @@ class ClusterClient:
                 appname="bigmama-nb",
                 event_listeners=[self._counter],
             )
+        except OSError as error:
+            file = f" {error.filename}" if error.filename else ""
+            raise SourceError(
+                "tls",
+                f"the URI of {self.cluster} in the variable {variable} names a file of certificates{file} that cannot "
+                f"be read ({error.strerror or type(error).__name__})",
+                place=self.cluster,
+            ) from None
         except (PyMongoError, ValueError) as error:
             # The text of these may quote the URI.
             raise SourceError(
@@ -267,6 +284,23 @@ class ClusterClient:
     def options(self, tasks: str) -> dict[str, Any]:
         """Return what goes with each query: the server's limit for it, and who asks."""
         return {"max_time_ms": self._settings.max_time_ms, "comment": f"bigmama-nb {self._comment} {tasks}"}
+
+
+def unescaped(uri: str) -> str | None:
+    """Return a character of a URI's user or password that should be escaped; None where there is none.
+
+    A driver would take a part of the password for a host, ask name servers for it and show it.
+    """
+    rest = uri.partition("://")[2]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    beyond = rest[len(authority) :]
+    if "@" in beyond:
+        return beyond[0]
+    login, at, _ = authority.rpartition("@")
+    if not at:
+        return None
+    user, _, password = login.partition(":")
+    return next((one for one in "@:[]" if one in user or one in password), None)
 
 
 _KINDS: Final = {

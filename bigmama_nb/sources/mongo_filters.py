@@ -16,7 +16,7 @@ from bson import Regex
 
 from bigmama_nb.sources import filters
 from bigmama_nb.sources.scan import Question, Scan, buckets
-from bigmama_nb.sources.values import EXPECTED_TYPES, Dating
+from bigmama_nb.sources.values import EXPECTED_TYPES, ZONED, Dating, epoch_spans
 
 Filter = dict[str, Any]
 
@@ -107,11 +107,17 @@ def other_types(dating: Dating) -> list[str]:
 def bad_texts(dating: Dating, path: str) -> Filter:
     """Return the filter of documents whose date is a string or a double that is no date."""
     if dating.as_ in VALID_TEXT:
-        valid = {path: Regex(VALID_TEXT[dating.as_])}
+        valid: Filter = {path: Regex(VALID_TEXT[dating.as_])}
+        if dating.as_ == "iso_date":
+            own = {"$or": [{path: Regex(dating.own_offsets)}, {"$nor": [{path: Regex(ZONED)}]}]}
+            valid = both(valid, own)
         return both({path: {"$type": "string"}}, {"$nor": [valid, {path: {"$type": "array"}}]})
     most = sys.float_info.max
     finite = {path: {"$gte": -most, "$lte": most}}
-    return both({path: {"$type": "double"}}, {"$nor": [finite, {path: {"$type": "array"}}]})
+    endless = both({path: {"$type": "double"}}, {"$nor": [finite, {path: {"$type": "array"}}]})
+    spans = [{path: {"$gte": begin, "$lt": end}} for begin, end in epoch_spans(dating.as_)]
+    others = both({path: {"$type": sorted(EXPECTED_TYPES[dating.as_])}}, {"$nor": [*spans, {path: {"$type": "array"}}]})
+    return either([endless, others])
 
 
 def of_other_types(dating: Dating, path: str, *, by_name: bool) -> Filter:
@@ -152,14 +158,14 @@ def undated(path: str) -> Filter:
 def newest(dating: Dating, path: str) -> list[Filter]:
     """Return the filters whose greatest document by the path is, of all of them, the newest that has a date."""
     if dating.as_ in ("yyyymmdd", "yyyymm", "iso_date"):
-        texts = both({path: {"$type": "string"}}, {path: Regex(VALID_TEXT[dating.as_])}, without_arrays(path))
+        end = date.fromordinal(dating.horizon).isoformat()
         if dating.as_ == "iso_date":
-            return [texts]
-        return [texts, both(whole_numbers(path), {path: {"$lte": 99991231}})]
-    if dating.as_ == "date":
-        return [of_expected_types(dating, path)]
-    most = sys.float_info.max
-    return [both(of_expected_types(dating, path), {path: {"$gte": -most, "$lte": most}})]
+            valid = {"$nor": [bad_texts(dating, path)]}
+            return [both({path: {"$type": "string", "$lt": end}}, valid, without_arrays(path))]
+        last = date.fromordinal(dating.horizon - 1).isoformat().replace("-", "")[: 6 if dating.as_ == "yyyymm" else 8]
+        texts = both({path: {"$type": "string"}}, {path: Regex(VALID_TEXT[dating.as_])}, without_arrays(path))
+        return [both(texts, {path: {"$lte": last}}), both(whole_numbers(path), {path: {"$lte": int(last)}})]
+    return [both(of_expected_types(dating, path), {path: {"$lt": dating.horizon}})]
 
 
 def whole_numbers(path: str) -> Filter:

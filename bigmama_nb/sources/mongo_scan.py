@@ -97,7 +97,8 @@ class Dates:
             documents = self._look.count(bad)
             if documents:
                 example = dating.place(reader(path)(self._look.first(bad, {path: 1}, sort=(path, 1)) or {}))
-                found.append((Unplaced("bad_date", getattr(example, "found", "")), documents))
+                rank = example.rank if isinstance(example, Unplaced) else ()
+                found.append((Unplaced("bad_date", getattr(example, "found", ""), rank), documents))
         return found
 
     def _any_without_date(self, match: Filter) -> bool:
@@ -227,10 +228,15 @@ class CollectionScan:
         client = mongo.client()
         listed = mongo.listed(database, "listCollections", comment=self._options["comment"])
         names = {one["name"]: one for one in listed}
+        if collection.startswith("system.buckets."):
+            plain = collection.removeprefix("system.buckets.")
+            found = f"{collection} holds a time-series collection's buckets, which are no measurements; name {plain!r}"
+            raise SourceError("source_missing", found, place=self._where)
         if collection not in names:
             if names:
-                found = f"has no collection {collection!r} in database {database!r}; it has {_listed(sorted(names))}."
-                found += did_you_mean(collection, names)
+                offered = [name for name in sorted(names) if not name.startswith("system.")]
+                found = f"has no collection {collection!r} in database {database!r}; it has {_listed(offered)}."
+                found += did_you_mean(collection, offered)
             else:
                 found = f"has no database {database!r}, or its account may not see it."
                 found += did_you_mean(database, mongo.databases())

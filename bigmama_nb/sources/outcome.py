@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bigmama_nb.errors import Reason, SourceError, TaskError
+from bigmama_nb.errors import Reason, SourceError, TaskError, printable
 from bigmama_nb.periods import FigureRequest, day_of, dt_of, window
 from bigmama_nb.profile import Metric
 from bigmama_nb.sources.aggregates import GRAVITY, KEPT, Distinct, Problems, Single
@@ -44,6 +44,12 @@ class Outcome:
     undated: int = 0
     left_out: int = 0
     source: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "place", "source"):
+            text = getattr(self, name)
+            if text is not None and not text.isprintable():
+                object.__setattr__(self, name, printable(text))
 
     @property
     def task(self) -> str:

@@ -64,8 +64,13 @@ class Scan:
     undated: int = 0
     other_types: Counter[str] = field(default_factory=Counter)
     bad_dates: int = 0
-    bad_date: str | None = None
+    _bad_date: tuple[tuple[float, ...], str] | None = None
     through_array: str | None = None
+
+    @property
+    def bad_date(self) -> str | None:
+        """One of the dates that are none."""
+        return self._bad_date[1] if self._bad_date else None
 
     def aggregate(self, ask: FigureRequest) -> Aggregate:
         """Return what the ask's window adds up to."""
@@ -93,7 +98,8 @@ class Scan:
         elif odd.why == "bad_date":
             self.bad_dates += documents
             # The smallest, so that a message does not depend on the order of documents.
-            self.bad_date = odd.found if self.bad_date is None else min(self.bad_date, odd.found)
+            found = odd.rank, odd.found
+            self._bad_date = found if self._bad_date is None else min(self._bad_date, found)
         elif odd.why == "array_path":
             # The shortest, as a path breaks off at the first array.
             self.through_array = odd.found if self.through_array is None else min(self.through_array, odd.found)
@@ -152,14 +158,14 @@ class _Dated:
             begin, end = self.span
             kept = [n for n, at in enumerate(positions) if at.__class__ is not Unplaced and begin <= at < end]
             documents, values, positions = ([some[n] for n in kept] for some in (documents, values, positions))
-        bounds, used, newest = self.bounds, self.used, self.newest.position
+        bounds, used, newest, horizon = self.bounds, self.used, self.newest.position, self.dating.horizon
         groups: dict[int, list[Document]] = {}
         odd: list[tuple[Document, Unplaced]] = []
         for document, position in zip(documents, positions, strict=True):
             if position.__class__ is Unplaced:
                 odd.append((document, position))
                 continue
-            if newest is None or position > newest:
+            if (newest is None or position > newest) and position < horizon:
                 newest = position
             bucket = bisect_right(bounds, position)
             if used[bucket]:
@@ -189,7 +195,9 @@ class _Dated:
         positions: Sequence[Any],
     ) -> None:
         for document, value, position in zip(documents, values, positions, strict=True):
-            if position.__class__ is Unplaced or (newest.position is not None and position < newest.position):
+            if position.__class__ is Unplaced or position >= self.dating.horizon:
+                continue
+            if newest.position is not None and position < newest.position:
                 continue
             if position == newest.position and newest.as_text:
                 continue

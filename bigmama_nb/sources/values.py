@@ -7,6 +7,7 @@ Source of every rule here: docs/spec/values_and_reasons.md, "What a value may be
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -251,11 +252,13 @@ def milliseconds(value: datetime | DatetimeMS) -> int:
 class Unplaced:
     """A date that places a document in no period.
 
-    `why` is `undated` (null or absent), `date_type_mismatch`, `bad_date` or `array_path`; `found` says what was there.
+    `why` is `undated` (null or absent), `date_type_mismatch`, `bad_date` or `array_path`; `found` says what was there,
+    `rank` orders numbers among themselves.
     """
 
     why: str
     found: str
+    rank: tuple[float, ...] = ()
 
 
 UNDATED: Final = Unplaced("undated", "null")
@@ -273,6 +276,51 @@ EXPECTED_TYPES: Final[dict[str, frozenset[str]]] = {
 
 _CACHED_TEXTS = 50_000
 
+PLAUSIBLE_FROM: Final = 631_152_000
+PLAUSIBLE_TO: Final = 4_102_444_800
+"""Seconds of 1990 and of 2100: a number of epoch seconds outside of them is no date of a game's document."""
+UNITS: Final = {"seconds": 1, "milliseconds": 1000, "microseconds": 10**6, "nanoseconds": 10**9}
+_PLACEHOLDERS: Final = ((-86_400, 86_401), (253_370_678_400, 8_640_000_086_400), (-62_135_683_200, -62_104_060_800))
+"""1970-01-01, the years from 9999 to JavaScript's last, and year 1, with a day to either side, in seconds."""
+
+
+def epoch_spans(as_: str) -> list[tuple[int, int]]:
+    """Return the spans of numbers that an epoch date may be, sorted: plausible dates, and what stands for none.
+
+    What lies in another unit's plausible span is none of them.
+    """
+    unit = UNITS["milliseconds" if as_ == "epoch_ms" else "seconds"]
+    others = sorted((PLAUSIBLE_FROM * n, PLAUSIBLE_TO * n) for n in UNITS.values() if n != unit)
+    found = [(PLAUSIBLE_FROM * unit, PLAUSIBLE_TO * unit)]
+    for first, end in _PLACEHOLDERS:
+        begin, last = first * unit, end * unit
+        for other_first, other_end in others:
+            if begin < other_end and other_first < last:
+                found.append((begin, max(begin, other_first)))
+                begin = min(last, other_end)
+        found.append((begin, last))
+    return sorted((begin, end) for begin, end in found if begin < end)
+
+
+ZONED: Final = r"^.{10}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)? ?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)\z"
+"""A text that says in which zone its time of day is."""
+
+
+def own_offsets(zone: ZoneInfo) -> str:
+    """Return the pattern of texts that name an offset which the zone itself has."""
+    hours = {
+        (datetime(year, month, 1, tzinfo=zone).utcoffset() or timedelta()) // timedelta(minutes=1)
+        for year in range(1990, 2100, 3)
+        for month in (1, 7)
+    }
+    named = []
+    for minutes in sorted(hours):
+        sign, (hour, minute) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
+        named.append(f"[{sign}]{hour:02}:?{minute:02}" + (f"|[{sign}]{hour:02}" if minute == 0 else ""))
+        if minutes == 0:
+            named.append("[Zz]|-00:?00|-00")
+    return f"({'|'.join(named)})\\z"
+
 
 class Dating:
     """How a date field is read: one form of `date.as` in one zone.
@@ -281,9 +329,16 @@ class Dating:
     number itself for `epoch_s` and `epoch_ms`.
     """
 
-    def __init__(self, as_: str, zone: ZoneInfo) -> None:
+    def __init__(self, as_: str, zone: ZoneInfo, *, now: datetime | None = None) -> None:
+        """`now` is the instant of the run: what is dated after its day proves no day loaded."""
         self.as_ = as_
         self.zone = zone
+        today = (now or datetime.now(UTC)).astimezone(zone).date()
+        self.horizon = self.start(today + timedelta(days=1))
+        self._spans = epoch_spans(as_) if as_ in ("epoch_s", "epoch_ms") else []
+        self._zoned = re.compile(ZONED.replace(r"\z", r"\Z"))
+        self.own_offsets = own_offsets(zone)
+        self._own = re.compile(self.own_offsets.replace(r"\z", r"\Z"))
         self._texts: dict[str, int | Unplaced] = {}
         self.place: Callable[[Any], Any] = {
             "yyyymmdd": self._place_day,
@@ -352,6 +407,9 @@ class Dating:
     def _place_iso(self, value: Any) -> int | Unplaced:
         if type(value) is str:
             placed = self._text(value[:10])
+            # Its first ten characters are the day there, and not here.
+            if len(value) > 10 and self._zoned.search(value) and not self._own.search(value):
+                return Unplaced("bad_date", f"{shown(value)}, which names another offset than {self.zone.key}'s")
             return Unplaced("bad_date", shown(value)) if isinstance(placed, Unplaced) else placed
         return self._other(value)
 
@@ -364,11 +422,23 @@ class Dating:
 
     def _place_epoch(self, value: Any) -> float | Unplaced:
         kind = type(value)
-        if kind is int or kind is Int64:
-            return value  # type: ignore[no-any-return]
+        if kind is int or kind is Int64 or (kind is float and math.isfinite(value)):
+            for first, end in self._spans:
+                if first <= value < end:
+                    return value  # type: ignore[no-any-return]
+            return Unplaced("bad_date", self._implausible(value), (1.0, float(value)))
         if kind is float:
-            return value if math.isfinite(value) else Unplaced("bad_date", repr(value))
+            return Unplaced("bad_date", repr(value), (0.0,) if value != value else (1.0, value))
         return self._other(value)
+
+    def _implausible(self, value: float) -> str:
+        exact = int(value) if value == int(value) else value
+        for name, unit in UNITS.items():
+            if PLAUSIBLE_FROM * unit <= value < PLAUSIBLE_TO * unit:
+                day = datetime.fromtimestamp(value / unit, self.zone).date()
+                better = {"seconds": " (epoch_s)", "milliseconds": " (epoch_ms)"}.get(name, "")
+                return f"{exact}, which would be {day} in {name}{better}"
+        return f"{exact}, which is of no year from 1990 to 2099"
 
     def _text(self, text: str) -> int | Unplaced:
         placed = self._texts.get(text)

@@ -14,6 +14,12 @@ from bson import Decimal128, Int64
 
 KST = timezone(timedelta(hours=9))
 ABSENT = object()
+PLAUSIBLE = datetime(1990, 1, 1, tzinfo=UTC).timestamp(), datetime(2100, 1, 1, tzinfo=UTC).timestamp()
+PLACEHOLDERS = [
+    (-86_400, 86_401, date(1970, 1, 1)),
+    (253_370_678_400, 8_640_000_086_400, date(9999, 1, 1)),
+    (-62_135_683_200, -62_104_060_800, date(1, 1, 1)),
+]
 
 
 def at_path(document: Any, path: str) -> Any:
@@ -49,8 +55,11 @@ def day(value: Any, as_: str) -> Any:
         if not finite(value):
             return "bad_date"
         seconds = exact(value) / (1000 if as_ == "epoch_ms" else 1)
-        if not -(10**10) < seconds < 10**10:
-            return date(1, 1, 1) if seconds < 0 else date(9999, 1, 1)
+        if not PLAUSIBLE[0] <= seconds < PLAUSIBLE[1]:
+            if any(PLAUSIBLE[0] <= exact(value) / unit < PLAUSIBLE[1] for unit in (1, 10**3, 10**6, 10**9)):
+                return "bad_date"
+            placeholders = [day for first, end, day in PLACEHOLDERS if first <= seconds < end]
+            return placeholders[0] if placeholders else "bad_date"
         whole = math.floor(seconds)
         return datetime.fromtimestamp(whole, KST).date()
     if isinstance(value, str):
@@ -136,7 +145,7 @@ def answer(
     if documents and (unknown := unseen(documents, field, as_, None if kind == "count" else path)):
         return unknown
     days = [found for found, _ in dated if isinstance(found, date)]
-    if kind != "field" and not any(found >= last for found in days):
+    if kind != "field" and not any(last <= found < date(2500, 1, 1) for found in days):
         return "not_ready"
     window = [doc for found, doc in dated if isinstance(found, date) and first <= found <= last and matches(doc)]
     if not window and empty and not any(map(matches, documents)):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from bson import Code, Decimal128, Int64, MinKey, ObjectId, Timestamp
+from bson.datetime_ms import DatetimeMS
 
 from tests.sources.asking import a_profile, ask, by_task, said
 from tests.sources.holders import SOURCES, can_hold
@@ -696,7 +697,66 @@ PATHS = [
         ),
     ]
 ]
-CASES = [*PATHS, *FIELD, *DATES, *COMPUTED, *WINDOWS, *LOADED, *MATCHES]
+SECOND = int(at(1).timestamp())
+LAST_OF_JAVASCRIPT = DatetimeMS(8_640_000_000_000_000)
+PLACEHOLDERS = [
+    *(
+        Case(
+            f"{value!r} as {as_} proves no day loaded",
+            [{"at": good, "k": 1}, {"at": value, "k": 1}],
+            orders("count", True, date={"field": "at", "as": as_}, match={"k": 1}, empty=0),
+            {D: 1, "20240502": "not_ready"},
+            ("not yet loaded through 2024-05-02", "the newest is"),
+            last=date(2024, 5, 2),
+        )
+        for as_, good, values in [
+            ("date", at(1), [datetime(9999, 12, 31, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), LAST_OF_JAVASCRIPT]),
+            ("date", at(1), [datetime(2150, 1, 1, tzinfo=UTC)]),
+            ("yyyymmdd", "20240501", ["99991231", 99991231, "19700101", "21500101"]),
+            ("iso_date", "2024-05-01", ["9999-12-31", "1970-01-01"]),
+            ("epoch_s", SECOND, [0, 253402300799, -62135596800, 8_640_000_000_000, Int64(4_000_000_000)]),
+            ("epoch_ms", Int64(SECOND * 1000), [0, Int64(253402300799999), Int64(8_640_000_000_000_000)]),
+        ]
+        for value in values
+    ),
+    *(
+        Case(
+            f"{value!r} is no {as_}",
+            [{"at": good}, {"at": value}],
+            orders("count_distinct", "at", date={"field": "at", "as": as_}, empty=0),
+            {D: "bad_date"},
+            ("in 1 document it is no date", word),
+        )
+        for as_, good, value, word in [
+            (
+                "epoch_s",
+                SECOND,
+                Int64(SECOND * 1000),
+                f"{SECOND * 1000}, which would be 2024-05-01 in milliseconds (epoch_ms)",
+            ),
+            ("epoch_s", SECOND, SECOND * 1e6, f"{SECOND * 10**6}, which would be 2024-05-01 in microseconds"),
+            ("epoch_ms", Int64(SECOND * 1000), SECOND, f"{SECOND}, which would be 2024-05-01 in seconds (epoch_s)"),
+            ("epoch_ms", Int64(SECOND * 1000), Int64(SECOND * 10**9), "which would be 2024-05-01 in nanoseconds"),
+            ("epoch_s", SECOND, 20240501, "20240501, which is of no year from 1990 to 2099"),
+            ("iso_date", "2024-05-01", "2024-04-30T16:30:00.000Z", "which names another offset than Asia/Seoul's"),
+            ("iso_date", "2024-05-01", "2024-05-01 01:30+08", "which names another offset than Asia/Seoul's"),
+        ]
+    ),
+    Case(
+        "an iso_date with the zone's own offset",
+        [{"dt": "2024-05-01T00:30:00+09:00", "value": 5}, {"dt": "2024-05-02T00:30+0900", "value": 6}],
+        wau(date={"field": "dt", "as": "iso_date"}),
+        {D: 5, "20240502": 6},
+        last=date(2024, 5, 2),
+    ),
+    Case(
+        "an _id that $group has made",
+        [{"_id": {"day": at(1), "user": n % 2, "n": n}} for n in range(4)],
+        orders("count_distinct", "_id.user", date={"field": "_id.day", "as": "date"}),
+        {D: 2},
+    ),
+]
+CASES = [*PLACEHOLDERS, *PATHS, *FIELD, *DATES, *COMPUTED, *WINDOWS, *LOADED, *MATCHES]
 
 
 def _holdable(case: Case, source: str) -> bool:

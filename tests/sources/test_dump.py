@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import os
+import struct
 import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 import bson
 import pytest
+from bson import Code, Int64, ObjectId, Regex
 
 from tests.sources.asking import a_profile, ask, by_task, said, write_dump
 
@@ -209,13 +213,14 @@ def test_memory_does_not_grow_with_the_file(tmp_path, packed):
     """A file sixteen times as long costs no more memory than the short one (to 4 MB), and all of it is counted."""
     profile = profile_of(tmp_path)
     (tmp_path / "dump" / "lw").mkdir(parents=True)
-    piece = b"".join(bson.encode({"_id": n, "dt": "20240501", "name": "x" * 50}) for n in range(40_000))
     peaks = []
     for times in (1, 16):
         name = "stats.bson.gz" if packed else "stats.bson"
         with (gzip.open if packed else open)(tmp_path / "dump" / "lw" / name, "wb") as file:
-            for _ in range(times):
-                file.write(piece)
+            for part in range(times):
+                first = part * 40_000
+                documents = ({"_id": first + n, "dt": "20240501", "name": "x" * 50} for n in range(40_000))
+                file.write(b"".join(map(bson.encode, documents)))
         ran = subprocess.run(
             [sys.executable, "-c", PEAK, profile.path],
             capture_output=True,
@@ -227,3 +232,164 @@ def test_memory_does_not_grow_with_the_file(tmp_path, packed):
         assert counted == 40_000 * times
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 4, peaks
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [1, 2, 3, 1],
+        [3, 2, 1, 2.0],
+        [{"day": 1}, {"day": 2}, {"day": 1}],
+        ["b", "a", "b"],
+        [ObjectId("5f0000000000000000000001"), 5, ObjectId("5f0000000000000000000001")],
+        [*range(100_000), 99],
+    ],
+    ids=lambda ids: str(ids)[:40],
+)
+def test_an_id_that_stands_in_a_file_twice_is_refused(tmp_path, ids):
+    """Two dumps appended, or orphans of a moved chunk: nothing is counted twice, and the _id is named."""
+    write_dump(tmp_path / "dump", "lw", {"stats": [{"_id": one, "dt": "20240501"} for one in ids]})
+    found = outcome(tmp_path)
+    assert said(found) == "source_corrupt"
+    assert f"the _id {ids[-1]!r} stands in it twice" in found.message.replace('"', "'") or "_id" in str(found.place)
+    assert "Nothing of the file was used" in found.message
+
+
+def test_ids_in_any_order_are_read(tmp_path):
+    """A dump by --forceTableScan has its documents in no order; ids of one text and number are two."""
+    ids = [
+        3,
+        1,
+        "1",
+        2,
+        "0",
+        {"a": 1},
+        {"a": 2},
+        Int64(7),
+        2.5,
+        ObjectId("5f0000000000000000000001"),
+        *range(9, 90_000),
+    ]
+    write_dump(tmp_path / "dump", "lw", {"stats": [{"_id": one, "dt": "20240501"} for one in ids]})
+    assert said(outcome(tmp_path)) == len(ids)
+
+
+def raw(*pairs: tuple[str, object]) -> bytes:
+    """A document in which a name may stand twice."""
+    body = b"".join(bson.encode({name: value})[4:-1] for name, value in pairs) + b"\0"
+    return struct.pack("<i", len(body) + 4) + body
+
+
+@pytest.mark.parametrize(
+    ("pairs", "name"),
+    [
+        ([("dt", "20240430"), ("dt", "20240501")], "dt"),
+        ([("dt", "20240501"), ("v", 5), ("x", b"\0v\0"), ("r", Regex("a", "i")), ("v", 7)], "v"),
+    ],
+)
+def test_a_field_that_stands_twice_in_a_document_is_refused(tmp_path, pairs, name):
+    """Which of the two is right nobody can tell; MongoDB compares the first, drivers keep the last."""
+    folder = tmp_path / "dump" / "lw"
+    folder.mkdir(parents=True)
+    whole = bson.encode({"_id": 1, "dt": "20240501", "v": 1})
+    (folder / "stats.bson").write_bytes(whole + raw(("_id", 2), *pairs))
+    found = outcome(tmp_path, value={"sum": "v"})
+    assert said(found) == "source_corrupt"
+    assert f"at byte {len(whole)} a document has the field '{name}' twice" in found.message
+
+
+def test_a_field_of_one_name_at_several_places_is_read(tmp_path):
+    """Within documents and arrays, as the end of another name, and in a text, a name may stand again."""
+    one = {"dt": "20240501", "v": 1, "w": {"v": 2, "dt": [{"v": 1}, {"v": 2}]}, "dtv": "v\0dt\0", "vv": Code("v")}
+    write_dump(tmp_path / "dump", "lw", {"stats": [{"_id": n, **one} for n in range(3)]})
+    assert said(outcome(tmp_path, value={"sum": "v"})) == 3
+
+
+def test_a_compressed_file_without_its_name_is_read(tmp_path):
+    """What begins as gzip does and is compressed is unpacked; a document that begins with the same bytes is none."""
+    write_dump(tmp_path / "dump", "lw", {"stats": DOCUMENTS})
+    path = tmp_path / "dump" / "lw" / "stats.bson"
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert said(outcome(tmp_path)) == 3
+    document = {"_id": 1, "dt": "20240501", "x": b""}
+    document["x"] = b"x" * (0x00088B1F - len(bson.encode(document)))
+    path.write_bytes(bson.encode(document))
+    assert path.read_bytes()[:4] == b"\x1f\x8b\x08\x00"
+    assert said(outcome(tmp_path)) == 1
+
+
+def test_several_compressed_files_joined_to_one_are_read(tmp_path):
+    """As gzip itself reads them; mongodump writes one, and a cut between two of them nobody can see."""
+    folder = tmp_path / "dump" / "lw"
+    folder.mkdir(parents=True)
+    (folder / "stats.bson.gz").write_bytes(b"".join(gzip.compress(bson.encode(one)) for one in DOCUMENTS))
+    assert said(outcome(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("where", ["cluster", "collection"])
+def test_an_archive_is_refused_in_words(tmp_path, where):
+    """mongodump --archive writes one file of all collections: the message says what is expected."""
+    content = b"\x6d\xe2\x99\x81" + bson.encode({"version": "0.1"})
+    if where == "cluster":
+        (tmp_path / "dump").write_bytes(content)
+    else:
+        (tmp_path / "dump" / "lw").mkdir(parents=True)
+        (tmp_path / "dump" / "lw" / "stats.bson").write_bytes(content)
+    found = outcome(tmp_path)
+    assert said(found) == ("source_missing" if where == "cluster" else "source_corrupt")
+    assert "archive" in found.message
+    assert "--out" in found.message
+
+
+@pytest.mark.parametrize("collection", ["stats", "system.buckets.stats"])
+def test_buckets_are_no_measurements(tmp_path, collection):
+    """Of a time-series collection a dump holds its buckets: refused by name, and never offered."""
+    write_dump(tmp_path / "dump", "lw", {"system.buckets.stats": DOCUMENTS, "other": []})
+    found = outcome(tmp_path, collection=collection)
+    assert said(found) == "source_missing"
+    assert "stats of 'lw' is a time-series collection" in found.message
+    assert "system.buckets" not in outcome(tmp_path, collection="stat").message
+
+
+def test_a_long_collections_name_is_found_as_mongodump_shortens_it(tmp_path):
+    """Beyond 238 bytes escaped it is 208 of them, %24 and a checksum in base64."""
+    name = "일간_활성_이용자_지표_모바일_전체_서버_합산_결과_이천이십사년도_본"
+    digest = base64.urlsafe_b64encode(hashlib.sha1(name.encode()).digest()).decode().rstrip("=")
+    write_dump(tmp_path / "dump", "lw", {f"{quote(name)[:208]}%24{digest}": DOCUMENTS})
+    assert said(outcome(tmp_path, collection=name)) == 3
+
+
+@pytest.mark.parametrize(("named", "meant"), [("dump/ncmc2/lw", "dump/ncmc2"), ("dump", "dump/ncmc2")])
+def test_a_folder_one_level_off_is_told_which_would_do(tmp_path, named, meant):
+    """One too deep and one too high: the message names the folder that has the database."""
+    write_dump(tmp_path / "dump" / "ncmc2", "lw", {"stats": DOCUMENTS})
+    profile = a_profile(
+        tmp_path,
+        clusters={"c": {"dump": named}},
+        games={"lw": {"cluster": "c", "database": "lw"}},
+        metrics={"m": COUNT},
+    )
+    found = by_task(ask(profile, MAY_1))["lw/m/20240501"]
+    assert said(found) == "source_missing"
+    assert f"{tmp_path / meant} has it: name that folder as the cluster's dump." in found.message
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xb8\xde\xb8\xf0", b"x\x1b]0;PWNED\x07\x1b[2J\r\n9 of 9 figures published"], ids=["EUC-KR", "escapes"]
+)
+def test_a_files_odd_name_costs_its_own_game_and_is_shown_escaped(tmp_path, name):
+    """Names that are no text, or that a terminal obeys: one line, printable, and the other game is read."""
+    write_dump(tmp_path / "dump", "lw", {})
+    write_dump(tmp_path / "dump", "bns", {"stats": DOCUMENTS})
+    Path(os.fsdecode(os.fsencode(tmp_path / "dump" / "lw") + b"/" + name + b".bson")).write_bytes(b"")
+    profile = a_profile(
+        tmp_path,
+        clusters={"c": {"dump": "dump"}},
+        games={game: {"cluster": "c", "database": game} for game in ("lw", "bns")},
+        metrics={"m": COUNT},
+    )
+    found = by_task(ask(profile, MAY_1))
+    assert said(found["bns/m/20240501"]) == 3
+    assert said(found["lw/m/20240501"]) == "source_missing"
+    assert found["lw/m/20240501"].message.isprintable()
+    assert found["lw/m/20240501"].message.encode()

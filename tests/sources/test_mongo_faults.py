@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -112,6 +113,27 @@ def test_a_uri_that_is_none(tmp_path, caplog, capfd, uri):
     failed = outcome(live(tmp_path, uri), caplog, capfd, reason="unreachable")
     assert "the URI of ncmc3 in the variable" in failed.message
     assert "expected mongodb://user:password@host:port/?options" in failed.message
+
+
+@pytest.mark.parametrize("password", ["s3cr3t@HorseBattery9/x", "s3cr3t/x", "s3cr3t@x", "s3cr3t:x", "s3cr3t?x"])
+def test_a_password_that_is_not_escaped(tmp_path, caplog, capfd, password, monkeypatch):
+    """No part of it is taken for a host: nothing is asked, of a name server neither, and nothing is shown."""
+    asked: list[str] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: asked.append(host))
+    failed = outcome(
+        live(tmp_path, f"mongodb://u:{password}@127.0.0.1:1/?{QUICK}"), caplog, capfd, reason="unreachable"
+    )
+    assert asked == []
+    assert "horsebattery9" not in repr(failed).lower()
+    assert "'@' is written as %40" in failed.message
+    assert "Nothing was asked" in failed.message
+
+
+def test_a_file_of_certificates_that_is_not_there(tmp_path, caplog, capfd):
+    """A missing tlsCAFile is tls, and named."""
+    profile = live(tmp_path, f"mongodb://u:{QUOTED}@127.0.0.1:1/?tls=true&tlsCAFile=/nowhere/ca.pem&{QUICK}")
+    failed = outcome(profile, caplog, capfd, reason="tls")
+    assert "names a file of certificates /nowhere/ca.pem that cannot be read" in failed.message
 
 
 def test_an_unknown_host(tmp_path, caplog, capfd):

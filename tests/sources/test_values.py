@@ -342,7 +342,8 @@ MS = timedelta(milliseconds=1)
         ("yyyymm", "202413", "bad_date"),
         ("yyyymm", "20240501", "bad_date"),
         ("iso_date", "2024-05-01", MAY_1),
-        ("iso_date", "2024-05-01T23:59:59Z", MAY_1),
+        ("iso_date", "2024-05-01T23:59:59+09:00", MAY_1),
+        ("iso_date", "2024-05-01T23:59:59Z", "bad_date"),
         ("iso_date", "2024-05-01x", MAY_1),
         ("iso_date", "2024-05-1", "bad_date"),
         ("iso_date", "20240501", "bad_date"),
@@ -359,7 +360,7 @@ MS = timedelta(milliseconds=1)
         ("epoch_s", MIDNIGHT.timestamp(), MAY_1),
         ("epoch_ms", Int64(MIDNIGHT.timestamp() * 1000), MAY_1),
         ("epoch_ms", Int64(MIDNIGHT.timestamp() * 1000 - 1), date(2024, 4, 30)),
-        ("epoch_ms", Int64(-(2**63)), None),
+        ("epoch_ms", Int64(-(2**63)), "bad_date"),
         ("epoch_s", math.nan, "bad_date"),
         ("epoch_s", math.inf, "bad_date"),
         ("epoch_s", "1714489200", "date_type_mismatch"),
@@ -417,4 +418,6 @@ def test_an_instant_belongs_to_the_day_that_seoul_calls_it(instant):
     for as_, value in forms.items():
         dating = Dating(as_, SEOUL)
         position = dating.place(decoded(value))
+        if as_ != "date" and not datetime(1990, 1, 1) <= instant < datetime(2100, 1, 1):  # noqa: DTZ001
+            continue  # no date of a game's document, as a number
         assert dating.start(day) <= position < dating.start(day + timedelta(days=1))
