@@ -24,6 +24,7 @@ OOM_COUNTER = Path("/proc/vmstat")
 """Counts, as `oom_kill`, how often the system has killed a process because memory ran out, containers' limits too."""
 
 _LAST_WORDS = 4_000
+_GUARD = 'trap "" HUP INT QUIT TERM; read -r _; kill -9 -"$1"; rm -rf -- "$2"'
 # A socket's path may have 107 bytes; ours add "/kernel-ipc-5".
 _SOCKET_FOLDER_LIMIT = 80
 
@@ -36,6 +37,7 @@ class Kernel:
     """Variables beyond this process's own."""
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="stage-")))
     process: subprocess.Popen[bytes] | None = None
+    guard: subprocess.Popen[bytes] | None = None
     launched: bool = False
     last_words: str = ""
     """The end of what the process wrote to its own stdout and stderr: what the interpreter says when it crashes."""
@@ -79,6 +81,28 @@ class Kernel:
             with contextlib.suppress(OSError):
                 self.last_words = (self.folder / "stderr").read_bytes()[-_LAST_WORDS:].decode("utf-8", "replace")
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.guard is not None:
+            self.guard.kill()
+            self.guard.wait()
+            if self.guard.stdin is not None:
+                self.guard.stdin.close()
+
+    def watch(self) -> None:
+        """Have a small process of its own clean up after the kernel where this one is killed before it can.
+
+        It reads from a pipe that only this process holds open, and so learns how ever this one ends.
+        """
+        if self.process is None:
+            return
+        words = ["/bin/sh", "-c", _GUARD, "guard", str(self.process.pid), str(self.folder)]
+        with contextlib.suppress(OSError):
+            self.guard = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     @property
     def signal(self) -> str | None:
@@ -132,6 +156,7 @@ class _Manager(AsyncKernelManager):
             await super().start_kernel(**kwargs)
         assert self.provisioner is not None
         self.kernel.process = self.provisioner.process  # type: ignore[attr-defined]
+        self.kernel.watch()
 
 
 def _environment(kernel: Kernel) -> dict[str, str]:

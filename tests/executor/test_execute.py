@@ -237,6 +237,33 @@ def test_a_kernel_dies_with_a_run_that_is_killed(tmp_path: Path, bell: Bell, han
     assert outcomes(found)["after"] == "never ran"
 
 
+def test_a_run_that_is_killed_leaves_no_folder_and_no_process_of_its_kernel(tmp_path: Path, bell: Bell) -> None:
+    """After SIGKILL to the run a process that a cell started is ended, and the kernel's private folder is gone."""
+    child = tmp_path / "child"
+    starts = f"import subprocess as s; open({str(child)!r}, 'w').write(str(s.Popen(['sleep', 'infinity']).pid))"
+    notebook(tmp_path / "in.ipynb", starts=starts, rings=bell.ring, hangs=f"{FOREVER}  # {bell.path}")
+    process = runner(tmp_path)
+    bell.heard(process)
+    (guard,) = [pid for pid, words in children(process.pid).items() if "guard" in words]
+    folder = Path(children(process.pid)[guard][-1])
+    assert folder.is_dir()
+
+    process.kill()
+    process.communicate()
+    wait_until_gone(int(child.read_text()))
+    wait_until_gone(guard)
+    assert not folder.exists()
+
+
+def children(pid: int) -> dict[int, list[str]]:
+    """Return the words of each process that a process started."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().split("\0")[:-1]
+    return found
+
+
 def test_notebooks_side_by_side_keep_to_their_own_folders(tmp_path: Path) -> None:
     """Three at once: each kernel works in its notebook's folder, and the process's own folder never moves."""
     folders = [tmp_path / str(n) for n in range(3)]

@@ -85,3 +85,36 @@ def test_another_time_is_refused(world: World) -> None:
     """What is no time of day is a usage error before anything runs."""
     with pytest.raises(UsageError, match=r"^--wait-until is '7pm'; expected HH:MM, as in 07:30\. Nothing was run\.$"):
         wait.until("7pm", load(world.profile), datetime(2024, 5, 1, tzinfo=UTC))
+
+
+def test_a_poll_that_meets_a_dump_being_replaced_does_not_end_the_waiting(world: World) -> None:
+    """The file is away at one poll and whole at the next: the figure is published, having been asked for twice."""
+    polls = coming(world)
+    ask = world.services.extract
+
+    def extract(profile: Any, asks: Any, **names: Any) -> Any:
+        for game in GAMES:
+            world.dump(game, "daily").unlink() if not polls else world.heal(game)
+        return ask(profile, asks, **names)
+
+    world.services = replace(world.services, extract=extract)
+    answer = world.command("run", "--wait-until", "23:59")
+    assert (polls, answer["exit_status"]) == ([3, 3], 0)
+    assert len(answer["data"]["attempts"]) == 2
+    assert world.rows() == expected(*GAMES)
+
+
+def test_a_source_that_is_still_away_when_the_time_is_over_is_said(world: World) -> None:
+    """Not `not_ready`, as it was found first, but how it failed at the last look."""
+    polls: list[int] = []
+    polls = coming(world, clock=lambda: OVER if polls else NOW)
+    ask = world.services.extract
+
+    def extract(profile: Any, asks: Any, **names: Any) -> Any:
+        world.dump("cc", "daily").unlink()
+        return ask(profile, asks, **names)
+
+    world.services = replace(world.services, extract=extract)
+    answer = world.command("run", "--wait-until", "23:59")
+    late = {task["id"]: task["outcome"] for task in answer["data"]["tasks"] if task["outcome"] != "ok"}
+    assert late == {"aa/wau/20240502": "not_ready", "bb/wau/20240502": "not_ready", "cc/wau/20240502": "failed"}
