@@ -13,6 +13,7 @@ from hdfs_native import Client, WriteOptions
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.warehouse.storage.protocol import Stored
+from bigmama_nb.warehouse.storage.ranges import RangeReader
 
 PIECE = 4 << 20
 # Half a minute bridges the failover of a NameNode; Hadoop's own default is silent for three.
@@ -100,9 +101,17 @@ class HdfsStorage:
         """Let DuckDB read `hdfs://` by this client."""
         from hdfs_native.fsspec import HdfsFileSystem
 
+        client = self._client
+        base: Any = HdfsFileSystem
+
+        class Reading(base):  # type: ignore[misc]
+            def _open(self, path: str, mode: str = "rb", **_: Any) -> RangeReader:
+                file = client.read(self._strip_protocol(path))
+                return RangeReader(len(file), file.read_range)
+
         parts = urlsplit(self._authority)
-        filesystem = HdfsFileSystem(parts.hostname, parts.port, skip_instance_cache=True)
-        filesystem.client = self._client
+        filesystem = Reading(parts.hostname, parts.port, skip_instance_cache=True)
+        filesystem.client = client
         connection.register_filesystem(filesystem)
 
     def _path(self, location: str) -> str:

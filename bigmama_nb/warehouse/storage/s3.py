@@ -16,6 +16,7 @@ from obstore.store import S3Store
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.warehouse.storage.protocol import Stored
+from bigmama_nb.warehouse.storage.ranges import RangeReader
 
 ONE_REQUEST = 64 << 20
 """A larger file goes in parts, which S3 cannot refuse where the name is taken: that is asked before."""
@@ -129,8 +130,20 @@ class S3Storage:
         """Let DuckDB read `s3://` with the same settings."""
         from obstore.fsspec import FsspecStore
 
-        make: Any = FsspecStore
-        connection.register_filesystem(make("s3", skip_instance_cache=True, **self._settings))
+        store = self._store
+
+        base: Any = FsspecStore
+
+        class Reading(base):  # type: ignore[misc]
+            def _open(self, path: str, mode: str = "rb", **_: Any) -> RangeReader:
+                _, key = self._split_path(path)
+
+                def read_range(at: int, length: int) -> bytes:
+                    return bytes(obstore.get_range(store, key, start=at, length=length))
+
+                return RangeReader(obstore.head(store, key)["size"], read_range)
+
+        connection.register_filesystem(Reading("s3", skip_instance_cache=True, **self._settings))
 
     def _is_there(self, key: str) -> bool:
         try:
