@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 import ibis.expr.types as ir
 import pyarrow as pa
@@ -22,6 +22,10 @@ class Engine(Protocol):
     @property
     def memory_limit(self) -> int:
         """Bytes that the engine may hold; the build cuts its work to it."""
+
+    @property
+    def executors(self) -> DistributedEngine | None:
+        """This engine, where executors keep the rows and write the files; None where rows come back to be written."""
 
     def read(self, paths: Sequence[str], name: str, schema: pa.Schema) -> ir.Table:
         """Return the columns of `schema` of Parquet files, however the files are named; no path is taken for a column.
@@ -66,7 +70,6 @@ class Engine(Protocol):
         """Give back memory, files and connection."""
 
 
-@runtime_checkable
 class DistributedEngine(Engine, Protocol):
     """An engine whose rows stay with its executors, which write the files: the driver holds what is small only."""
 

@@ -56,6 +56,10 @@ class DuckDBEngine:
         """Bytes that DuckDB may hold."""
         return self._limit
 
+    @property
+    def executors(self) -> None:
+        """None: rows come back to this process, which writes them."""
+
     def read(self, paths: Sequence[str], name: str, schema: pa.Schema) -> ir.Table:
         """Return the columns of `schema` of Parquet files, typed as they are."""
         return self._files(paths, name, ", ".join(f'"{column}"' for column in schema.names))

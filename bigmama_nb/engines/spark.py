@@ -112,6 +112,11 @@ class SparkEngine:
         """No limit of ours: Spark cuts the work into tasks itself, and spills."""
         return sys.maxsize
 
+    @property
+    def executors(self) -> SparkEngine:
+        """This engine: its executors write."""
+        return self
+
     def read(self, paths: Sequence[str], name: str, schema: pa.Schema) -> ir.Table:
         """Return the columns of `schema` of Parquet files."""
         if not paths:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from bigmama_nb.engines import DistributedEngine, Engine
+from bigmama_nb.engines import Engine
 from bigmama_nb.errors import ContractError
 from bigmama_nb.live_play.labels import Numbers
 from bigmama_nb.tables import wv_live_play
@@ -249,13 +249,13 @@ def _apart(work: BucketWork, moves: ir.Table, buckets: Sequence[Bucket]) -> ir.T
 
 def _computed(work: BucketWork, bucket: Bucket, moves: ir.Table) -> BucketTables:
     engine, packing, lives = work.engine, work.packing, work.lives
-    spread = isinstance(engine, DistributedEngine)
+    by_slice = engine.executors is not None
     with engine.as_written():
         folded = engine.keep(events.devices(moves), "folded", "once")
-        devices = engine.keep(events.numbered(folded, by_slice=spread), "devices")
+        devices = engine.keep(events.numbered(folded, by_slice=by_slice), "devices")
         engine.forget("folded")
         spans = engine.keep(events.spans(engine.pairs(devices), lives, packing), "spans")
-        shared = engine.keep(events.shared_viewers(devices, by_slice=spread), "shared")
+        shared = engine.keep(events.shared_viewers(devices, by_slice=by_slice), "shared")
         names = engine.keep(devices.drop("events"), "names", "once")
         engine.forget("devices")
         busy = engine.keep(viewers.shared_minutes(spans, packing), "busy", "once")

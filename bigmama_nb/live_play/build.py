@@ -10,9 +10,9 @@ from typing import Any
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from bigmama_nb.engines import DistributedEngine, Engine
+from bigmama_nb.engines import Engine
 from bigmama_nb.errors import TaskError
-from bigmama_nb.live_play import buckets, source_checks, spark_writer, table_checks
+from bigmama_nb.live_play import buckets, distributed_writer, source_checks, table_checks
 from bigmama_nb.live_play.dates import is_final, log_dates
 from bigmama_nb.live_play.labels import LIVE_COLUMNS, Labels
 from bigmama_nb.live_play.parquet_writer import PartWriter
@@ -163,7 +163,7 @@ class _Build:
         everybody_table = self._everybody(lives, clean[JOINT_HISTORY.name])
         everybody = engine.table(everybody_table, "everybody")
         described_table = _described(everybody_table, lives_table, packing)
-        spelling = Labels(self.run_timestamp, packing.base_us, described_table, traits_table)
+        labels = Labels(self.run_timestamp, packing.base_us, described_table, traits_table)
         plan = buckets.plan(
             [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
             engine.memory_limit,
@@ -174,20 +174,20 @@ class _Build:
         people = engine.table(_people(everybody_table), "people_of_lives")
         step = buckets.BucketWork(engine, clean, lives, everybody, people, traits, packing)
         made = buckets.each(step, rows, plan)
-        if isinstance(engine, DistributedEngine):
-            spread_over = list(made)
-            words = spark_writer.Words(described_table, traits, packing, self.run_timestamp)
+        if engine.executors is not None:
+            computed = list(made)
+            meanings = distributed_writer.Meanings(described_table, traits, packing, self.run_timestamp)
             contract = wv_live_play.contract(options.database)
-            for bucket in spread_over:
+            for bucket in computed:
                 duplicates += bucket.duplicates
                 parts.add(bucket)
-            written[contract.name] = spark_writer.play(
-                engine, contract, spread_over, words, self._place(contract.name), self.options
+            written[contract.name] = distributed_writer.play(
+                engine.executors, contract, computed, meanings, self._place(contract.name), self.options
             )
         else:
-            written[wv_live_play.CONTRACT.name], duplicates = self._streamed(made, parts, spelling)
+            written[wv_live_play.CONTRACT.name], duplicates = self._streamed(made, parts, labels)
         written[wv_live_play_rejects.CONTRACT.name] = self._rejects(tables, log, posts, sources)
-        written |= parts.write(self.out, spelling)
+        written |= parts.write(self.out, labels)
         joins, leaves = parts.clicks()
         self.counts = Counts(
             sources=sources,
@@ -231,7 +231,7 @@ class _Build:
         return found.append_column("participant_no", pa.array(range(found.num_rows), pa.int32()))
 
     def _streamed(
-        self, made: Iterator[buckets.BucketTables], parts: DayParts, spelling: Labels
+        self, made: Iterator[buckets.BucketTables], parts: DayParts, labels: Labels
     ) -> tuple[TableFiles, int]:
         """Write the table bucket by bucket as its rows come back; return the files and how many were duplicates."""
         writer = PartWriter(wv_live_play.contract(self.options.database), self.out, self.options)
@@ -241,11 +241,11 @@ class _Build:
                 duplicates += bucket.duplicates
                 parts.add(bucket)
                 for group in writer.groups(bucket.coded()):
-                    writer.write(spelling.rows(wv_live_play.CONTRACT, group))
+                    writer.write(labels.rows(wv_live_play.CONTRACT, group))
                 bucket.forget()
             rest = writer.rest()
             if rest is not None:
-                writer.write(spelling.rows(wv_live_play.CONTRACT, rest))
+                writer.write(labels.rows(wv_live_play.CONTRACT, rest))
             return writer.close(), duplicates
         finally:
             writer.abandon()
@@ -258,10 +258,12 @@ class _Build:
         self, tables: Mapping[str, Any], log: ir.Table, posts: list[str], sources: Mapping[str, SourceCount]
     ) -> TableFiles:
         contract = wv_live_play_rejects.contract(self.options.database)
-        if isinstance(self.engine, DistributedEngine):
+        if self.engine.executors is not None:
             broken = source_checks.broken_rows(tables, log, posts, sources)
             counts = {name: count.rejected for name, count in sources.items()}
-            return spark_writer.rejects(self.engine, contract, broken, counts, self._place(contract.name), self.options)
+            return distributed_writer.rejects(
+                self.engine.executors, contract, broken, counts, self._place(contract.name), self.options
+            )
         writer = PartWriter(contract, self.out, self.options)
         try:
             schema = contract.arrow_schema()

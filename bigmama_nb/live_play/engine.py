@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.engines import DistributedEngine, Engine, size
+from bigmama_nb.engines import Engine, size
 from bigmama_nb.live_play.result import Built, Place
 from bigmama_nb.live_play.sources import CatalogSources, LogSources, Sources
 from bigmama_nb.profile import Profile
@@ -28,7 +28,7 @@ from bigmama_nb.warehouse.storage import open_storage
 from bigmama_nb.warehouse.storage.protocol import join
 from bigmama_nb.warehouse.version import RUNS, Staged, discard, new_location
 
-SPREAD = (WV_LIVE_PLAY, "wv_live_play_rejects")
+BY_EXECUTORS = (WV_LIVE_PLAY, "wv_live_play_rejects")
 """The tables that executors write; the roll-ups are small."""
 STAGED = "staged.json"
 SCRATCH = ".spark"
@@ -114,8 +114,8 @@ def sources_of(profile: Profile, engine: Engine) -> LogSources:
     assert profile.live_play is not None
     catalog = profile.live_play.sources.catalog
     if catalog is not None:
-        assert isinstance(engine, DistributedEngine)
-        return CatalogSources(catalog, engine)
+        assert engine.executors is not None
+        return CatalogSources(catalog, engine.executors)
     return folders_of(profile)
 
 
@@ -146,9 +146,11 @@ class Staging:
 
     @classmethod
     def of(cls, warehouse: Warehouse, database: str, day: str, version: str) -> Staging:
-        """Return folders that were never written, for the tables in SPREAD; nothing is made."""
+        """Return folders that were never written, for the tables in BY_EXECUTORS; nothing is made."""
         contracts = live_contracts(database)
-        return cls({name: Place(_new(warehouse, contracts[name], day, version), warehouse.storage) for name in SPREAD})
+        return cls(
+            {name: Place(_new(warehouse, contracts[name], day, version), warehouse.storage) for name in BY_EXECUTORS}
+        )
 
     def write_artifact(self, built: Built, folder: Path) -> None:
         """Say in `folder`, for the stage that publishes, what executors wrote; or delete it, where nothing is fine."""
@@ -172,4 +174,5 @@ def content_of(folder: Path) -> Staged | list[Path]:
     said = folder / STAGED
     if said.is_file():
         return Staged(json.loads(said.read_text(encoding="utf-8"))["location"])
-    return sorted(folder.glob("part-*.parquet"))
+    # By number: 'part-10' comes after 'part-9', as the rows do.
+    return sorted(folder.glob("part-*.parquet"), key=lambda path: int(path.stem.removeprefix("part-")))

@@ -74,12 +74,12 @@ class Labels:
             if number in coded.column_names and wanted:
                 distinct, places = used(_numbers(coded, number))
                 few = values.take(pa.array(distinct))
-                columns |= {name: _spread(few.column(name), places) for name in wanted}
+                columns |= {name: _taken(few.column(name), places) for name in wanted}
         wanted = [name for name in MINUTE_COLUMNS if name in schema.names]
         if "minute_no" in coded.column_names and wanted:
             distinct, places = used(_numbers(coded, "minute_no"))
             texts = self._minutes(distinct)
-            columns |= {name: _spread(pa.chunked_array([texts[name]]), places) for name in wanted}
+            columns |= {name: _taken(pa.chunked_array([texts[name]]), places) for name in wanted}
         if "run_timestamp" in schema.names:
             columns["run_timestamp"] = pa.repeat(
                 pa.scalar(self.run_timestamp, ARROW_TYPES["timestamp"]), coded.num_rows
@@ -110,7 +110,7 @@ def _numbers(coded: pa.Table, name: str) -> Numbers:
     return numbers
 
 
-def _spread(values: pa.ChunkedArray, places: Numbers) -> pa.Array:
+def _taken(values: pa.ChunkedArray, places: Numbers) -> pa.Array:
     """Return the value at each place; strings as a dictionary without repeated values."""
     one = values.combine_chunks()
     if isinstance(one, pa.ChunkedArray):  # pragma: no cover  # pyarrow returns it for no chunks only

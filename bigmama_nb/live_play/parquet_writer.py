@@ -17,7 +17,7 @@ FILE_BYTES = 256_000_000
 
 
 class PartWriter:
-    """Writes a table's rows, in the order given, into `part-00000.parquet` and so on.
+    """Writes a table's rows, in the order given, into `part-0.parquet` and so on.
 
     Nothing counts as written before `close`, which syncs the last file; a failed write leaves files that only the
     caller's folder knows of.
@@ -92,7 +92,7 @@ class PartWriter:
         self._sink = self._writer = None
 
     def _open(self, schema: pa.Schema) -> None:
-        path = self._folder / f"part-{len(self._paths):05}.parquet"
+        path = self._folder / f"part-{len(self._paths)}.parquet"
         self._paths.append(path)
         self._sink = pa.OSFile(str(path), "wb")
         dictionaries = [f.name for f in schema if pa.types.is_dictionary(f.type)]

@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 from ibis import _
 
-from bigmama_nb.engines import DistributedEngine, Engine, Use
+from bigmama_nb.engines import Engine, Use
 from bigmama_nb.errors import TaskError
 from bigmama_nb.live_play import table_checks
 from bigmama_nb.live_play.buckets import ROW_BYTES, BucketTables
@@ -87,7 +87,7 @@ class DayParts:
         found = self._engine.arrow(sums.join(names, [("live_no", "l_live_no")]).drop("live_no", "l_live_no"))
         return {row.pop("post_id"): row for row in found.to_pylist()}
 
-    def write(self, out: Path, spelling: Labels) -> dict[str, TableFiles]:
+    def write(self, out: Path, labels: Labels) -> dict[str, TableFiles]:
         """Write the day, hour and minute roll-ups and return their files."""
         engine, lives, everybody = self._engine, self._lives, self._everybody
         if not self._parts:
@@ -123,8 +123,8 @@ class DayParts:
             contract = module.contract(self._options.database)
             coded = engine.arrow(expression).sort_by([(name, "ascending") for name in order])
             if "peak_minute_no" in coded.column_names:
-                coded = coded.append_column("peak_datetime", spelling.minute_text(coded["peak_minute_no"]))
-            written[contract.name] = write_table(contract, out, spelling.rows(contract, coded), self._options)
+                coded = coded.append_column("peak_datetime", labels.minute_text(coded["peak_minute_no"]))
+            written[contract.name] = write_table(contract, out, labels.rows(contract, coded), self._options)
         return written
 
     def forget(self) -> None:
@@ -260,7 +260,7 @@ def _published(engine: Engine, contract: Table, files: Sequence[Path | str]) -> 
 def _by_slices(engine: Engine, play: ir.Table, part: Callable[[ir.Table], ir.Table], name: str) -> list[ir.Table]:
     """Return a part of every viewer slice, as few at a time as memory asks for."""
     turns = 1
-    if not isinstance(engine, DistributedEngine):
+    if engine.executors is None:
         rows = int(engine.arrow(play.count().as_table())[0][0].as_py())
         turns = min(max(-(-rows * ROW_BYTES // engine.memory_limit), 1), SLICES)
     kept = []

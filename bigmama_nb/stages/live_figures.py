@@ -127,7 +127,9 @@ def _newest(here: StageContext) -> Task | None:
 
 
 def _files(here: StageContext, task: Task, table: str) -> list[Path]:
-    return sorted((live_folder(here.run_dir, str(task.part_date)) / table).glob("part-*.parquet"))
+    content = content_of(live_folder(here.run_dir, str(task.part_date)) / table)
+    assert not isinstance(content, Staged)
+    return content
 
 
 def _batches(here: StageContext, task: Task, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:

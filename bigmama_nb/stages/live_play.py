@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bigmama_nb.engines import DistributedEngine, Engine
+from bigmama_nb.engines import Engine
 from bigmama_nb.errors import TaskError, UsageError
 from bigmama_nb.live_play.build import build
 from bigmama_nb.live_play.engine import Staging, content_of, named_sources, opened, sources_of
@@ -100,7 +100,7 @@ def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, t
     out = live_folder(here.run_dir, day.isoformat())
     options = _options(here.profile)
     staging = None
-    if isinstance(engine, DistributedEngine):
+    if engine.executors is not None:
         try:
             with Warehouse.open(here.warehouse) as warehouse:
                 staging = Staging.of(warehouse, options.database, day.isoformat(), f"{here.run_id}-{here.attempt}")
@@ -232,7 +232,7 @@ def _publish_period(
 
     def parts() -> list[Replacement]:
         shutil.rmtree(out, ignore_errors=True)
-        copies = None if isinstance(engine, DistributedEngine) else out / "published"
+        copies = None if engine.executors is not None else out / "published"
         play, throughs = _published_files(here, warehouse, WV_LIVE_PLAY, period, copies)
         if table.name == KPI:
             daily, _ = _published_files(here, warehouse, "stats_wv_d_live_play", period, copies)

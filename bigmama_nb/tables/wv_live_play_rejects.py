@@ -49,7 +49,7 @@ def as_json(row: Mapping[str, Any]) -> str:
     return json.dumps({name: _plain(value) for name, value in row.items()}, ensure_ascii=False)
 
 
-def spelled(source: Table, broken: ir.Table) -> ir.Table:
+def as_rows(source: Table, broken: ir.Table) -> ir.Table:
     """Return rejected rows as the table has them, the text that of `as_json`.
 
     Args:

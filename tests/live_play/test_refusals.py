@@ -278,7 +278,7 @@ def test_a_live_without_end_may_be_too_long_by_its_last_event(duck: DuckDBEngine
 def test_a_full_disk_fails_the_task(duck: DuckDBEngine, folder: Path) -> None:
     """Where the disk refuses, nothing is handed over and the message says what to do."""
     (folder / "out" / "wv_live_play").mkdir(parents=True)
-    (folder / "out" / "wv_live_play" / "part-00000.parquet").symlink_to("/dev/full")
+    (folder / "out" / "wv_live_play" / "part-0.parquet").symlink_to("/dev/full")
     refused(rebuild(duck, folder), "storage", "could not be written", "No space left", "make room there and run again")
 
 

@@ -16,13 +16,13 @@ import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
-from bigmama_nb.live_play import Sources, build, spark_writer
+from bigmama_nb.live_play import Sources, build, distributed_writer
 from bigmama_nb.live_play.result import Built
 from bigmama_nb.live_play.sources import CatalogSources
 from bigmama_nb.live_play.table_checks import OF_A_DAY
 from bigmama_nb.tables.live.events import numbered
 from bigmama_nb.tables.live.sources import FC_USER_HISTORY, SERVER_LOG, SOURCES
-from bigmama_nb.tables.wv_live_play_rejects import as_json, spelled
+from bigmama_nb.tables.wv_live_play_rejects import as_json, as_rows
 from tests.live_play.adversary import World, together, world
 from tests.live_play.equality import assert_equal_to_oracle
 from tests.live_play.small import DAY, build_day, day, live, request
@@ -83,7 +83,7 @@ def in_many_files(
     spark: SparkEngine, data: World, sources: Sources, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Built]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spark_writer, "FILE_ROWS", 10)
+        patch.setattr(distributed_writer, "FILE_ROWS", 10)
         yield built(spark, data, sources, tmp_path_factory.mktemp("many"))
 
 
@@ -161,7 +161,7 @@ def test_a_catalogs_tables_give_the_same_bytes_whatever_the_number_of_tasks(
     assert not catalog.has_log(dt.date(2001, 1, 1))
     assert catalog.newest_log(data.part_date) == data.part_date.isoformat()
     assert catalog.newest_log(dt.date(2001, 1, 1)) is None
-    monkeypatch.setattr(spark_writer, "FILE_ROWS", 10)
+    monkeypatch.setattr(distributed_writer, "FILE_ROWS", 10)
     session.conf.set("spark.sql.shuffle.partitions", "5")
     try:
         again = built(spark, data, catalog, tmp_path)
@@ -285,7 +285,7 @@ def test_a_rejected_row_is_spelled_by_spark_as_by_python(spark: SparkEngine) -> 
     ]
     schema = pa.schema([field.with_nullable(True) for field in FC_USER_HISTORY.arrow_schema()])
     broken = spark.table(pa.Table.from_pylist(rows, schema=schema), "broken").mutate(reason=ibis.literal("r"))
-    found = spark.arrow(spelled(FC_USER_HISTORY, broken))["row"].to_pylist()
+    found = spark.arrow(as_rows(FC_USER_HISTORY, broken))["row"].to_pylist()
     assert found == [as_json(row) for row in rows]
 
 

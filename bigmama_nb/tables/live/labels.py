@@ -1,6 +1,6 @@
 """Numbers back to words where the rows stay with the engine: what a live, a minute or the traits of an event say.
 
-What `live_play.spelling` does to rows that come back, as an expression.
+What `live_play.labels` does to rows that come back, as an expression.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ORDER = ("device_no", "row_key", "participant_no")
 MINUTES_PER_HOUR = 60
 
 
-def spelled(
+def labelled(
     table: Table,
     coded: ir.Table,
     everybody: ir.Table,

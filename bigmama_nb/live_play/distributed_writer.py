@@ -32,7 +32,7 @@ REJECTS_PER_FILE = 2_000_000
 
 
 @dataclass(frozen=True)
-class Words:
+class Meanings:
     """What the numbers of one build mean: participants with their live's columns in order, traits, times."""
 
     everybody: pa.Table
@@ -45,7 +45,7 @@ def play(
     engine: DistributedEngine,
     contract: Table,
     buckets: Sequence[BucketTables],
-    words: Words,
+    meanings: Meanings,
     place: Place,
     options: Options,
 ) -> TableFiles:
@@ -57,19 +57,19 @@ def play(
     if not buckets:
         return _empty(contract, place, options)
     (bucket,) = buckets
-    cuts, rows = _cuts(engine, bucket, words.everybody)
-    everybody = engine.table(words.everybody, "described_everybody")
+    cuts, rows = _cuts(engine, bucket, meanings.everybody)
+    everybody = engine.table(meanings.everybody, "described_everybody")
     coded = wv_live_play.live_play(bucket.rows, bucket.described, bucket.work.participants, bucket.facts)
-    spelled = labels.spelled(contract, coded, everybody, words.traits, words.packing, words.run_timestamp)
+    labelled = labels.labelled(contract, coded, everybody, meanings.traits, meanings.packing, meanings.run_timestamp)
     files = len(set(cuts["nth"].to_pylist()))
     if files > 1:
         known = engine.table(cuts, "file_cuts")
-        placed = spelled.mutate(cut_key=_.device_no >> SLICE_BITS)
-        spelled = placed.join(known.rename(of_cut_key="cut_key"), [("cut_key", "of_cut_key")])
-        spelled = spelled.drop("cut_key", "of_cut_key")
+        placed = labelled.mutate(cut_key=_.device_no >> SLICE_BITS)
+        labelled = placed.join(known.rename(of_cut_key="cut_key"), [("cut_key", "of_cut_key")])
+        labelled = labelled.drop("cut_key", "of_cut_key")
     else:
-        spelled = spelled.mutate(nth=ibis.literal(0, "int32"))
-    engine.write(spelled, place.location, files=files, nth="nth", by=labels.ORDER)
+        labelled = labelled.mutate(nth=ibis.literal(0, "int32"))
+    engine.write(labelled, place.location, files=files, nth="nth", by=labels.ORDER)
     return _listed(place, rows)
 
 
@@ -86,15 +86,15 @@ def rejects(
     Returns:
         The files, and how many rows they are meant to hold.
     """
-    spelled = [
-        wv_live_play_rejects.spelled(source, rows).mutate(source_no=ibis.literal(nth, "int32"))
+    labelled = [
+        wv_live_play_rejects.as_rows(source, rows).mutate(source_no=ibis.literal(nth, "int32"))
         for nth, (source, rows) in enumerate(broken)
     ]
-    if not spelled:
+    if not labelled:
         return _empty(contract, place, options)
     rows = sum(counts.values())
     files = -(-rows // REJECTS_PER_FILE)
-    every = spelled[0] if len(spelled) == 1 else ibis.union(*spelled, distinct=False)
+    every = labelled[0] if len(labelled) == 1 else ibis.union(*labelled, distinct=False)
     nth = (every.row.hash() % files + files) % files if files > 1 else ibis.literal(0, "int32")
     ordered = every.mutate(nth=nth.cast("int32"), by_reason=every.reason, by_row=every.row)
     engine.write(ordered, place.location, files=files, nth="nth", by=("source_no", "by_reason", "by_row"))
@@ -145,5 +145,5 @@ def _empty(contract: Table, place: Place, options: Options) -> TableFiles:
         use_deprecated_int96_timestamps=options.timestamp == "int96",
         store_schema=False,
     )
-    place.storage.put(join(place.location, "part-00000-empty.parquet"), sink.getvalue().to_pybytes())
+    place.storage.put(join(place.location, "part-0-empty.parquet"), sink.getvalue().to_pybytes())
     return _listed(place, 0)
