@@ -387,3 +387,22 @@ def test_an_input_that_no_document_matches_never_publishes(tmp_path, match, docu
     assume(not any(map(matches, documents)))
     (outcome,) = ask(profile, MAY_1).outcomes
     assert outcome.outcome in ("failed", "not_ready"), outcome
+
+
+def test_a_constant_that_is_no_number_equals_none_but_itself(tmp_path):
+    """NaN in a match equals NaN, of every kind, and no number; no range holds it."""
+    values = [float("nan"), Decimal128("NaN"), 0, 1.5, "nan"]
+    documents = [{"dt": DT, "v": value} for value in values]
+    nan = float("nan")
+    for match, expected in (({"v": nan}, 2), ({"v": {"$ne": nan}}, 3), ({"v": {"$gt": -1}}, 2)):
+        metric = {**WAU, "value": {"count": True}, "match": match}
+        (outcome,) = ask(games_of(tmp_path, {"lw": documents}, {"m": metric}), MAY_1).outcomes
+        assert said(outcome) == expected, match
+
+
+@pytest.mark.parametrize("dates", [["20240430", 20240430], [20240430, "20240430"]])
+def test_of_two_equal_newest_dates_the_text_is_shown(tmp_path, dates):
+    """A message does not depend on which of them comes first."""
+    profile = games_of(tmp_path, {"lw": [{"dt": one, "v": 1} for one in dates]})
+    (outcome,) = ask(profile, MAY_1).outcomes
+    assert 'with dt = "20240501"; the newest is "20240430"' in outcome.message

@@ -470,7 +470,17 @@ def test_with_an_index_an_answer_larger_than_a_reply_is_asked_for_in_shorter_spa
         client.lw.orders.drop_index("at_1")
 
 
-@pytest.mark.parametrize("index", [None, {"keys": [("v", 1), ("at", 1)]}, {"keys": [("at", "hashed")]}], ids=str)
+@pytest.mark.parametrize(
+    "index",
+    [
+        None,
+        {"keys": [("v", 1), ("at", 1)]},
+        {"keys": [("at", "hashed")]},
+        {"keys": [("at", 1)], "hidden": True},
+        {"keys": [("at", 1)], "partialFilterExpression": {"v": 1}},
+    ],
+    ids=str,
+)
 def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path, server, monkeypatch, index):
     """Shorter spans would each read all of it: one query for the documents goes on to its end, and no cursor stays.
 
@@ -484,7 +494,7 @@ def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path, server, m
         found = listed(source, database, command, *arguments, **options)
         if command != "listIndexes" or index is None:
             return found
-        return [*found, {"name": "other", "key": dict(index["keys"])}]
+        return [*found, {"name": "other", **index, "key": dict(index["keys"])}]
 
     monkeypatch.setattr(mongo_client.ClusterClient, "listed", with_index)
     asked: list[dict] = []
