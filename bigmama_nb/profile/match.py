@@ -1,6 +1,6 @@
 """A metric's `match`: which of MongoDB's filters a profile may hold, and how they are written.
 
-Source of every rule here: parameters.md, "The profile".
+Source of every rule here: docs/spec/profile.md, "Keys".
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class RunTask:
 
     @property
     def ill(self) -> bool:
-        """Whether it counts as no success (runs.md, "The grid")."""
+        """Whether it counts as no success (docs/spec/runs_and_archive.md, "The grid")."""
         return not (self.outcome == "ok" or (self.outcome == "suspect" and self.published == "yes"))
 
 

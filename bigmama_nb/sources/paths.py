@@ -2,7 +2,7 @@
 
 Each path of a metric must be in some document, and with a BSON type that its constant can equal or be compared with;
 a match must let some document through before a zero is published for it. `may_be_absent` names the exceptions.
-Source of the rules: parameters.md, "What a value may be".
+Source of the rules: docs/spec/values_and_reasons.md, "What a value may be".
 """
 
 from __future__ import annotations

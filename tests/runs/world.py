@@ -191,7 +191,8 @@ def in_process(_: pytest.MonkeyPatch, world: World) -> Iterator[World]:
             error = error or "the kernel died by SIGKILL"
         write_atomically(output, "{}")
         outcome: Any = "killed" if fate == "never ran" else fate
-        return Executed(about.stage, output, "0" * 64, outcome, 0.0, "work" if error else None, error, None, 0, scraps)
+        sha256 = hashlib.sha256(b"{}").hexdigest()
+        return Executed(about.stage, output, sha256, outcome, 0.0, "work" if error else None, error, None, 0, scraps)
 
     world.services = replace(world.services, execute=execute)
     yield world
