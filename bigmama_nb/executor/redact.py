@@ -1,4 +1,4 @@
-"""No secret reaches the archive: known values, `user:password@` in any URI, and well-known token shapes become •••.
+"""No secret reaches the archive: values, pieces of them, `user:password` in a URI and known token shapes become •••.
 
 Source: docs/spec/runs_and_archive.md, "Secrets and people".
 """
@@ -15,6 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from bigmama_nb.errors import REASONS
+from bigmama_nb.executor.fragments import Fragments
 
 if TYPE_CHECKING:
     from bigmama_nb.profile import Profile
@@ -39,6 +42,23 @@ LONG = 500
 REMEMBERED = 65_536
 """Short texts of which is remembered what they are without secrets."""
 
+VOCABULARY = (
+    # What a record, a notebook and a message are made of: hidden there, it would be no record any more.
+    "10_extract 20_normalize 30_live_play 40_write_parquet 50_report.ipynb normalized.parquet published extracted "
+    "planned game_metric wv_live_play we_mart stats_ part_date part_month bigmama.db run_timestamp exit_status "
+    "environment attempts notebooks redactions heartbeat_at started_at ended_at pipelines profile metrics "
+    "not_ready suspect skipped rejected_share unmatched_joins unmatched_leaves documents queries clusters "
+    "warehouse archive.uri abandoned running partial failed killed timeout not started never ran completed "
+    "pending application/scrapbook.scrap.json+json application/json application/javascript "
+    "application/vnd.dataresource text/plain text/html text/markdown text/latex image/svg+xml image/png "
+    "image/jpeg output_type display_data execute_result execution_count stream stderr stdout traceback metadata "
+    "cell_type markdown source outputs collapsed nbformat_minor kernelspec display_name language_info "
+    "codemirror_mode file_extension mimetype pygments_lexer nbconvert_exporter injected-parameters papermill "
+    "parameters duration exception start_time end_time input_path output_path default_parameters bigmama-banner "
+    "raises-exception remove_input mongodb:// mongodb+srv:// https:// Traceback (most recent call last) "
+    + " ".join(REASONS)
+)
+
 ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\\+(?:u001[bB]|x1[bB]|033)\[[0-9;]*m")
 
 Document = TypeVar("Document")
@@ -54,7 +74,14 @@ class _Shape:
 
 _WORDS = r"(?:pass(?:word|wd|phrase)?|pwd|secret\w*|token|api_?key|access_?key)"
 
-_URI = _Shape(("@",), r"((?::|%3[aA])(?:\\*/){2})[^\s/?#@\"'<>:]*:[^\s\"'<>/]*(?=@)")
+# To the next blank or quote, since a password may hold an @ or a / that nobody escaped; a host and its path stay where
+# they stand behind the last @. Without any @ it is a cut one, or a host with its port.
+_TO_THE_END = r"(?:\\(?![\"'])|[^\s\"'<>`\\])"
+_URI = _Shape(
+    (":/", ":\\", "%3a"),
+    r"((?::|%3[aA])(?:\\*/){2})[^\s/?#@\"'<>:\[]*:"
+    rf"(?:(?!\d{{1,5}}(?:\\*[/?#])){_TO_THE_END}*(?=@)|(?!\d{{1,5}}(?![\w%+~$!*=-])|•••){_TO_THE_END}+)",
+)
 
 _TOKENS = (
     _Shape(("-----begin",), r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?s:.){0,20000}?"
@@ -92,8 +119,14 @@ class Redactor:
     and with colour codes inside. Pictures are searched for values that stand in their bytes; what is drawn is not read.
     """
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
+    def __init__(self, values: Iterable[str] = (), *, public: str = "") -> None:
+        """Take the values that are secret.
+
+        Args:
+            public: what everybody may read, such as a profile: what stands there is no piece of a secret.
+        """
         known = {value.strip() for value in values} - {""}
+        known |= {part for value in known for part in _uri_parts(value)} - {""}
         self._shapes: list[_Shape] = []
         self._bytes: list[bytes] = []
         for value in sorted(known, key=lambda value: (-len(value), value)):
@@ -104,6 +137,8 @@ class Redactor:
                 behind = rf"((?i:{_WORDS})[\"']?\s*[:=]\s*[\"']?){_spelled(value)}(?![A-Za-z0-9])"
                 self._shapes.append(_Shape((_hint(value),), behind))
         self._shapes += [_URI, *_TOKENS]
+        # Of an address its host is no secret, and each error has to name it: its secret parts are in `known`.
+        self._fragments = Fragments((value for value in known if "://" not in value), f"{VOCABULARY} {public}")
         # One look for all the hints at once: nearly every text holds none.
         self._any_hint = re.compile("|".join(re.escape(hint) for shape in self._shapes for hint in shape.hints))
         # A record is searched each time that it is written, and its words are the same ones.
@@ -117,14 +152,18 @@ class Redactor:
             profile: its `uri_env`, `notify` and `*_env` options name the variables.
             environ: the variables; None: this process's.
         """
-        return cls(secrets_of(profile, os.environ if environ is None else environ))
+        public = f"{profile.path} {profile.model_dump_json()}"
+        return cls(secrets_of(profile, os.environ if environ is None else environ), public=public)
 
     def text(self, text: str) -> tuple[str, int]:
         """Return the text with every hit replaced by •••, and how many there were."""
         return self._short(text) if len(text) < LONG else self._hide(text)
 
     def _hide_short(self, text: str) -> tuple[str, int]:
-        return (text, 0) if self._any_hint.search(_Seen(text).lower) is None else self._hide(text)
+        seen = _Seen(text)
+        if self._any_hint.search(seen.lower) is None and not self._fragments.spans(seen.plain):
+            return text, 0
+        return self._hide(text)
 
     def document(self, document: Document) -> tuple[Document, int]:
         """Return a copy of what JSON holds (keys too) with every hit replaced, and how many there were."""
@@ -177,7 +216,10 @@ class Redactor:
                 # What an earlier shape hid inside this one is counted already.
                 hits += sum(MASK not in match.group()[_kept(match) :] for match in found)
                 text, seen = seen.without([(match.start() + _kept(match), match.end()) for match in found]), None
-        return text, hits
+        seen = seen or _Seen(text)
+        if pieces := self._fragments.spans(seen.plain):
+            text = seen.without(pieces)
+        return text, hits + len(pieces)
 
 
 class _Seen:
@@ -318,11 +360,8 @@ def _uri_parts(uri: str) -> Iterator[str]:
     _, scheme, rest = uri.partition("://")
     if not scheme:
         return
-    authority, _, tail = rest.partition("?")
-    userinfo, at, _ = authority.rpartition("@")
-    _, colon, password = userinfo.partition(":")
-    if at and colon:
-        yield from {password, urllib.parse.unquote(password), urllib.parse.unquote_plus(password)}
+    _, _, tail = rest.partition("?")
+    yield from _passwords(rest)
     for pair in tail.partition("#")[0].split("&"):
         key, _, value = pair.partition("=")
         if re.search(r"(?i)password|secret|token|key|sig", key):
@@ -332,6 +371,21 @@ def _uri_parts(uri: str) -> Iterator[str]:
                 name, _, setting = item.partition(":")
                 if re.search(r"(?i)token|secret|password", name):
                     yield setting
+
+
+def _passwords(rest: str) -> Iterator[str]:
+    """Yield what may be the password in a URI behind its scheme: to the last @ of its host, of its path, of it all.
+
+    By the rules an @, a / or a ? is escaped in it. Where that was forgotten, a part of it would be taken for a host.
+    """
+    for end in ("/?#", "?", ""):
+        authority = re.split(f"[{re.escape(end)}]", rest, maxsplit=1)[0] if end else rest
+        userinfo, at, _ = authority.rpartition("@")
+        _, colon, password = userinfo.partition(":")
+        if at and colon and not re.match(r"\d{1,5}/", password):
+            yield from {password, urllib.parse.unquote(password), urllib.parse.unquote_plus(password)}
+            if end == "?":
+                return
 
 
 def _address_parts(address: str) -> Iterator[str]:
