@@ -21,7 +21,7 @@ ROOMS = {
     "thrift": ("warehouse/catalog/hive", "warehouse/catalog/thrift.py"),
     "hive_metastore": ("warehouse/catalog/hive", "warehouse/catalog/thrift.py"),
     "pyiceberg": ("warehouse/catalog/hive",),
-    "sqlite3": ("warehouse/catalog/sqlite.py",),
+    "sqlite3": ("warehouse/catalog/sqlite.py", "site/index.py"),
     "hdfs_native": ("warehouse/storage/hdfs",),
     "obstore": ("warehouse/storage/s3",),
     "papermill": ("executor/execute.py",),

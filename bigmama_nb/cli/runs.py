@@ -347,15 +347,13 @@ def prune_runs(profile: str | None, only_plan: bool, reason: str | None) -> Verb
 @verb("site", runs, example="runs site")
 def build_site(profile: str | None) -> VerbResult:
     """Build the review site again from the records: archive/index.html and all that it leads to."""
-    import sqlite3
-
     from bigmama_nb.site.build import build
 
     read = load(profile)
     front = Path(read.archive.uri) / "index.html"
     try:
         built = build(read, everything=True)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         raise StorageError(
             f"{read.archive.uri}: the review site cannot be written ({error}). Records and figures are as they were; "
             "make room or mend the folder's rights, then run 'runs site' again.",

@@ -35,8 +35,7 @@ def build(profile: Profile, *, everything: bool = False) -> Built:
     """Bring the pages of a profile's archive up to its records; with `everything` make all of them again.
 
     Raises:
-        OSError: the archive cannot be written; pages that were made stand.
-        sqlite3.Error: the index cannot be made.
+        OSError: the archive cannot be written, or its index not be made; pages that were made stand.
     """
     root = Path(profile.archive.uri)
     writer = Writer(root, profile.zone)

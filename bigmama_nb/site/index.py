@@ -22,7 +22,7 @@ from bigmama_nb.runs import archive as archives
 from bigmama_nb.site import records
 
 NAME = "index.sqlite"
-VERSION = 1
+VERSION = 2
 BATCH = 200
 BUSY_S = 30.0
 CACHE_KB = 262_144
@@ -41,6 +41,12 @@ create table task(
     value integer, rows integer, through text, final integer, primary key(series, day, run)) without rowid;
 create index task_run on task(run);
 create index task_ill on task(series, day) where ill = 1;
+create table newest(
+    series integer, day integer, run integer, attempt integer, at integer, outcome text, published text, ill integer,
+    primary key(series, day)) without rowid;
+create index newest_day on newest(day);
+create index newest_ill on newest(series, day) where ill = 1;
+create index newest_run on newest(run);
 create table told(
     run integer, series integer, day integer, reason text, message text, place text,
     primary key(run, series, day)) without rowid;
@@ -50,11 +56,8 @@ create index published_run on published(run);
 create table notebook(run integer, attempt integer, stem text, outcome text, seconds real);
 create index notebook_run on notebook(run);
 """
-_TABLES = ("run", "series", "task", "told", "published", "notebook")
-_NEWEST = (
-    "not exists (select 1 from task n where n.series = t.series and n.day = t.day and (n.at, n.run) > (t.at, t.run))"
-)
-"""That no later attempt of any run has another word on the task `t`."""
+_OF_NEWEST = "series, day, run, attempt, at, outcome, published, ill"
+"""The table `newest` holds the last word on every day: looked for among all words it took minutes in a large archive."""
 
 RunRow = dict[str, Any]
 
@@ -83,22 +86,22 @@ class Index:
     def problems(self) -> list[dict[str, Any]]:
         """Return every task whose newest outcome is no success, with the run that says so and what it told."""
         return self.rows(
-            f"""select s.pipeline, s.name, s.type, t.day, t.attempt, t.outcome, r.run_id, r.profile_path,
+            """select s.pipeline, s.name, s.type, t.day, t.attempt, t.outcome, r.run_id, r.profile_path,
                     coalesce(d.reason, '') reason, coalesce(d.message, '') message, coalesce(d.place, '') place,
                     (select max(g.day) from task g where g.series = t.series and g.ill = 0 and g.published = 'yes')
                         last_good,
                     (select count(*) from task g where g.series = t.series and g.day = t.day and g.ill = 1) times
-                from task t join series s on s.no = t.series join run r on r.no = t.run
+                from newest t join series s on s.no = t.series join run r on r.no = t.run
                 left join told d on d.run = t.run and d.series = t.series and d.day = t.day
-                where t.ill = 1 and {_NEWEST} order by s.pipeline, s.name, s.type, t.day"""
+                where t.ill = 1 order by s.pipeline, s.name, s.type, t.day"""
         )
 
     def newest(self, since: int) -> list[dict[str, Any]]:
         """Return the newest word on every day from `since`: pipeline, name, type, day, outcome, published, run_id."""
         return self.rows(
-            f"""select s.pipeline, s.name, s.type, t.day, t.outcome, t.published, t.ill, r.run_id
-                from series s cross join task t on t.series = s.no join run r on r.no = t.run
-                where t.day >= ? and s.pipeline <> 'tables' and {_NEWEST}""",
+            """select s.pipeline, s.name, s.type, t.day, t.outcome, t.published, t.ill, r.run_id
+                from newest t join series s on s.no = t.series join run r on r.no = t.run
+                where t.day >= ? and s.pipeline <> 'tables'""",
             (since,),
         )
 
@@ -123,12 +126,16 @@ class Index:
 
 @contextmanager
 def opened(archive: Path) -> Iterator[Index]:
-    """Open the index of an archive, brought up to its records; closed at the end."""
-    connection = _up_to_date(archive)
+    """Open the index of an archive, brought up to its records; closed at the end.
+
+    Raises:
+        OSError: the index cannot be made, not even in memory, or cannot be read.
+    """
     try:
-        yield Index(connection, archive)
-    finally:
-        connection.close()
+        with contextlib.closing(_up_to_date(archive)) as connection:
+            yield Index(connection, archive)
+    except sqlite3.Error as error:
+        raise OSError(f"{archive / NAME}: {error}") from error
 
 
 def find(archive: Path, name: str) -> str:
@@ -238,8 +245,14 @@ def _forget(connection: sqlite3.Connection, run_id: str) -> None:
     found = connection.execute("select no from run where run_id = ?", (run_id,)).fetchone()
     if found is not None:
         connection.execute("delete from run where no = ?", found)
-        for table in ("task", "told", "published", "notebook"):
+        said = connection.execute("select series, day from newest where run = ?", found).fetchall()
+        for table in ("task", "newest", "told", "published", "notebook"):
             connection.execute(f"delete from {table} where run = ?", found)
+        connection.executemany(
+            f"insert into newest select {_OF_NEWEST} from task where series = ? and day = ? "
+            "order by at desc, run desc limit 1",
+            said,
+        )
 
 
 def _add(connection: sqlite3.Connection, archive: Path, run_id: str) -> None:
@@ -337,6 +350,12 @@ def _add_readable(connection: sqlite3.Connection, run_id: str, stamp: tuple[int,
             )
             for no, one in of
         ],
+    )
+    connection.execute(
+        f"insert into newest select {_OF_NEWEST} from task where run = ? on conflict(series, day) do update set "
+        "run = excluded.run, attempt = excluded.attempt, at = excluded.at, outcome = excluded.outcome, "
+        "published = excluded.published, ill = excluded.ill where (excluded.at, excluded.run) > (at, run)",
+        (run,),
     )
     connection.executemany(
         "insert or replace into told values (?, ?, ?, ?, ?, ?)",

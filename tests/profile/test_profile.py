@@ -293,7 +293,7 @@ REFUSALS: dict[str, tuple[str, str]] = {
         (
             "games.lw.override.wau has the unknown key 'colection'; keys are collection, match, date, value, "
             "period, due, "
-            "trailing_days, empty, ready, scale, may_be_absent. Did you mean 'collection'?"
+            "trailing_days, empty, ready, scale, may_be_absent, checks. Did you mean 'collection'?"
         ),
     ),
     "nested key of an override": (
