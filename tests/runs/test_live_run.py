@@ -18,10 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from bigmama_nb import stages
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.profile import load
 from bigmama_nb.runs import artifacts, plan
-from bigmama_nb.stages import game_metric, live_play
+from bigmama_nb.stages import live_play
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.contract import Check
 from bigmama_nb.warehouse import Warehouse
@@ -389,13 +390,13 @@ def test_an_archived_40_that_is_opened_again_publishes_to_scratch(world: LiveWor
     """Its files were published and are gone: they are built again, and the profile's warehouse is left alone."""
     before = world.published()
     (run_json,) = (world.folder / "archive" / "runs").glob("*/run.json")
-    here = game_metric.begin("40_write_parquet", profile=str(world.profile), run_dir=str(run_json.parent / "1"))
-    partitions = game_metric.publish(here, "wv_live_play")
+    here = stages.begin("40_write_parquet", profile=str(world.profile), run_dir=str(run_json.parent / "1"))
+    partitions = stages.publish(here, "wv_live_play")
 
     assert dict(zip(partitions["table"].str.removeprefix("we_mart."), partitions["moved"], strict=True)) == (
         dict.fromkeys(TABLES, True)
     )
-    assert set(game_metric.outcomes(here)["outcome"]) == {"ok"}
+    assert set(stages.outcomes(here)["outcome"]) == {"ok"}
     assert world.published() == before
 
 
