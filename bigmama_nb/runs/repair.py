@@ -141,7 +141,8 @@ def _repair_run(record: Record, profile: Profile, redo: Sequence[Task], how: Opt
             over = any(one.over for one in record.run.attempts if one.verb == "release")
             _let_go(record, profile, task, operator, over=over)
     rest = [task for task in redo if task not in begun and not _settled_since(record.run, task)]
-    if rest:
+    # A month that was well is built again with a date that it lacked, and not by itself.
+    if not all(task.succeeded for task in rest):
         pass_over(record, profile, how, operator, _through_published(profile, rest), verb="repair")
     elif record.run.report_error is not None:
         report_again(record, profile, how, operator)
@@ -152,7 +153,8 @@ def _release_begun(run: RunRecord, task: Task) -> bool:
 
 
 def _settled_since(run: RunRecord, task: Task) -> bool:
-    return next(one for one in run.tasks if one.id == task.id).succeeded
+    """Whether a release settled a task that was no success when the repair was planned."""
+    return not task.succeeded and next(one for one in run.tasks if one.id == task.id).succeeded
 
 
 def release(
