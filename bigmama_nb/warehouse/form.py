@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import ContractError
+from bigmama_nb.errors import ContractError, StorageError
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer, data_files
-from bigmama_nb.warehouse.storage.protocol import Storage
+from bigmama_nb.warehouse.storage.protocol import Storage, name_of
 from bigmama_nb.warehouse.version import Version, readable
 
 
@@ -53,12 +54,25 @@ def form_of(storage: Storage, pointer: Pointer) -> Form | None:
 
 
 def standing_form(warehouse: Warehouse, pointers: Sequence[Pointer]) -> tuple[str, Form] | None:
-    """Return a partition of `pointers` that this program wrote, with its form: a table has one."""
+    """Return a partition of `pointers` that this program wrote, with its form: a table has one.
+
+    One that is damaged, or that somebody wrote over, says nothing: whoever reads or brings its rows is told of it.
+    """
     for pointer in pointers:
-        found = None if pointer.run is None else form_of(warehouse.storage, pointer)
-        if found is not None:
-            return pointer.partition, found
+        if pointer.run is None:
+            continue
+        with contextlib.suppress(StorageError):
+            found = form_of(warehouse.storage, pointer) if _has_its_size(warehouse.storage, pointer) else None
+            if found is not None:
+                return pointer.partition, found
     return None
+
+
+def _has_its_size(storage: Storage, pointer: Pointer) -> bool:
+    if pointer.files is None:
+        return True
+    there = {name_of(one.location): one.bytes for one in storage.list(pointer.location)}
+    return sum(there.get(name, 0) for name in pointer.files) == pointer.bytes
 
 
 def require_one_form(warehouse: Warehouse, table: str, versions: Sequence[Version]) -> None:
