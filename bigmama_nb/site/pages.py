@@ -10,6 +10,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -63,6 +64,7 @@ def name(text: object, limit: int = 60) -> Markup:
     return Markup("<bdi>{}</bdi>").format(said if len(said) <= limit else f"{said[: limit - 1]}…")
 
 
+@lru_cache(maxsize=4096)
 def day(number: int | None) -> str:
     """Return `2024-05-01` of 20240501, `2024-05` of 202405; said where there is none."""
     if number is None:
@@ -76,6 +78,7 @@ def number(value: float | None) -> str:
     return "none" if value is None else f"{value:,}"
 
 
+@lru_cache(maxsize=256)
 def sign(outcome: object) -> Markup:
     """Return an outcome as a word with its sign and colour."""
     word = "no outcome" if outcome is None else clean(outcome)
@@ -85,6 +88,7 @@ def sign(outcome: object) -> Markup:
     )
 
 
+@lru_cache(maxsize=4096)
 def file_name(text: str) -> str:
     """Return a name for a file that stands for a text: itself where it can be one."""
     if _SAFE.fullmatch(text):
