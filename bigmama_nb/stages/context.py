@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bigmama_nb.errors import UsageError
+from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import Profile, find, load, read
 from bigmama_nb.profile import WarehouseSettings as Settings
 from bigmama_nb.runs import artifacts
@@ -69,8 +70,9 @@ class StageContext:
         return [task for task in artifacts.read_tasks(self.run_dir, artifacts.PLANNED) if task.pipeline == pipeline]
 
     def write_artifact(self, name: str, tasks: Sequence[Task]) -> None:
-        """Write the tasks of a stage; `outcomes` shows them."""
-        artifacts.write_tasks(self.run_dir, name, tasks)
+        """Write the tasks of a stage, without secrets: what it writes is archived. `outcomes` shows them."""
+        redactor = Redactor.of(self.profile)
+        artifacts.write_tasks(self.run_dir, name, [_redacted(task, redactor) for task in tasks])
         self.artifacts.append(name)
 
     def last_artifact(self) -> pd.DataFrame:
@@ -169,6 +171,14 @@ def _asks_the_same(request: Request, run_dir: Path) -> bool:
         and list(request.games) == record.games
         and list(request.metrics) == record.metrics
     )
+
+
+def _redacted(task: Task, redactor: Redactor) -> Task:
+    """Return a task whose texts may come from a database, or a server, without the secrets in them."""
+    if task.message is None and task.place is None:
+        return task
+    message, place = (text and redactor.text(text)[0] for text in (task.message, task.place))
+    return replace(task, message=message, place=place)
 
 
 def frame(*tables: pa.Table) -> pd.DataFrame:
