@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import Profile
 
 
@@ -20,6 +21,15 @@ def after_run(profile: Profile, data: Mapping[str, Any], digest: str) -> list[st
     """
     if data.get("scratch"):
         return []
+    try:
+        return _told(profile, data, digest)
+    except Exception as error:
+        # A library's mistake, or ours, is no reason for a run that ended to end otherwise.
+        said, _ = Redactor.of(profile).text(f"{type(error).__name__}: {error}")
+        return [f"Alerts or metrics broke off ({said}). The run is as it is."]
+
+
+def _told(profile: Profile, data: Mapping[str, Any], digest: str) -> list[str]:
     warnings = []
     if profile.notify:
         # Imported where it is used: most profiles notify nobody.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,22 +32,25 @@ def send(profile: Profile, data: Mapping[str, Any], digest: str) -> list[str]:
         data: the run's record.
         digest: the run in words, as `runs show` gives it.
     """
-    warnings = []
+    unsent = []
     try:
         history, mended = learned(profile, data)
     except (OSError, Timeout) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        warnings.append(
+        unsent.append(
             f"What alerts remember cannot be written to {profile.archive.uri}: {reason}. The run is as it is."
         )
         history, mended = History(), []
     kind = _kind(data, history, mended)
     if kind is None or kind not in profile.notify_on:
-        return warnings
+        return unsent
     title, body = _message(profile, data, digest, kind, history, mended)
     redactor = Redactor.of(profile)
     title, body = redactor.text(title)[0], redactor.text(body)[0]
-    return warnings + [warning for name in profile.notify if (warning := _sent(name, title, body)) is not None]
+    with warnings.catch_warnings():
+        # Apprise's plugins import a module that Python is about to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return unsent + [why for name in profile.notify if (why := _sent(name, title, body)) is not None]
 
 
 def _kind(data: Mapping[str, Any], history: History, mended: list[str]) -> str | None:

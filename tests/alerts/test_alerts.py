@@ -158,6 +158,21 @@ def test_a_history_that_is_no_history_begins_anew(alerting: World, receiver: Rec
     assert "bb/wau: broken since 20240501, last good day unknown" in receiver.received[0]["message"]
 
 
+def test_a_library_that_breaks_changes_no_outcome(
+    alerting: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever an alert dies of, the run that ended stays as it ended, and its exit status too."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of a library")
+
+    monkeypatch.setattr("bigmama_nb.alerts.alert.apprise.Apprise.add", broken)
+    alerting.break_("bb")
+    answer = alerting.command("run", "--date", "2024-05-01")
+    assert (answer["exit_status"], answer["error"]) == (3, None)
+    assert "Alerts or metrics broke off (ZeroDivisionError: of a library). The run is as it is." in alerting.said
+
+
 def test_the_textfile_holds_the_last_run(world: World) -> None:
     """Prometheus' own parser reads it: status, tasks by outcome, rows by table and the age of each newest row."""
     world.write_profile(("archive: {uri: archive}", "archive: {uri: archive}\nmetrics_textfile: bigmama.prom"))

@@ -38,13 +38,14 @@ def test_a_run_publishes_every_game_and_archives_sealed_notebooks(real_world: Wo
         assert hashlib.sha256(path.read_bytes()).hexdigest() == book["sha256"]
         assert nbformat.read(path, as_version=4).metadata["bigmama"]["outcome"] == "ok"
     assert json.loads((run_dir / "run.json").read_text(encoding="utf-8")) == data
-    assert {entry.name for entry in (run_dir / "1").iterdir()} == {
+    assert {entry.name for entry in (run_dir / "1").iterdir() if entry.suffix != ".html"} == {
         "10_extract.ipynb",
         "20_normalize.ipynb",
         "40_write_parquet.game_metric.ipynb",
         "50_report.ipynb",
         "data",
         "log.jsonl",
+        "profile.yaml",
     }
 
 
