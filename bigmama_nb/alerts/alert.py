@@ -8,16 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping
-from typing import Any
 
 import apprise
 import tenacity
 from filelock import Timeout
 
-from bigmama_nb.alerts.history import History, day, learned, series, succeeded
+from bigmama_nb.alerts.history import History, day, learned, series
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import Profile
+from bigmama_nb.runs.record import RunRecord
 
 TRIES = 3
 PAUSE = tenacity.wait_exponential(multiplier=0.5, max=5)
@@ -25,26 +24,26 @@ SHOWN = 12
 """How many series an alert names."""
 
 
-def send(profile: Profile, data: Mapping[str, Any], digest: str) -> list[str]:
+def send(profile: Profile, run: RunRecord, digest: str) -> list[str]:
     """Send what a run's end calls for, and return the warnings, such as an address that does not answer.
 
     Args:
-        data: the run's record.
+        run: the run's record.
         digest: the run in words, as `runs show` gives it.
     """
     unsent = []
     try:
-        history, mended = learned(profile, data)
+        history, mended = learned(profile, run)
     except (OSError, Timeout) as error:
         reason = getattr(error, "strerror", None) or str(error)
         unsent.append(
             f"What alerts remember cannot be written to {profile.archive.uri}: {reason}. The run is as it is."
         )
         history, mended = History(), []
-    kind = _kind(data, history, mended)
+    kind = _kind(run, history, mended)
     if kind is None or kind not in profile.notify_on:
         return unsent
-    title, body = _message(profile, data, digest, kind, history, mended)
+    title, body = _message(profile, run, digest, kind, history, mended)
     redactor = Redactor.of(profile)
     title, body = redactor.text(title)[0], redactor.text(body)[0]
     with warnings.catch_warnings():
@@ -53,11 +52,11 @@ def send(profile: Profile, data: Mapping[str, Any], digest: str) -> list[str]:
         return unsent + [why for name in profile.notify if (why := _sent(name, title, body)) is not None]
 
 
-def _kind(data: Mapping[str, Any], history: History, mended: list[str]) -> str | None:
+def _kind(run: RunRecord, history: History, mended: list[str]) -> str | None:
     """Return what people are to be told of: failed, partial, suspect or recovered; None on a night that is well."""
-    if data["status"] != "ok":
-        return str(data["status"])
-    if any(task["outcome"] == "suspect" for task in data["tasks"]):
+    if run.status != "ok":
+        return run.status
+    if any(task.outcome == "suspect" for task in run.tasks):
         return "suspect"
     # Told once: when the last day of a series that was broken is well.
     names = {name.rpartition("/")[0] for name in mended}
@@ -65,19 +64,19 @@ def _kind(data: Mapping[str, Any], history: History, mended: list[str]) -> str |
 
 
 def _message(
-    profile: Profile, data: Mapping[str, Any], digest: str, kind: str, history: History, mended: list[str]
+    profile: Profile, run: RunRecord, digest: str, kind: str, history: History, mended: list[str]
 ) -> tuple[str, str]:
-    through = data["to"] if data["from"] == data["to"] else f"{data['from']} … {data['to']}"
+    through = run.last if run.first == run.last else f"{run.first} … {run.last}"
     title = f"bigmama-nb {kind}: {profile.path.stem}, {through}"
     lines = [digest]
     if kind == "recovered":
         lines = [f"Well again: {_names(mended)}.", digest]
-    ill = {series(task): day(task) for task in data["tasks"] if not succeeded(task)}
+    ill = {series(task): day(task) for task in run.tasks if not task.succeeded}
     lines += [_since(name, history) for name in sorted(ill)[:SHOWN]]
     if len(ill) > SHOWN:
         lines.append(f"and {len(ill) - SHOWN:,} more")
     if profile.archive.url is not None:
-        lines.append(f"{profile.archive.url.rstrip('/')}/runs/{data['run_id']}/index.html")
+        lines.append(f"{profile.archive.url.rstrip('/')}/runs/{run.run_id}/index.html")
     return title, "\n".join(lines)
 
 

@@ -6,34 +6,29 @@ A small file beside the records. It is derived: without it an alert says less, a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from bigmama_nb.executor.atomic_write import replace_file
 from bigmama_nb.profile import Profile
+from bigmama_nb.runs.record import RunRecord
+from bigmama_nb.runs.task import Task
 
 NAME = "alerts.json"
 FORMAT = 1
-Task = Mapping[str, Any]
-
-
-def succeeded(task: Task) -> bool:
-    """Whether a task of a record is published, or was kept for a newer row."""
-    return bool(task["outcome"] == "ok" or (task["outcome"] == "suspect" and task["published"] == "yes"))
 
 
 def series(task: Task) -> str:
     """Return what a task is one day of: `lw/wau`, or a table of live viewing."""
-    return "/".join((task["game_cd"], task["type"])) if task.get("game_cd") else str(task["table"])
+    return f"{task.game_cd}/{task.type}" if task.game_cd else str(task.table)
 
 
 def day(task: Task) -> str:
     """Return the day of a task as `YYYYMMDD` (a month: `YYYYMM`)."""
-    return str(task.get("dt") or task["part_date"]).replace("-", "")
+    return str(task.dt or task.part_date).replace("-", "")
 
 
 @dataclass
@@ -54,7 +49,7 @@ class History:
         for task in tasks:
             name, at = series(task), day(task)
             days = self.broken.setdefault(name, [])
-            if not succeeded(task):
+            if not task.succeeded:
                 if at not in days:
                     days.append(at)
             else:
@@ -66,7 +61,7 @@ class History:
         return mended
 
 
-def learned(profile: Profile, data: Mapping[str, Any]) -> tuple[History, list[str]]:
+def learned(profile: Profile, run: RunRecord) -> tuple[History, list[str]]:
     """Return the history with a run taken in, and the tasks that it mended; two runs at once both end up in it.
 
     Raises:
@@ -75,7 +70,7 @@ def learned(profile: Profile, data: Mapping[str, Any]) -> tuple[History, list[st
     path = Path(profile.archive.uri) / NAME
     with FileLock(f"{path}.lock", timeout=60):
         history = _read(path)
-        mended = history.learn(data["tasks"])
+        mended = history.learn(run.tasks)
         content = {"format": FORMAT, "broken": history.broken, "good": history.good}
         replace_file(path, json.dumps(content, ensure_ascii=False, sort_keys=True).encode())
     return history, mended

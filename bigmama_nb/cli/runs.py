@@ -72,10 +72,10 @@ def _finished(run: RunRecord, profile: Profile) -> VerbResult:
         locked = next(task for task in run.tasks if task.reason == "locked")
         error = {"reason": "locked", "message": str(locked.message)}
     show_on_site(profile)
-    data, digest = run.as_json(), show.summary(run, profile.archive.uri)
-    for warning in after_run(profile, data, digest):
+    digest = show.summary(run, profile.archive.uri)
+    for warning in after_run(profile, run, digest):
         click.echo(warning, err=True)
-    return VerbResult(data, digest, status, error)
+    return VerbResult(run.as_json(), digest, status, error)
 
 
 @contextmanager

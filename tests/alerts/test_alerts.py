@@ -141,6 +141,13 @@ def test_only_what_is_asked_for_is_told(alerting: World, receiver: Receiver) -> 
     assert [told["title"] for told in receiver.received] == ["bigmama-nb failed: profile, 2024-05-01"]
 
 
+def test_an_alert_names_the_days_of_a_range(alerting: World, receiver: Receiver) -> None:
+    """Who reads only the title knows which days are meant."""
+    alerting.break_("bb")
+    alerting.command("run", "--from", "2024-04-30", "--to", "2024-05-01")
+    assert [told["title"] for told in receiver.received] == ["bigmama-nb partial: profile, 2024-04-30 … 2024-05-01"]
+
+
 def test_a_scratch_run_tells_nobody(alerting: World, receiver: Receiver) -> None:
     """An analyst's trial is nobody's alarm."""
     alerting.break_("bb")
