@@ -245,7 +245,7 @@ class Attempt:
 
         def alter(run: RunRecord) -> None:
             run.attempts[-1].notebooks.append(entry)
-            run.redactions += executed.redactions if executed else 0
+            run.redactions += (executed.redactions if executed else 0) + said.get("redactions", 0)
             run.load = added(run.load, said.get("load", []))
             paths = {read["path"] for read in said.get("inputs", [])}
             run.published += said.get("published", [])

@@ -72,7 +72,10 @@ class StageContext:
     def write_artifact(self, name: str, tasks: Sequence[Task]) -> None:
         """Write the tasks of a stage, without secrets: what it writes is archived. `outcomes` shows them."""
         redactor = Redactor.of(self.profile)
-        artifacts.write_tasks(self.run_dir, name, [_redacted(task, redactor) for task in tasks])
+        redacted = [_redacted(task, redactor) for task in tasks]
+        artifacts.write_tasks(self.run_dir, name, [task for task, _ in redacted])
+        hits = sum(hits for _, hits in redacted)
+        self.said["redactions"] = self.said.get("redactions", 0) + hits
         self.artifacts.append(name)
 
     def last_artifact(self) -> pd.DataFrame:
@@ -173,12 +176,13 @@ def _asks_the_same(request: Request, run_dir: Path) -> bool:
     )
 
 
-def _redacted(task: Task, redactor: Redactor) -> Task:
-    """Return a task whose texts may come from a database, or a server, without the secrets in them."""
+def _redacted(task: Task, redactor: Redactor) -> tuple[Task, int]:
+    """Return a task without secrets in what a database or a server may have said, and how many there were."""
     if task.message is None and task.place is None:
-        return task
-    message, place = (text and redactor.text(text)[0] for text in (task.message, task.place))
-    return replace(task, message=message, place=place)
+        return task, 0
+    message, in_message = redactor.text(task.message or "")
+    place, in_place = redactor.text(task.place or "")
+    return replace(task, message=message or None, place=place or None), in_message + in_place
 
 
 def frame(*tables: pa.Table) -> pd.DataFrame:
