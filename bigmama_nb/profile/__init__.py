@@ -21,6 +21,7 @@ from bigmama_nb.errors import ProfileError, did_you_mean
 from bigmama_nb.profile.document import absolute, content_of, parsed
 from bigmama_nb.profile.messages import Section, refusals, refuse, without_secrets
 from bigmama_nb.profile.metric import (
+    WORDS,
     Filter,
     Metric,
     MetricDate,
@@ -517,6 +518,12 @@ def _configured(profile: Profile) -> tuple[dict[tuple[str, str], Metric], list[s
                 continue
             override = game.override.get(type_)
             if override is not None:
+                if own := [key for key in WORDS if key in override]:
+                    problems.append(
+                        f"games.{game_cd}.override.{type_} has {own[0]}, which is the same for every game; it stands "
+                        f"in metrics.{type_}"
+                    )
+                    continue
                 plain = metric.model_dump(by_alias=True, exclude_unset=True) | override
                 try:
                     metric = Metric.model_validate(plain, by_name=False)

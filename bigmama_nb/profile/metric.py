@@ -14,6 +14,8 @@ from bigmama_nb.profile import match as filters
 from bigmama_nb.profile.messages import Section, refuse
 
 WEEK_OR_MONTH = ("week", "month")
+WORDS = ("title", "unit", "description", "additive")
+"""The keys that say what a metric is: the same for every game."""
 
 
 def _path(text: str) -> str:
@@ -34,7 +36,15 @@ def _zero(empty: int) -> int:
     return empty
 
 
+def _words(text: str) -> str:
+    words = " ".join(text.split())  # a text folded by YAML ends with a line end
+    if not words or not words.isprintable():
+        raise refuse(f"is {text!r}; expected words")
+    return words
+
+
 FieldPath = Annotated[str, AfterValidator(_path)]
+Label = Annotated[str, Field(max_length=80), AfterValidator(_words)]
 Filter = Annotated[dict[str, Any], AfterValidator(filters.checked)]
 
 
@@ -117,6 +127,10 @@ class Metric(Section):
     scale: Annotated[int, Field(ge=1, le=9)] | None = None
     may_be_absent: list[FieldPath] = Field(default_factory=list)
     checks: MetricChecks | None = None
+    title: Label | None = None
+    unit: Label | None = None
+    description: Annotated[str, Field(max_length=500), AfterValidator(_words)] | None = None
+    additive: bool = False
 
     @model_validator(mode="after")
     def _together(self) -> Metric:

@@ -293,9 +293,20 @@ REFUSALS: dict[str, tuple[str, str]] = {
         (
             "games.lw.override.wau has the unknown key 'colection'; keys are collection, match, date, value, "
             "period, due, "
-            "trailing_days, empty, ready, scale, may_be_absent, checks. Did you mean 'collection'?"
+            "trailing_days, empty, ready, scale, may_be_absent, checks, title, unit, description, additive. "
+            "Did you mean 'collection'?"
         ),
     ),
+    "words of a metric in an override": (
+        overridden("{wau: {unit: users}}"),
+        "games.lw.override.wau has unit, which is the same for every game; it stands in metrics.wau.",
+    ),
+    "title without a word": (metric(title="' '"), "metrics.wau.title is ' '; expected words."),
+    "description with a control character": (
+        metric(description='"a\\u0007b"'),
+        "metrics.wau.description is 'a\\x07b'; expected words.",
+    ),
+    "additive as text": (metric(additive="'yes'"), "metrics.wau.additive is 'yes'; expected true or false."),
     "nested key of an override": (
         overridden("{wau: {date: {field: dt, as: yyyymd}}}"),
         (
