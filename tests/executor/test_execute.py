@@ -13,14 +13,20 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from papermill.engines import NotebookExecutionManager
 
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor import kernel
+from bigmama_nb.executor.client import MARGIN, Client
 from bigmama_nb.executor.execute import execute
 from bigmama_nb.executor.redact import Redactor
+from bigmama_nb.executor.seal import STREAM_LIMIT
 from bigmama_nb.runs.signals import Stop
 from tests.runs.stages import ABOUT, FOREVER, Bell, cell, notebook, outcomes, printed, read, run, wait_until_gone
 
@@ -374,6 +380,25 @@ def test_twenty_megabytes_printed_are_cut(tmp_path: Path) -> None:
         "… 19,000,001 more characters were printed and are not kept (limit: 1,000,000 a cell)."
     )
     assert printed(found, "after") == "still here\n"
+
+
+def test_what_a_cell_prints_without_end_is_not_even_collected() -> None:
+    """The process of the run holds a bounded text of each cell, however much arrives, and counts the rest."""
+    book = new_notebook(cells=[new_code_cell("x", id="one"), new_code_cell("y", id="two")])
+    stage: Any = SimpleNamespace(dropped={})
+    client = Client(NotebookExecutionManager(book, progress_bar=False), stage)
+    client.reset_execution_trackers()
+    client.clear_before_next_output = False
+
+    for index in range(2):
+        outs: list[Any] = []
+        for _ in range(10):
+            content = {"name": "stdout", "text": "x" * 400_000}
+            said = {"msg_type": "stream", "header": {"msg_type": "stream"}, "parent_header": {}, "content": content}
+            client.output(outs, said, None, index)
+        assert sum(len(out.text) for out in outs) == STREAM_LIMIT + MARGIN
+
+    assert stage.dropped == dict.fromkeys(("one", "two"), 4_000_000 - STREAM_LIMIT - MARGIN)
 
 
 def test_displays_and_errors_without_end_are_cut_and_scraps_are_not(tmp_path: Path) -> None:

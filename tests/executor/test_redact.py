@@ -218,6 +218,12 @@ def test_every_secret_that_the_profile_names_is_known(tmp_path: Path) -> None:
         "DB_PASSWORD_FILE": "/run/secrets/db",
         "USE_TOKEN": "true",
     }
+    told = {
+        "DB_PASSWORD_NAME": "warehouse-reader",
+        "API_TOKEN_URL": "auth.example.com",
+        "AWS_ACCESS_KEY_ID": "of-whom-it-is",
+    }
+    environ |= told
 
     known = secrets_of(read(profile_in(tmp_path)), environ)
 
@@ -234,6 +240,8 @@ def test_every_secret_that_the_profile_names_is_known(tmp_path: Path) -> None:
         "mail-pass-9",
         "hvs.ambient-token",
     } <= known
+    # Where a secret is, and whose it is, an error may say.
+    assert known.isdisjoint(told.values())
     assert known.isdisjoint({"/home/me", "/somewhere/else", "/run/secrets/db", "true", "http://minio", "db1", "lw"})
 
 

@@ -390,14 +390,15 @@ def test_an_input_that_no_document_matches_never_publishes(tmp_path, match, docu
 
 
 def test_a_constant_that_is_no_number_equals_none_but_itself(tmp_path):
-    """NaN in a match equals NaN, of every kind, and no number; no range holds it."""
-    values = [float("nan"), Decimal128("NaN"), 0, 1.5, "nan"]
+    """NaN in a match equals NaN, of every kind, and no number; of ranges only one that ends with it holds it."""
+    values = [float("nan"), Decimal128("NaN"), 0, 1.5, 2, "nan"]
     documents = [{"dt": DT, "v": value} for value in values]
     nan = float("nan")
-    for match, expected in (({"v": nan}, 2), ({"v": {"$ne": nan}}, 3), ({"v": {"$gt": -1}}, 2)):
-        metric = {**WAU, "value": {"count": True}, "match": match}
+    conditions = [(nan, 2), ({"$ne": nan}, 4), ({"$gt": -1}, 3), ({"$gte": -1}, 3), ({"$gte": nan}, 2)]
+    for condition, expected in conditions:
+        metric = {**WAU, "value": {"count": True}, "match": {"v": condition}}
         (outcome,) = ask(games_of(tmp_path, {"lw": documents}, {"m": metric}), MAY_1).outcomes
-        assert said(outcome) == expected, match
+        assert said(outcome) == expected, condition
 
 
 @pytest.mark.parametrize("dates", [["20240430", 20240430], [20240430, "20240430"]])
