@@ -6,7 +6,6 @@ Nothing here knows what is asked.
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from thrift.Thrift import TApplicationException, TException
 from thrift.transport import TSocket, TSSLSocket, TTransport
 
 from bigmama_nb.errors import CatalogError, UsageError, did_you_mean
+from bigmama_nb.warehouse.catalog import login
 
 Answer = TypeVar("Answer")
 
@@ -38,8 +38,6 @@ OPTIONS = (
     "stale_lock_s",
     "s3_scheme",
 )
-AUTHS = ("none", "kerberos", "plain")
-
 # What a socket says when its other end is gone: the request may have been carried out.
 LOST = (TTransport.TTransportException, OSError, EOFError)
 # What a metastore says when it refuses: the request was not carried out.
@@ -66,10 +64,10 @@ class Connection:
                     f"{did_you_mean(name, OPTIONS)} Nothing was run."
                 )
         auth = options.get("auth", "none")
-        if auth not in AUTHS:
+        if auth not in login.AUTHS:
             raise UsageError(
-                f"warehouse.metastore_options.auth is {auth!r}; expected {', '.join(AUTHS)}."
-                f"{did_you_mean(auth, AUTHS)} Nothing was run."
+                f"warehouse.metastore_options.auth is {auth!r}; expected {', '.join(login.AUTHS)}."
+                f"{did_you_mean(auth, login.AUTHS)} Nothing was run."
             )
         self.uri = uri
         self._ends = [urlsplit(one.strip()) for one in uri.split(",")]
@@ -132,15 +130,17 @@ class Connection:
             return self._client
         problem: Exception | None = None
         for end in self._ends:
-            transport = self._transport_to(str(end.hostname), int(end.port or 9083))
+            host = str(end.hostname)
+            socket = self._socket_to(host, int(end.port or 9083))
             try:
+                transport = login.transport(socket, host, self._options)
                 transport.open()
                 client = ThriftHiveMetastore.Client(TBinaryProtocolAcceleratedFactory().getProtocol(transport))
                 if self._options.get("user") and self._options.get("auth", "none") == "none":
                     client.set_ugi(str(self._options["user"]), [])
-            except (*LOST, *REFUSED) as error:
+            except (*LOST, *REFUSED, *login.refusals()) as error:
                 with contextlib.suppress(Exception):
-                    transport.close()
+                    socket.close()
                 problem = error
                 continue
             self._client, self._transport = client, transport
@@ -148,7 +148,7 @@ class Connection:
         assert problem is not None
         raise self._unreachable(problem) from problem
 
-    def _transport_to(self, host: str, port: int) -> Any:
+    def _socket_to(self, host: str, port: int) -> Any:
         options = self._options
         if options.get("tls"):
             context = ssl.create_default_context(cafile=options.get("tls_ca"))
@@ -162,48 +162,14 @@ class Connection:
         else:
             socket = TSocket.TSocket(host, port)
         socket.setTimeout(float(options.get("timeout_s", 120)) * 1000)
-        auth = options.get("auth", "none")
-        if auth == "kerberos":
-            _require_kerberos()
-            return TTransport.TSaslClientTransport(
-                socket,
-                host=options.get("kerberos_host", host),
-                service=options.get("kerberos_service_name", "hive"),
-                mechanism="GSSAPI",
-            )
-        if auth == "plain":
-            variable = str(options.get("password_env", ""))
-            if variable not in os.environ:
-                raise UsageError(
-                    f"warehouse.metastore_options.password_env names {variable or 'nothing'}, which is not set. "
-                    "Nothing was run."
-                )
-            return TTransport.TSaslClientTransport(
-                socket,
-                host=host,
-                service="hive",
-                mechanism="PLAIN",
-                username=str(options.get("user", "")),
-                password=os.environ[variable],
-            )
-        return TTransport.TBufferedTransport(socket)
+        return socket
 
     def _unreachable(self, error: Exception) -> CatalogError:
+        advice = login.advice(error, str(self._ends[-1].hostname), self._options)
         return CatalogError(
-            f"the metastore {self.uri} cannot be reached: {first_line(error)}. Readers see what stood before; "
-            "nothing was moved. Run 'run_all.py repair latest' once it is back.",
+            f"the metastore {self.uri} cannot be reached: {login.said(error) or first_line(error)}.{advice} Readers "
+            "see what stood before; nothing was moved. Run 'run_all.py repair latest' once it is back.",
             place=self.uri,
-        )
-
-
-def _require_kerberos() -> None:
-    # The binding is asked for by name alone: on Windows it is another package.
-    from puresasl.mechanisms import mechanisms
-
-    if "GSSAPI" not in mechanisms:
-        raise UsageError(
-            "warehouse.metastore_options.auth is 'kerberos', and the package 'kerberos' is not installed. Nothing was "
-            "run. Run 'pip install kerberos' (it needs the headers of MIT Kerberos)."
         )
 
 
