@@ -19,6 +19,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 import bigmama_nb
+from bigmama_nb.executor.forked import Provisioner
 
 OOM_COUNTER = Path("/proc/vmstat")
 """Counts, as `oom_kill`, how often the system has killed a process because memory ran out, containers' limits too."""
@@ -153,9 +154,12 @@ class _Manager(AsyncKernelManager):
             # Not our own: what C code prints would land among the run's lines, or in its --json.
             kwargs |= {"env": _environment(self.kernel), "stdout": said, "stderr": said}
             self.kernel.launched = True
+            self.provisioner = Provisioner(kernel_id="", kernel_spec=self.kernel_spec, parent=self)
+            # What the interpreter itself reads as it starts cannot be set in a kernel that was forked.
+            self.provisioner.own = {"IPYTHONDIR", *(n for n in self.kernel.env if not n.startswith("PYTHON"))}
             await super().start_kernel(**kwargs)
         assert self.provisioner is not None
-        self.kernel.process = self.provisioner.process  # type: ignore[attr-defined]
+        self.kernel.process = self.provisioner.process
         self.kernel.watch()
 
 

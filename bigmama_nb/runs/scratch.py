@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bigmama_nb.errors import UsageError
+from bigmama_nb.executor.process import started_by
 from bigmama_nb.profile import Profile
 from bigmama_nb.profile import WarehouseSettings as Settings
 from bigmama_nb.runs import archive
@@ -37,7 +38,7 @@ def record_of(run_dir: Path) -> RunRecord | None:
 def is_under_way(run_dir: Path, run_id: str, attempt: int) -> bool:
     """Whether this process works for the attempt in `run_dir`.
 
-    It does where the record says that this attempt runs, in this process or in the one that started it, and somebody
+    It does where the record says that this attempt runs, in this process or in the one that asked for it, and somebody
     holds the run's lock.
     """
     if (run_id, str(attempt)) != (run_dir.parent.name, run_dir.name):
@@ -46,7 +47,7 @@ def is_under_way(run_dir: Path, run_id: str, attempt: int) -> bool:
     if record is None or record.status != "running" or not record.attempts:
         return False
     last = record.attempts[-1]
-    ours = last.pid in (os.getpid(), os.getppid())
+    ours = last.pid in (os.getpid(), started_by())
     return (last.n, last.ended_at) == (attempt, None) and ours and RunLock.is_held(run_dir.parent)
 
 

@@ -29,9 +29,10 @@ def kill(event, args):
     for fate in os.environ["FATE"].split(";"):
         who, event_, part = fate.split("|")
         if event == event_ and any(part in str(arg) for arg in args[:2]):
-            os.kill(os.getpid() if who == "kernel" else os.getppid(), signal.SIGKILL)
+            from bigmama_nb.executor.process import started_by
+            os.kill(os.getpid() if who == "kernel" else started_by(), signal.SIGKILL)
 
-if "JPY_PARENT_PID" in os.environ and os.environ.get("FATE"):
+if "bigmama_nb.executor" in " ".join(sys.orig_argv) and os.environ.get("FATE"):
     sys.addaudithook(kill)
 """
 

@@ -1,0 +1,133 @@
+"""Kernels forked from a process that has imported what all of them need: `python -m bigmama_nb.executor.fork_server`.
+
+It imports once, runs no thread, and forks a process of its own for every kernel that it is asked for. Between it and a
+kernel stands a keeper, the kernel's parent: it tells how the kernel ended, and kills it as soon as the run is gone.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from bigmama_nb.executor.process import SwiftEnd, die_first_of_all, die_with, forked_for
+
+NUMBER = struct.Struct("<i")
+"""A message of a keeper: first the kernel's process id, then how it ended, as `subprocess` counts it."""
+MESSAGE_LIMIT = 65_536
+_KERNEL = (
+    "ipykernel.kernelapp",
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "IPython.utils.wildcard",
+    "matplotlib_inline.config",
+    "sqlite3",
+    "tornado.platform.asyncio",
+)
+"""What every kernel imports while it comes up."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A kernel that is asked for."""
+
+    arguments: list[str]
+    """Those of ipykernel."""
+    folder: str
+    variables: dict[str, str | None]
+    """What is unlike the server's; None: not set."""
+
+
+def main(control: socket.socket, modules: Sequence[str]) -> None:
+    """Serve until the run closes its end of `control`; also returns, as one, in every kernel."""
+    swift = SwiftEnd()
+    forked_for(os.getppid())
+    for name in (*_KERNEL, *modules):
+        importlib.import_module(name)
+    # Nothing of it is garbage: no kernel shall look through it, and so copy its pages.
+    gc.collect()
+    gc.freeze()
+    request = _serve(control)
+    if request is not None:
+        _become(request)
+        from ipykernel.kernelapp import launch_new_instance
+
+        launch_new_instance()
+    swift.well()
+
+
+def _serve(control: socket.socket) -> Request | None:
+    while True:
+        message, handed, _, _ = socket.recv_fds(control, MESSAGE_LIMIT, 2)
+        if not message:
+            # Every keeper sees that the run is gone; what their kernels cost shall count as this process's.
+            with suppress(ChildProcessError):
+                while os.wait():
+                    pass
+            return None
+        if os.fork() == 0:
+            control.close()
+            return _keep(Request(**json.loads(message)), *handed)
+        for one in handed:
+            os.close(one)
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _keep(request: Request, line: int, said: int) -> Request:
+    """Fork the kernel and keep it to its end; returns in the kernel only."""
+    keeper = os.getpid()
+    with socket.socket(fileno=line) as run:
+        kernel = os.fork()
+        if kernel == 0:
+            os.setsid()
+            die_with(keeper)
+            die_first_of_all()
+            os.dup2(said, 1)
+            os.dup2(said, 2)
+            os.close(said)
+            run.send(NUMBER.pack(os.getpid()))
+            return request
+        ended = os.pidfd_open(kernel)
+        if ended not in select.select([ended, run.fileno()], [], [])[0]:
+            for kill in (os.killpg, os.kill):  # it may not lead its group yet
+                with suppress(ProcessLookupError):
+                    kill(kernel, signal.SIGKILL)
+        _, status = os.waitpid(kernel, 0)
+        with suppress(OSError):  # the run is gone
+            run.send(NUMBER.pack(os.waitstatus_to_exitcode(status)))
+    os._exit(0)
+
+
+def _become(request: Request) -> None:
+    """Make this process what one that was started for the kernel would be."""
+    for name, value in request.variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    os.environ["JPY_PARENT_PID"] = str(os.getppid())
+    os.chdir(request.folder)
+    sys.argv = ["ipykernel_launcher", *request.arguments]
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is not None:
+        # Every kernel would draw the same numbers. The random module sees to it by itself.
+        numpy.random.seed()
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

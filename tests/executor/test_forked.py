@@ -1,0 +1,160 @@
+"""Kernels that a fork server makes are what kernels of their own would be, and no worse off where it is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bigmama_nb.executor import forked
+from tests.executor.test_execute import children
+from tests.runs.stages import notebook, outcomes, printed, read, run, wait_until_gone
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+
+SERVER = "bigmama_nb.executor.fork_server"
+
+
+def server() -> int:
+    """Return the process id of this process's fork server."""
+    (pid,) = [pid for pid, words in children(os.getpid()).items() if SERVER in words]
+    return pid
+
+
+def lines(folder: Path, **options: object) -> list[str]:
+    """Execute a notebook and return what its cell `shows` printed."""
+    executed = run(folder, **options)
+    assert (executed.outcome, executed.error) == ("ok", None)
+    return printed(read(executed.path), "shows").splitlines()
+
+
+def test_kernels_share_a_server_and_nothing_else(tmp_path: Path) -> None:
+    """Two kernels of one server are two processes: random numbers, variables and attributes are each one's own."""
+    shows = """
+import builtins, os, random, numpy, uuid
+print(os.getpid(), random.random(), numpy.random.rand(), uuid.uuid4(), sep="\\n")
+print(getattr(builtins, "left", "nothing"), os.environ.get("LEFT"), os.environ.get("OWN"))
+builtins.left = os.environ["LEFT"] = "something"
+"""
+    notebook(tmp_path / "in.ipynb", shows=shows)
+
+    first = lines(tmp_path, env={"OWN": "1"})
+    served_by = server()
+    second = lines(tmp_path, env={"OWN": "2"})
+
+    assert server() == served_by
+    assert not {*first[:4]} & {*second[:4]}
+    assert (first[4], second[4]) == ("nothing None 1", "nothing None 2")
+
+
+def test_a_kernel_is_as_if_it_had_been_started(tmp_path: Path) -> None:
+    """It leads a session of its own, reads from nowhere, works in its notebook's folder and has what is imported."""
+    shows = """
+import os, sys
+leads = os.getsid(0) == os.getpgid(0) == os.getpid()
+print(leads, os.readlink("/proc/self/fd/0"), os.getcwd(), "pandas" in sys.modules)
+"""
+    notebook(tmp_path / "in.ipynb", shows=shows)
+
+    assert lines(tmp_path) == [f"True /dev/null {tmp_path} True"]
+
+
+def test_a_kernel_knows_the_run_and_what_it_starts_does_not(tmp_path: Path) -> None:
+    """What asked for a forked kernel is the run; of a process that a cell starts it is the kernel."""
+    asks = "from bigmama_nb.executor.process import started_by; print(started_by())"
+    shows = f"""
+import os, subprocess, sys
+{asks}
+print(int(subprocess.check_output([sys.executable, "-c", {asks!r}])) == os.getpid())
+"""
+    notebook(tmp_path / "in.ipynb", shows=shows)
+
+    assert lines(tmp_path) == [str(os.getpid()), "True"]
+
+
+def test_another_environment_is_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the interpreter reads as it starts is as in a new process: here where modules are looked for."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "beyond.py").write_text("x = 'found'")
+    notebook(tmp_path / "in.ipynb", shows="import importlib.util as u; print(u.find_spec('beyond') is not None)")
+    assert lines(tmp_path) == ["False"]
+    before = server()
+
+    path = os.pathsep.join([str(tmp_path / "more"), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+
+    assert lines(tmp_path) == ["True"]
+    assert server() != before
+    wait_until_gone(before)
+
+
+def test_a_server_that_was_killed_is_replaced(tmp_path: Path) -> None:
+    """The next kernel comes up, from another server."""
+    notebook(tmp_path / "in.ipynb", shows="print(1)")
+    lines(tmp_path)
+    before = server()
+
+    os.kill(before, signal.SIGKILL)
+    wait_until_gone(before)
+
+    assert lines(tmp_path) == ["1"]
+    assert server() != before
+
+
+def test_a_kernel_outlives_its_server(tmp_path: Path) -> None:
+    """Where the server dies under a running kernel, the stage ends well."""
+    notebook(tmp_path / "in.ipynb", shows=f"import os, signal\nos.kill({_parent('os.getppid()')}, 9)\nprint(1)")
+
+    assert lines(tmp_path) == ["1"]
+
+
+def _parent(pid: str) -> str:
+    """Return source of the parent of a process."""
+    return f"int(open(f'/proc/{{{pid}}}/stat').read().rsplit(')', 1)[1].split()[1])"
+
+
+def test_a_kernel_dies_with_its_keeper(tmp_path: Path) -> None:
+    """Nobody could say how it ended: the stage is killed, in the cell, and no kernel is left behind."""
+    notebook(tmp_path / "in.ipynb", hangs="import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(10**6)")
+
+    executed = run(tmp_path)
+
+    assert (executed.outcome, executed.cell, executed.signal) == ("killed", "hangs", "SIGKILL")
+    assert outcomes(read(executed.path))["hangs"] == "killed"
+
+
+def test_a_kernel_that_the_server_cannot_fork_starts_by_itself(tmp_path: Path) -> None:
+    """Settings too long for one message: the kernel comes up nevertheless, and knows them."""
+    notebook(tmp_path / "in.ipynb", shows="import os, sys; print(len(os.environ['LONG']), 'pandas' in sys.modules)")
+
+    assert lines(tmp_path, env={"LONG": "x" * 100_000}) == ["100000 False"]
+
+
+def test_a_server_that_cannot_come_up_is_an_error_at_once() -> None:
+    """Who asks it for a kernel is told, and waits for nothing."""
+    env = {**os.environ, "PYTHONPATH": "", "PYTHONHOME": "/nowhere"}
+    server = forked.ForkServer(env)
+    with pytest.raises(OSError):
+        server.fork([], "/", env, 1)
+    server.close()
+
+
+def test_a_process_leaves_no_server_behind(tmp_path: Path) -> None:
+    """A run that ends ends its server too, and has waited for it."""
+    notebook(tmp_path / "in.ipynb", shows="print(1)")
+    program = """
+import sys, pathlib
+from tests.executor.test_forked import lines, server
+lines(pathlib.Path(sys.argv[1]))
+print(server())
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True, text=True, cwd=Path.cwd()
+    )
+
+    assert said.stderr == ""
+    assert not Path(f"/proc/{int(said.stdout)}").exists()
