@@ -73,6 +73,19 @@ class FigureRequest:
         return self.game_cd, self.type, self.dt
 
 
+def request_of(game_cd: str, type_: str, metric: Metric, day: date) -> FigureRequest:
+    """Return what `day` asks of a pair, due or not: the figure of the period that holds the day, through the day."""
+    begin, end = first_day(day, metric.period), last_day(day, metric.period)
+    return FigureRequest(game_cd, type_, dt_of(begin), min(end, day), day >= end)
+
+
+def due_request(game_cd: str, type_: str, metric: Metric, day: date) -> FigureRequest:
+    """Return the newest figure of a pair that is due on `day` or was before it."""
+    if metric.due_at == "period_end" and day < last_day(day, metric.period):
+        day = first_day(day, metric.period) - DAY
+    return request_of(game_cd, type_, metric, day)
+
+
 def window(metric: Metric, ask: FigureRequest) -> tuple[date, date]:
     """Return the first and the last day whose documents the figure counts, both included.
 

@@ -119,6 +119,11 @@ def _emptiness(value: object) -> str:
     return "is empty" if text == () or (isinstance(text, str) and not text.strip()) else ""
 
 
+def names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the names of a comma-separated option."""
+    return () if value is None else tuple(name.strip() for name in value.split(","))
+
+
 def failed(error: BigmamaError) -> VerbResult:
     """Return what a verb comes to that could not be done: 2 for a wrong command or profile, 75 for a lock, else 1."""
     if isinstance(error, UsageError):
@@ -225,7 +230,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
     """
     # jsonschema tries to import this, which builds grammars for a second; no notebook's schema speaks of URIs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    from bigmama_nb.cli import check, init, runs, warehouse  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import check, init, runs, trial, warehouse  # noqa: F401 - they add their verbs
 
     arguments = sys.argv[1:] if arguments is None else arguments
     with enduring():

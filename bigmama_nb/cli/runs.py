@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bigmama_nb.cli import VerbResult, load, verb, verbs
+from bigmama_nb.cli import VerbResult, load, names, verb, verbs
 from bigmama_nb.cli.progress import speaking
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.profile import Profile
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from bigmama_nb.runs.record import RunRecord
     from bigmama_nb.runs.services import Operator, Services
     from bigmama_nb.runs.signals import Stop
-
-
-def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return () if value is None else tuple(name.strip() for name in value.split(","))
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -99,9 +95,9 @@ def _services() -> Services:
 @click.option("--from", "date_from", metavar="D", help="The first day of a range.")
 @click.option("--to", "date_to", metavar="D", help="The last day of a range.")
 @click.option("--missing", is_flag=True, help="Only what the range lacks.")
-@click.option("--games", callback=_names, metavar="A,B", help="Only these games.")
-@click.option("--metrics", callback=_names, metavar="A,B", help="Only these metrics.")
-@click.option("--pipelines", callback=_names, metavar="A,B", help="game_metric, live_play; else those configured.")
+@click.option("--games", callback=names, metavar="A,B", help="Only these games.")
+@click.option("--metrics", callback=names, metavar="A,B", help="Only these metrics.")
+@click.option("--pipelines", callback=names, metavar="A,B", help="game_metric, live_play; else those configured.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many notebooks run at once.")
 @click.option("--scratch", is_flag=True, help="Write to a scratch warehouse.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print the grid and ask nothing.")

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import queue
-import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from bigmama_nb.errors import SourceError, TaskError, printable
 from bigmama_nb.executor.execute import check_parameters
-from bigmama_nb.profile import Metric, MetricValue, Profile
+from bigmama_nb.periods import days_asked, due_request
+from bigmama_nb.profile import MetricValue, Profile
 from bigmama_nb.project import notebooks_of
 from bigmama_nb.runs import archive
 from bigmama_nb.runs.attempt import parameters_of_run
 from bigmama_nb.runs.evidence import verify
 from bigmama_nb.sample import prepare
 from bigmama_nb.sources import Source, outcome
-from bigmama_nb.sources.extract import open_source
+from bigmama_nb.sources.clusters import at_each
+from bigmama_nb.sources.extract import Job, answered
+from bigmama_nb.sources.outcome import Outcome
 from bigmama_nb.sources.scan import Question, Scan
 from bigmama_nb.tables.registry import contracts
 from bigmama_nb.warehouse import Warehouse
@@ -113,58 +113,28 @@ def _tried(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, False, str(error))
 
 
-class _StoppedError(Exception):
-    pass
-
-
-def check_sources(profile: Profile) -> list[Finding]:
-    """Return what was found of each cluster, and of each game's collections: whether they are there, the newest date,
-    and for a live cluster whether an index answers for the date.
+def check_sources(profile: Profile, *, now: datetime | None = None) -> list[Finding]:
+    """Return what was found of each cluster, of each game's collections (whether they are there, the newest date, and
+    for a live cluster whether an index answers for the date), and of each pair: what its newest due figure comes to.
 
     All clusters are looked at at once, and none for longer than `extract_deadline_s`.
     """
-    deadline = time.monotonic() + profile.extract_deadline_s
-    stopped = threading.Event()
-    done: queue.SimpleQueue[tuple[str, list[Finding]]] = queue.SimpleQueue()
     clusters = [name for name in profile.clusters if any(game.cluster == name for game in profile.games.values())]
-
-    def check() -> None:
-        if stopped.is_set():
-            raise _StoppedError
-
-    def work(cluster: str) -> None:
-        source = open_source(profile, cluster, comment="check", check=check, stopped=stopped, deadline=deadline)
-        try:
-            done.put((cluster, _looked_at(profile, cluster, source)))
-        except _StoppedError:
-            return
-        except Exception as error:
-            # A mistake of ours costs the cluster that it met, not the others; the trace is for who corrects it.
-            logging.getLogger(__name__).exception("%s", cluster)
-            found = f"unexpected {type(error).__name__}: {error}"
-            done.put((cluster, [Finding(f"cluster {cluster}", False, found)]))
-        finally:
-            source.close()
-
-    for cluster in clusters:
-        threading.Thread(target=work, args=(cluster,), name=f"check {cluster}", daemon=True).start()
-    found: dict[str, list[Finding]] = {}
-    while len(found) < len(clusters):
-        try:
-            cluster, some = done.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            break
-        found[cluster] = some
-    stopped.set()
-    late = f"was not done within extract_deadline_s = {profile.extract_deadline_s} s"
-    return [
-        one
-        for cluster in clusters
-        for one in found.get(cluster, [Finding(f"cluster {cluster}", False, f"{cluster} {late}")])
-    ]
+    _, day = days_asked(profile, None, None, now=now or datetime.now(UTC))
+    found = at_each(profile, clusters, lambda name, source: _looked_at(profile, name, source, day), comment="check")
+    late = SourceError("deadline", f"was not done within extract_deadline_s = {profile.extract_deadline_s} s")
+    return [one for cluster in clusters for one in _findings_of(cluster, found.get(cluster, late))]
 
 
-def _looked_at(profile: Profile, cluster: str, source: Source) -> list[Finding]:
+def _findings_of(cluster: str, found: list[Finding] | Exception) -> list[Finding]:
+    if isinstance(found, SourceError):
+        return [Finding(f"cluster {cluster}", False, f"{cluster} {found.message}")]
+    if isinstance(found, Exception):
+        return [Finding(f"cluster {cluster}", False, f"unexpected {type(found).__name__}: {found}")]
+    return found
+
+
+def _looked_at(profile: Profile, cluster: str, source: Source, day: date) -> list[Finding]:
     try:
         found = [Finding(f"cluster {cluster}", True, source.reached())]
     except SourceError as error:
@@ -172,42 +142,41 @@ def _looked_at(profile: Profile, cluster: str, source: Source) -> list[Finding]:
     for game_cd, game in profile.games.items():
         if game.cluster != cluster:
             continue
-        by_collection: dict[str, dict[str, Metric]] = {}
-        for (of_game, type_), metric in profile.pairs.items():
-            if of_game == game_cd:
-                by_collection.setdefault(metric.collection, {})[type_] = metric
-        for metrics in by_collection.values():
-            found += _collection(source, game_cd, game.database, metrics)
-        for name in dict.fromkeys(
-            metric.ready.collection
-            for (of_game, _), metric in profile.pairs.items()
-            if of_game == game_cd and metric.ready is not None
-        ):
+        metrics = {type_: metric for (of_game, type_), metric in profile.pairs.items() if of_game == game_cd}
+        by_collection: dict[str, list[Question]] = {}
+        for type_, metric in metrics.items():
+            question = Question(game_cd, type_, metric, (due_request(game_cd, type_, metric, day),))
+            by_collection.setdefault(metric.collection, []).append(question)
+        for collection, questions in by_collection.items():
+            found += _collection(source, Job(cluster, game.database, collection, tuple(questions)))
+        for name in dict.fromkeys(metric.ready.collection for metric in metrics.values() if metric.ready is not None):
             found.append(_ready(source, game_cd, game.database, name))
     return found
 
 
-def _collection(source: Source, game_cd: str, database: str, metrics: dict[str, Metric]) -> list[Finding]:
-    """Return what was found of a collection: a line for each date field, and one for each metric that misses a path."""
-    collection = next(iter(metrics.values())).collection
-    name = f"{game_cd} {database}.{collection}"
+def _collection(source: Source, job: Job) -> list[Finding]:
+    """Return what was found of a collection: a line for each date field, and one for each metric's newest figure."""
+    name = f"{job.questions[0].game_cd} {job.database}.{job.collection}"
     plain: dict[tuple[str, str], Question] = {}
-    for type_, metric in metrics.items():
-        of_date = metric.model_copy(update={"value": MetricValue(count=True), "match": {}, "ready": None})
-        plain.setdefault((metric.date.field, metric.date.as_), Question(game_cd, type_, of_date, ()))
-    pairs = [Question(game_cd, type_, metric, ()) for type_, metric in metrics.items()]
+    for one in job.questions:
+        of_date = one.metric.model_copy(update={"value": MetricValue(count=True), "match": {}, "ready": None})
+        plain.setdefault((one.metric.date.field, one.metric.date.as_), Question(one.game_cd, "(dates)", of_date, ()))
     try:
-        scans = {id(one.question): one for one in source.scan(database, collection, [*plain.values(), *pairs])}
-        advice = {path: source.advice(database, collection, path) for path, _ in plain}
+        answer = answered(source, replace(job, questions=(*plain.values(), *job.questions)))
+        if answer.error is not None:
+            raise answer.error
+        advice = {path: source.advice(job.database, job.collection, path) for path, _ in plain}
     except SourceError as error:
         return [Finding(name, False, f"{error.reason}: {error.message}")]
+    scans = {id(scan.question): scan for scan in answer.scans}
     found = [_dates(name, scans[id(one)], advice[one.metric.date.field]) for one in plain.values()]
-    for question in pairs:
-        lookup = scans[id(question)].lookup
-        if lookup.unknown is not None and not lookup.no_document:
-            refusal = lookup.refusal(question.metric, lookup.unknown)
-            found.append(Finding(f"{game_cd} {question.type}", False, f"{refusal.reason}: {refusal.message}"))
-    return found
+    by_type = {one.ask.type: one for one in answer.outcomes}
+    return found + [_figure(by_type[one.type]) for one in job.questions]
+
+
+def _figure(one: Outcome) -> Finding:
+    said = f"{outcome.finding(one)} ({one.ask.dt} through {one.ask.through})"
+    return Finding(f"{one.ask.game_cd} {one.ask.type}", one.outcome != "failed", said)
 
 
 def _dates(name: str, scan: Scan, advice: str | None) -> Finding:

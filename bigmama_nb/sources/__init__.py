@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bigmama_nb.profile import Ready
 from bigmama_nb.sources.scan import Question, Scan
+from bigmama_nb.sources.sight import Sight
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Source(Protocol):
 
         Raises:
             SourceError: the collection is missing, or cannot be read to its end.
+        """
+
+    def sight(self, database: str, collection: str, question: Question) -> Sight:
+        """Return how many documents stand in the window of the question's only ask, and some of them.
+
+        Raises:
+            SourceError: the collection is missing, or cannot be read.
         """
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:

@@ -31,6 +31,7 @@ from bigmama_nb.profile import Ready
 from bigmama_nb.sources import Input, Load, fields, filters
 from bigmama_nb.sources.identities import Identities, Order
 from bigmama_nb.sources.scan import Question, Scan, Scanner
+from bigmama_nb.sources.sight import Looker, Sight
 from bigmama_nb.sources.values import CODEC, shown
 
 CHUNK: Final = 1 << 20
@@ -91,6 +92,13 @@ class Dump:
                             place=f"{path} _id={shown(document['_id'])}",
                         )
                     seen.add(exact)
+
+    def sight(self, database: str, collection: str, question: Question) -> Sight:
+        """Return how many documents stand in the window of the question's only ask, and some; raises SourceError."""
+        looker = Looker(question, self._zone)
+        for documents in self._read(self.path(database, collection)):
+            looker.take(documents)
+        return looker.sight()
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""

@@ -23,7 +23,7 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.sources import Input, Load, Source, filters, outcome
 from bigmama_nb.sources.dump import Dump
 from bigmama_nb.sources.outcome import Outcome
-from bigmama_nb.sources.scan import Question, throughs
+from bigmama_nb.sources.scan import Question, Scan, throughs
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """One collection of one game, and all that is asked of it."""
 
     cluster: str
@@ -51,6 +51,18 @@ class _Job:
     @property
     def source(self) -> str:
         return f"{self.cluster}/{self.database}.{self.collection}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One outcome for each ask of a job, in any order; the scans of those questions that were asked.
+
+    `error` is why the collection could not be read; there are no scans then.
+    """
+
+    outcomes: list[Outcome]
+    scans: list[Scan]
+    error: SourceError | None = None
 
 
 class _StoppedError(Exception):
@@ -139,7 +151,7 @@ def open_source(
     return Mongo(cluster, settings, profile.zone, comment=comment, check=check, stopped=stopped, deadline=deadline)
 
 
-def _jobs(profile: Profile, asks: Iterable[FigureRequest]) -> dict[str, list[_Job]]:
+def _jobs(profile: Profile, asks: Iterable[FigureRequest]) -> dict[str, list[Job]]:
     """Return the jobs by cluster: one for each collection of a game, so that one pass answers all its metrics."""
     by_metric: dict[tuple[str, str], list[FigureRequest]] = {}
     for ask in dict.fromkeys(asks):
@@ -148,10 +160,10 @@ def _jobs(profile: Profile, asks: Iterable[FigureRequest]) -> dict[str, list[_Jo
     for (game_cd, type_), some in by_metric.items():
         metric = profile.pairs[game_cd, type_]
         by_collection.setdefault((game_cd, metric.collection), []).append(Question(game_cd, type_, metric, tuple(some)))
-    jobs: dict[str, list[_Job]] = {}
+    jobs: dict[str, list[Job]] = {}
     for (game_cd, collection), questions in by_collection.items():
         game = profile.games[game_cd]
-        jobs.setdefault(game.cluster, []).append(_Job(game.cluster, game.database, collection, tuple(questions)))
+        jobs.setdefault(game.cluster, []).append(Job(game.cluster, game.database, collection, tuple(questions)))
     return jobs
 
 
@@ -165,12 +177,12 @@ def _threads(profile: Profile, cluster: str, jobs: int) -> int:
 def _start(
     cluster: str,
     source: Source,
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     done: queue.SimpleQueue[list[Outcome]],
     threads: int,
     stopped: threading.Event,
 ) -> None:
-    waiting: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
 
@@ -181,7 +193,7 @@ def _start(
             except queue.Empty:
                 return
             try:
-                done.put(_outcomes(source, job))
+                done.put(answered(source, job).outcomes)
             except _StoppedError:
                 return
             except Exception as error:
@@ -195,9 +207,10 @@ def _start(
         threading.Thread(target=work, name=f"extract {cluster} {number}", daemon=True).start()
 
 
-def _outcomes(source: Source, job: _Job) -> list[Outcome]:
-    """Return one outcome for each ask of the job, whatever happens."""
+def answered(source: Source, job: Job) -> Answer:
+    """Return what a source says of a job: an outcome for each of its asks, whatever happens."""
     outcomes: list[Outcome] = []
+    scans: list[Scan] = []
     loaded: list[Question] = []
     ready: dict[str, set[date] | SourceError] = {}
     for question in job.questions:
@@ -226,14 +239,14 @@ def _outcomes(source: Source, job: _Job) -> list[Outcome]:
             scans = source.scan(job.database, job.collection, loaded)
         except SourceError as error:
             outcomes += [outcome.refused(ask, error, source=job.source) for question in loaded for ask in question.asks]
-        else:
-            for one in scans:
-                outcomes += outcome.of_scan(one, database=job.database, source=job.source)
-    return outcomes
+            return Answer(outcomes, [], error)
+    for one in scans:
+        outcomes += outcome.of_scan(one, database=job.database, source=job.source)
+    return Answer(outcomes, scans)
 
 
 def _ready_days(
-    source: Source, job: _Job, question: Question, known: dict[str, set[date] | SourceError]
+    source: Source, job: Job, question: Question, known: dict[str, set[date] | SourceError]
 ) -> set[date] | SourceError:
     ready = question.metric.ready
     assert ready is not None
@@ -247,7 +260,7 @@ def _ready_days(
     return known[key]
 
 
-def _late(profile: Profile, jobs: dict[str, list[_Job]], found: dict[FigureRequest, Outcome]) -> list[Outcome]:
+def _late(profile: Profile, jobs: dict[str, list[Job]], found: dict[FigureRequest, Outcome]) -> list[Outcome]:
     late = []
     for some in jobs.values():
         for job in some:

@@ -11,6 +11,7 @@ from bigmama_nb.sources import filters
 from bigmama_nb.sources.mongo_client import ClusterClient
 from bigmama_nb.sources.mongo_scan import CollectionScan, tasks
 from bigmama_nb.sources.scan import Question, Scan
+from bigmama_nb.sources.sight import Sight
 
 
 class Mongo(ClusterClient):
@@ -20,6 +21,10 @@ class Mongo(ClusterClient):
         """Return what the collection says about each question; raises SourceError."""
         found = CollectionScan(self, database, collection, tasks(questions))
         return found.scans(questions, self._zone)
+
+    def sight(self, database: str, collection: str, question: Question) -> Sight:
+        """Return how many documents stand in the window of the question's only ask, and some; raises SourceError."""
+        return CollectionScan(self, database, collection, tasks([question])).sight(question, self._zone)
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""

@@ -30,6 +30,7 @@ from bigmama_nb.sources import mongo_filters, paths
 from bigmama_nb.sources.aggregates import Count
 from bigmama_nb.sources.mongo_client import ClusterClient
 from bigmama_nb.sources.scan import Newest, Question, Scan, Scanner, by_date_field, throughs
+from bigmama_nb.sources.sight import KINDS, Sight
 from bigmama_nb.sources.values import CODEC, Dating, Unplaced, reader
 
 REPLY: Final = 100_000
@@ -266,6 +267,20 @@ class CollectionScan:
             found += scanner.scans
         self._see_paths(found)
         return found
+
+    def sight(self, question: Question, zone: ZoneInfo) -> Sight:
+        """Return how many documents stand in the window of the question's only ask, and some of them."""
+        match, path = question.metric.match, question.metric.date.field
+        (scan,) = Scanner([question], zone).scans
+        begin, end = scan.span(question.asks[0])
+        typed = mongo_filters.of_expected_types(scan.dating, path)
+        dated = mongo_filters.both(mongo_filters.between(scan.dating, path, begin, end), typed)
+        counted = mongo_filters.both(match, dated)
+        fields = mongo_filters.projection([question])
+        kinds = zip(KINDS, (counted, dated, match, {}), strict=True)
+        some = ((kind, self._some(filter_, fields, paths.SAMPLE)) for kind, filter_ in kinds)
+        kind, examples = next((one for one in some if one[1]), ("other", []))
+        return Sight(self.count(dated), self.count(counted), kind, examples)
 
     def _see_paths(self, scans: Sequence[Scan]) -> None:
         """Find out whether what the metrics read and the documents so far did not have is in any other."""

@@ -81,6 +81,16 @@ def task(ask: FigureRequest) -> str:
     return f"{ask.game_cd} {ask.type} {ask.dt}"
 
 
+def finding(one: Outcome) -> str:
+    """Return an outcome in words, without what a run leaves behind and what to do after it."""
+    if one.message is None:
+        return f"{one.value:,}"
+    found = one.message.removeprefix(f"{task(one.ask)}: ")
+    for more in (ONCE_CORRECTED, ONCE_THERE):
+        found = found.removesuffix(more).rstrip()
+    return f"{one.value:,}, {found}" if one.outcome == "ok" else f"{one.reason or one.outcome}: {found.rstrip('.')}"
+
+
 def refused(ask: FigureRequest, error: SourceError, *, source: str) -> Outcome:
     """Return the outcome of an ask whose source, or a part of it, could not be used."""
     message = f"{task(ask)}: {error.message.rstrip('.')}. {ONCE_CORRECTED}"

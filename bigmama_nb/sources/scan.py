@@ -85,6 +85,11 @@ class Scan:
         """Return whether a document is dated the last day of the ask's through, or later."""
         return self.newest.position is not None and self.dating.reaches(self.newest.position, ask.through)
 
+    def span(self, ask: FigureRequest) -> tuple[Any, Any]:
+        """Return the positions at which the ask's window begins, and ends before."""
+        first, last = window(self.question.metric, ask)
+        return self.dating.start(first), self.dating.start(last + DAY)
+
     @property
     def undatable(self) -> bool:
         """Whether there are documents whose date fails the question."""
@@ -109,9 +114,7 @@ class Scan:
 
 def buckets(scan: Scan, ask: FigureRequest) -> range:
     """Return the numbers of the buckets that the ask's window is made of."""
-    first, last = window(scan.question.metric, ask)
-    start = bisect_left(scan.bounds, scan.dating.start(first))
-    end = bisect_left(scan.bounds, scan.dating.start(last + DAY))
+    start, end = (bisect_left(scan.bounds, position) for position in scan.span(ask))
     return range(start + 1, end + 1)
 
 

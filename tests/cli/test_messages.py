@@ -44,6 +44,19 @@ REFUSED = {
         r"unexpected extra argument \(lw\) Nothing was run; see 'run_all\.py run --help'",
     ),
     "a word too few": (("repair",), r"Missing argument 'RUN'\. Nothing was run; see 'run_all\.py repair --help'\."),
+    "a metric to try that is none": (
+        ("try", "wua"),
+        r"METRIC is 'wua'; metrics are wau, orders\. Did you mean 'wau'\? Nothing was run\.",
+    ),
+    "a game to try that is none": (
+        ("try", "wau", "--games", "aa,dd"),
+        r"--games names 'dd'; games are aa, bb, cc\. .*Nothing was run\.",
+    ),
+    "a day to try that is to come": (("try", "wau", "--date", "2999-01-01"), r"2999-01-01 is not yet over in Asia/"),
+    "a day to try that is none": (
+        ("try", "wau", "--date", "1 May"),
+        r"'1 May' is no day; expected YYYY-MM-DD or YYYYMM",
+    ),
     "no jobs": (("run", "--jobs", "0"), r"Invalid value for '--jobs': 0 is not in the range x>=1\. Nothing was run;"),
     "an unknown game": (("run", "--games", "aa,bc"), r"--games names 'bc'; games are aa, bb, cc\. .*Nothing was run\."),
     "an unknown metric": (("run", "--metrics", "wua"), r"--metrics names 'wua'; .* Did you mean 'wau'\? Nothing was "),
@@ -129,6 +142,7 @@ EMPTY = {
     "ddl": {"TABLE", "--profile"},
     "docs": {"[FOLDER]", "--profile"},
     "check": {"--profile"},
+    "try": {"METRIC", "--games", "--date", "--profile"},
 }
 
 

@@ -364,12 +364,15 @@ def test_a_primary_with_no_secondary(tmp_path, primary, caplog, capfd):
     assert "Secondary" in failed.message
 
 
+MAY_2 = datetime(2024, 5, 2, tzinfo=UTC)
+
+
 def test_check_says_what_answers(tmp_path, primary, server):
     """`check` names the member that answers, whether the read preference is met, newest dates and indexes."""
     with MongoClient(server.uri) as client:
         client.lw.stats.create_index("dt")
     profile = live(tmp_path, server.uri, metrics={"wau": WAU, "sum": SUM}, games=("lw", "lws"))
-    found = {one.name: (one.ok, one.message) for one in check_sources(profile)}
+    found = {one.name: (one.ok, one.message) for one in check_sources(profile, now=MAY_2)}
     assert found["cluster ncmc3"] == (
         True,
         f"127.0.0.1:{server.port} (standalone) answers; secondaryPreferred is met",
@@ -382,7 +385,8 @@ def test_check_says_what_answers(tmp_path, primary, server):
     assert not ok
     assert message.startswith("source_missing: ncmc3 has no database 'lws'")
     assert found["ok ok.stats"] == (True, 'by dt, the newest is "20240501"')
-    assert not {"lw wau", "lw sum"} & set(found)
+    assert found["lw wau"] == (True, "5 (20240501 through 2024-05-01)")
+    assert found["lw sum"] == (True, f"{ORDERS:,} (20240501 through 2024-05-01)")
 
     mistyped = live(
         tmp_path, server.uri, metrics={"wau": {**WAU, "match": {"tpye": "x"}}, "sum": {**SUM, "match": {"note": 5}}}
