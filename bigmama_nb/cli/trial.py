@@ -66,8 +66,9 @@ def _text(one: Trial) -> str:
 
     days = f"{one.first}" if one.first == one.last else f"{one.first} to {one.last}"
     due = "" if one.due else ", which a run asks for on the period's last day only"
+    unit = f" {one.unit}" if one.unit and one.outcome.outcome == "ok" else ""
     found = outcome.finding(one.outcome)
-    lines = [f"{outcome.task(one.outcome.ask)}: {found}", f"  days       {days}{due}"]
+    lines = [f"{outcome.task(one.outcome.ask)}: {found}{unit}", f"  days       {days}{due}"]
     if one.sight is not None:
         lines.append(
             f"  documents  {one.sight.dated:,} dated then, {one.sight.counted:,} of them pass the match"
@@ -109,6 +110,7 @@ def _data(one: Trial) -> dict[str, Any]:
         "due": one.due,
         "outcome": one.outcome.outcome,
         "value": one.outcome.value,
+        "unit": one.unit,
         "reason": one.outcome.reason,
         "message": one.outcome.message,
         "documents": None if sight is None else {"dated": sight.dated, "matched": sight.counted},

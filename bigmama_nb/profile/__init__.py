@@ -21,13 +21,14 @@ from bigmama_nb.errors import ProfileError, did_you_mean
 from bigmama_nb.profile.document import absolute, content_of, parsed
 from bigmama_nb.profile.messages import Section, refusals, refuse, without_secrets
 from bigmama_nb.profile.metric import (
-    WORDS,
     Filter,
     Metric,
     MetricDate,
     MetricValue,
+    Names,
     Ready,
 )
+from bigmama_nb.profile.pairs import Game, configured, dangling
 from bigmama_nb.project import sample_profile
 
 __all__ = [
@@ -249,16 +250,6 @@ class Cluster(Section):
         return self
 
 
-class Game(Section):
-    """A game: where its documents are, and which metrics it has."""
-
-    name: str | None = None
-    cluster: str
-    database: Annotated[str, Field(min_length=1)]
-    metrics: list[str] | None = None
-    override: dict[str, dict[str, Any]] = Field(default_factory=dict)
-
-
 class LiveSources(Section):
     """Where the six sources of wv_live_play are."""
 
@@ -331,6 +322,7 @@ class Profile(Section):
     archive: Archive
     clusters: dict[Name, Cluster] = Field(default_factory=dict)
     games: dict[Name, Game] = Field(default_factory=dict)
+    groups: dict[Name, Names] = Field(default_factory=dict)
     metrics: dict[Name, Metric] = Field(default_factory=dict)
     stage_timeout_s: Annotated[int, Field(ge=1, le=604_800)] = 3600
     extract_deadline_s: Annotated[int, Field(ge=1, le=604_800)] = 600
@@ -386,10 +378,6 @@ class Profile(Section):
         return tuple(name for name, is_there in configured if is_there)
 
 
-NAMESPACE_BYTES = 255
-"""Of `database.collection`: https://www.mongodb.com/docs/manual/reference/limits/"""
-
-
 def find(path: str | Path | None = None) -> Path:
     """Return the profile's file: `path`, else what `BIGMAMA_PROFILE` names, else the sample.
 
@@ -431,12 +419,12 @@ def read(path: str | Path, content: bytes | None = None) -> Profile:
     path = absolute(path)
     content = content_of(path) if content is None else content
     document = parsed(path, content)
-    problems = [*_resolve_paths(document, path.parent), *_dangling(document)]
+    problems = [*_resolve_paths(document, path.parent), *dangling(document)]
     try:
         profile = Profile.model_validate(document, by_name=False)
     except ValidationError as error:
         raise ProfileError(_said(path.name, refusals(error, Profile, document) + problems)) from None
-    pairs, broken = _configured(profile)
+    pairs, broken = configured(profile.games, profile.groups, profile.metrics)
     if problems or broken:
         raise ProfileError(_said(path.name, problems + broken))
     profile._path, profile._content, profile._sha256 = path, content, hashlib.sha256(content).hexdigest()
@@ -479,63 +467,3 @@ def _resolve_paths(document: dict[str, Any], folder: Path) -> list[str]:
     if isinstance(live_play, dict):
         resolve(live_play.get("sources"), "uri", "live_play.sources")
     return problems
-
-
-def _dangling(document: dict[str, Any]) -> list[str]:
-    """Name what refers to a cluster or metric that the profile does not have."""
-
-    def section(name: str) -> dict[str, Any]:
-        found = document.get(name)
-        return found if isinstance(found, dict) else {}
-
-    problems = []
-    clusters, metrics = [*map(str, section("clusters"))], [*map(str, section("metrics"))]
-    for game_cd, game in section("games").items():
-        if not isinstance(game, dict):
-            continue
-        cluster = game.get("cluster")
-        if isinstance(cluster, str) and cluster not in clusters:
-            problems.append(
-                f"games.{game_cd}.cluster is {cluster!r}; clusters are {', '.join(clusters) or 'none'}."
-                f"{did_you_mean(cluster, clusters)}"
-            )
-        for key, kind in (("metrics", list), ("override", dict)):
-            for name in game[key] if isinstance(game.get(key), kind) else ():
-                if isinstance(name, str) and name not in metrics:
-                    problems.append(
-                        f"games.{game_cd}.{key} names {name!r}; metrics are {', '.join(metrics) or 'none'}."
-                        f"{did_you_mean(name, metrics)}"
-                    )
-    return problems
-
-
-def _configured(profile: Profile) -> tuple[dict[tuple[str, str], Metric], list[str]]:
-    pairs: dict[tuple[str, str], Metric] = {}
-    problems: list[str] = []
-    for game_cd, game in profile.games.items():
-        for type_, metric in profile.metrics.items():
-            if game.metrics is not None and type_ not in game.metrics:
-                continue
-            override = game.override.get(type_)
-            if override is not None:
-                if own := [key for key in WORDS if key in override]:
-                    problems.append(
-                        f"games.{game_cd}.override.{type_} has {own[0]}, which is the same for every game; it stands "
-                        f"in metrics.{type_}"
-                    )
-                    continue
-                plain = metric.model_dump(by_alias=True, exclude_unset=True) | override
-                try:
-                    metric = Metric.model_validate(plain, by_name=False)
-                except ValidationError as error:
-                    at = f"games.{game_cd}.override.{type_}"
-                    problems += refusals(error, Metric, plain, at=at)
-                    continue
-            pairs[game_cd, type_] = metric
-            size = len(f"{game.database}.{metric.collection}".encode())
-            if size > NAMESPACE_BYTES:
-                problems.append(
-                    f"games.{game_cd}: its database and the collection of {type_} make a name of {size} bytes; MongoDB "
-                    f"has none beyond {NAMESPACE_BYTES}"
-                )
-    return pairs, problems

@@ -43,6 +43,17 @@ def _words(text: str) -> str:
     return words
 
 
+def _each_once(names: list[str]) -> list[str]:
+    if not names:
+        raise refuse("is empty; expected at least one name")
+    for name in names:
+        if names.count(name) > 1:
+            raise refuse(f"names {name!r} twice")
+    return names
+
+
+Names = Annotated[list[str], AfterValidator(_each_once)]
+"""Games, or groups of them."""
 FieldPath = Annotated[str, AfterValidator(_path)]
 Label = Annotated[str, Field(max_length=80), AfterValidator(_words)]
 Filter = Annotated[dict[str, Any], AfterValidator(filters.checked)]
@@ -131,6 +142,9 @@ class Metric(Section):
     unit: Label | None = None
     description: Annotated[str, Field(max_length=500), AfterValidator(_words)] | None = None
     additive: bool = False
+    games: Names | None = None
+    except_: Names | None = Field(default=None, alias="except")
+    override: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _together(self) -> Metric:

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import gzip
 import hashlib
+import itertools
 import struct
 import threading
 import zlib
@@ -42,6 +43,9 @@ BUCKETS: Final = "system.buckets."
 # What mongodump makes of a long name: so much of it, and its checksum.
 LONGEST_NAME: Final = 238
 KEPT_OF_NAME: Final = 208
+OFFERED: Final = 4
+# So many folders are looked at for a database that is not where the profile says.
+LOOKED_AT: Final = 10_000
 ARCHIVE: Final = b"\x6d\xe2\x99\x81"
 
 _length_at = struct.Struct("<i").unpack_from
@@ -187,14 +191,21 @@ class Dump:
         )
 
     def _elsewhere(self, database: str) -> str:
-        """Return " <the folder> has it." where the cluster's dump is named one level off; else an empty string."""
-        if (self.folder.parent / database).is_dir():
-            return f" {self.folder.parent} has it: name that folder as the cluster's dump."
-        if self.folder.is_dir():
-            for one in sorted(self.folder.iterdir()):
-                if (one / database).is_dir():
-                    return f" {one} has it: name that folder as the cluster's dump."
+        """Return which folder has it where the dump is named up to two levels off; else an empty string."""
+        up = list(self.folder.parents)[:2]
+        for near in (up[:1], self._below("*"), up[1:], self._below("*/*")):
+            having = [str(folder) for folder in near if (folder / database).is_dir()]
+            if len(having) == 1:
+                return f" {having[0]} has it: name that folder as the cluster's dump."
+            if having:
+                return f" {', '.join(having[:OFFERED])} have it: name the right one as the cluster's dump."
         return ""
+
+    def _below(self, pattern: str) -> list[Path]:
+        try:
+            return sorted(itertools.islice(self.folder.glob(pattern), LOOKED_AT))
+        except OSError:
+            return []
 
     def _names(self, folder: Path, said: str, wanted: Callable[[Path], bool]) -> list[str]:
         try:

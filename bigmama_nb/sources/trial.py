@@ -70,6 +70,7 @@ class Trial:
     first: date
     last: date
     due: bool
+    unit: str | None
     sight: Sight | None
     unseen: str | None
     used: int
@@ -140,6 +141,7 @@ def _of(
         one,
         *window(metric, ask),
         metric.due_at == "daily" or ask.final,
+        metric.unit,
         sight,
         unseen,
         values.used,

@@ -21,8 +21,8 @@ GAME = (
 )
 PARAMETERS = Path(__file__).parents[2] / "parameters"
 TOP_KEYS = (
-    "timezone, dates, warehouse, archive, clusters, games, metrics, stage_timeout_s, extract_deadline_s, live_play, "
-    "engine, checks, notify, notify_on, metrics_textfile"
+    "timezone, dates, warehouse, archive, clusters, games, groups, metrics, stage_timeout_s, extract_deadline_s, "
+    "live_play, engine, checks, notify, notify_on, metrics_textfile"
 )
 BARE = (
     "metrics.wau.match compares dt with the bare date 2024-05-01; an instant is written as "
@@ -293,7 +293,8 @@ REFUSALS: dict[str, tuple[str, str]] = {
         (
             "games.lw.override.wau has the unknown key 'colection'; keys are collection, match, date, value, "
             "period, due, "
-            "trailing_days, empty, ready, scale, may_be_absent, checks, title, unit, description, additive. "
+            "trailing_days, empty, ready, scale, may_be_absent, checks, title, unit, description, additive, "
+            "games, except, override. "
             "Did you mean 'collection'?"
         ),
     ),
@@ -686,6 +687,7 @@ def test_only_two_keys_are_required_and_the_rest_has_defaults(tmp_path: Path) ->
         "archive": {"uri": str(tmp_path.resolve() / "out/archive"), "keep_days": 400, "url": None},
         "clusters": {},
         "games": {},
+        "groups": {},
         "metrics": {},
         "stage_timeout_s": 3600,
         "extract_deadline_s": 600,

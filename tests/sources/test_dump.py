@@ -12,11 +12,14 @@ import sys
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import bson
 import pytest
 from bson import Code, Int64, ObjectId, Regex
 
+from bigmama_nb.errors import SourceError
+from bigmama_nb.sources.dump import Dump
 from tests.sources.asking import a_profile, ask, by_task, said, write_dump
 
 MAY_1 = date(2024, 5, 1)
@@ -359,9 +362,19 @@ def test_a_long_collections_name_is_found_as_mongodump_shortens_it(tmp_path):
     assert said(outcome(tmp_path, collection=name)) == 3
 
 
-@pytest.mark.parametrize(("named", "meant"), [("dump/ncmc2/lw", "dump/ncmc2"), ("dump", "dump/ncmc2")])
-def test_a_folder_one_level_off_is_told_which_would_do(tmp_path, named, meant):
-    """One too deep and one too high: the message names the folder that has the database."""
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [
+        ("dump/ncmc2/lw", "dump/ncmc2"),
+        ("dump/ncmc2/gone", "dump/ncmc2"),
+        ("dump/ncmc2/lw/stats.bson", "dump/ncmc2"),
+        ("dump/ncmc2/lw/old", "dump/ncmc2"),
+        ("dump", "dump/ncmc2"),
+        (".", "dump/ncmc2"),
+    ],
+)
+def test_a_folder_that_is_levels_off_is_told_which_would_do(tmp_path, named, meant):
+    """One or two too deep and too high, a file of the dump: the message names the folder that has the database."""
     write_dump(tmp_path / "dump" / "ncmc2", "lw", {"stats": DOCUMENTS})
     profile = a_profile(
         tmp_path,
@@ -393,3 +406,21 @@ def test_a_files_odd_name_costs_its_own_game_and_is_shown_escaped(tmp_path, name
     assert said(found["lw/m/20240501"]) == "source_missing"
     assert found["lw/m/20240501"].message.isprintable()
     assert found["lw/m/20240501"].message.encode()
+
+
+def test_several_folders_that_would_do_are_all_named(tmp_path):
+    """Which of them is meant only the profile's writer knows."""
+    for cluster in ("ncmc3", "ncmc2"):
+        write_dump(tmp_path / "dump" / cluster, "lw", {"stats": DOCUMENTS})
+    with pytest.raises(SourceError) as caught:
+        Dump("c", tmp_path / "dump", ZoneInfo("Asia/Seoul"), check=lambda: None).path("lw", "stats")
+    folders = f"{tmp_path}/dump/ncmc2, {tmp_path}/dump/ncmc3"
+    assert f" {folders} have it: name the right one as the cluster's dump." in caught.value.message
+
+
+def test_a_folder_three_levels_off_is_only_said_not_to_have_it(tmp_path):
+    """Nothing is guessed from afar."""
+    write_dump(tmp_path / "a" / "b" / "c", "lw", {"stats": DOCUMENTS})
+    with pytest.raises(SourceError) as caught:
+        Dump("c", tmp_path, ZoneInfo("Asia/Seoul"), check=lambda: None).path("lw", "stats")
+    assert caught.value.message == f"the dump {tmp_path} has no database 'lw'; it has a."
