@@ -172,13 +172,14 @@ def ddl(profile: str | None, table: str) -> VerbResult:
 @verb("docs", example="docs")
 @click.argument("folder", required=False)
 def docs(profile: str | None, folder: str | None) -> VerbResult:
-    """Write the tables' pages from their contracts into FOLDER; else into docs, here."""
+    """Write the tables' pages from their contracts, and the page of errors, into FOLDER; else into docs, here."""
+    from bigmama_nb import reasons
     from bigmama_nb.project import INSTALLED, ROOT
     from bigmama_nb.tables.docs import pages
     from bigmama_nb.tables.registry import contracts
 
     target = Path(folder) if folder is not None else (Path.cwd() if INSTALLED else ROOT) / "docs"
-    written = pages(contracts(load(profile)))
+    written = pages(contracts(load(profile))) | {"errors.md": reasons.page()}
     try:
         for name, text in written.items():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
