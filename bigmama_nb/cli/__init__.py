@@ -20,6 +20,7 @@ from click.core import ParameterSource
 
 from bigmama_nb.cli.streams import enduring, lost_answer
 from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError
+from bigmama_nb.executor.process import SwiftEnd
 from bigmama_nb.project import COMMAND, as_called
 
 if TYPE_CHECKING:
@@ -232,9 +233,14 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     from bigmama_nb.cli import check, init, runs, trial, warehouse  # noqa: F401 - they add their verbs
 
-    arguments = sys.argv[1:] if arguments is None else arguments
-    with enduring():
-        _called(arguments, services)
+    swift = SwiftEnd() if arguments is None else None
+    try:
+        with enduring():
+            _called(sys.argv[1:] if arguments is None else arguments, services)
+    except SystemExit as end:
+        if swift is not None and isinstance(end.code, int):
+            swift.well(end.code)
+        raise
 
 
 def _called(arguments: list[str], services: object) -> None:

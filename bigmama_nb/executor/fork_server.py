@@ -1,7 +1,7 @@
 """Kernels forked from a process that has imported what all of them need: `python -m bigmama_nb.executor.fork_server`.
 
-It imports once, runs no thread, and forks a process of its own for every kernel that it is asked for. Between it and a
-kernel stands a keeper, the kernel's parent: it tells how the kernel ended, and kills it as soon as the run is gone.
+It imports once, then runs nothing, and forks a process of its own for every kernel that it is asked for. Between it
+and a kernel stands a keeper, the kernel's parent: it tells how the kernel ended, and kills it when the run is gone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ _KERNEL = (
     "IPython.core.oinspect",
     "IPython.extensions.storemagic",
     "IPython.utils.wildcard",
-    "matplotlib_inline.config",
     "sqlite3",
     "tornado.platform.asyncio",
 )
@@ -57,6 +56,7 @@ def main(control: socket.socket, modules: Sequence[str]) -> None:
     forked_for(os.getppid())
     for name in (*_KERNEL, *modules):
         importlib.import_module(name)
+    # Threads that libraries keep for themselves (OpenBLAS, jemalloc) know of forks and begin anew in each kernel.
     # Nothing of it is garbage: no kernel shall look through it, and so copy its pages.
     gc.collect()
     gc.freeze()

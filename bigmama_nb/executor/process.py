@@ -50,15 +50,16 @@ class SwiftEnd:
     """
 
     def __init__(self) -> None:
-        self._well = False
+        self._status: int | None = None
         atexit.register(self._end)
 
-    def well(self) -> None:
-        """Say that the process has done its work: its status is 0."""
-        self._well = True
+    def well(self, status: int = 0) -> None:
+        """Say that the process has done its work, and its exit status."""
+        self._status = status
 
     def _end(self) -> None:
-        if self._well:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+        if self._status is not None:
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+            os._exit(self._status)

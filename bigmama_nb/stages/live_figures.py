@@ -1,6 +1,6 @@
 """What the notebooks show of live viewing: aggregates of the files that an attempt built, and the published KPIs.
 
-No viewer's row leaves this module.
+No viewer's row leaves this module. What computes tables is loaded only where there are some.
 """
 
 from __future__ import annotations
@@ -16,16 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from bigmama_nb.live_play.engine import content_of
 from bigmama_nb.reports import Html
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.task import Task
 from bigmama_nb.stages.context import StageContext
-from bigmama_nb.stages.live_play import live_folder
 from bigmama_nb.tables import DAILY, KPI
-from bigmama_nb.tables.registry import live_contracts
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.query import views
 from bigmama_nb.warehouse.storage import open_storage
 from bigmama_nb.warehouse.version import Staged
 
@@ -92,6 +88,9 @@ def kpis(here: StageContext) -> pd.DataFrame | Html:
     settings = here.profile.live_play
     if settings is None:
         return _sentence(f"{here.profile.path.name} configures no live viewing.")
+    from bigmama_nb.tables.registry import live_contracts
+    from bigmama_nb.warehouse.query import views
+
     table = live_contracts(settings.database)[KPI].full_name
     with Warehouse.open(here.warehouse) as warehouse:
         partitions = warehouse.catalog.current(table) if warehouse.catalog.entry(table) else {}
@@ -117,6 +116,8 @@ def _newest(here: StageContext) -> Task | None:
     """Return a task of the newest date whose files are there."""
     if not artifacts.exists(here.run_dir, artifacts.BUILT):
         return None
+    from bigmama_nb.stages.live_play import live_folder
+
     built = [
         task
         for task in artifacts.read_tasks(here.run_dir, artifacts.BUILT)
@@ -127,14 +128,21 @@ def _newest(here: StageContext) -> Task | None:
 
 
 def _files(here: StageContext, task: Task, table: str) -> list[Path]:
-    content = content_of(live_folder(here.run_dir, str(task.part_date)) / table)
+    content = _content(here, task, table)
     assert not isinstance(content, Staged)
     return content
 
 
+def _content(here: StageContext, task: Task, table: str) -> Staged | list[Path]:
+    from bigmama_nb.live_play.engine import content_of
+    from bigmama_nb.stages.live_play import live_folder
+
+    return content_of(live_folder(here.run_dir, str(task.part_date)) / table)
+
+
 def _batches(here: StageContext, task: Task, table: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Return columns of a table's files some rows at a time, from wherever they wait."""
-    content = content_of(live_folder(here.run_dir, str(task.part_date)) / table)
+    content = _content(here, task, table)
     if isinstance(content, Staged):
         storage = open_storage(here.warehouse.uri, here.warehouse.storage_options)
         for stored in storage.list(content.location):

@@ -158,3 +158,21 @@ print(server())
 
     assert said.stderr == ""
     assert not Path(f"/proc/{int(said.stdout)}").exists()
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_command_ends_at_once_with_its_status_and_all_that_it_said(status: int) -> None:
+    """What others do at a process's end is done before, and what waits to be written is written."""
+    program = f"""
+from bigmama_nb.executor.process import SwiftEnd
+swift = SwiftEnd()
+import atexit, sys
+atexit.register(lambda: print("others", "x" * 100_000))
+print("said")
+swift.well({status})
+sys.exit({status})
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd())
+
+    assert (ended.returncode, ended.stderr) == (status, "")
+    assert ended.stdout == f"said\nothers {'x' * 100_000}\n"
