@@ -13,12 +13,13 @@ from pathlib import Path
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
-import pyarrow.parquet as pq
 from ibis import _
 
+from bigmama_nb import parquet
 from bigmama_nb.engines import DistributedEngine
 from bigmama_nb.live_play.buckets import BucketTables
 from bigmama_nb.live_play.result import Options, Place, TableFiles
+from bigmama_nb.parquet import Form
 from bigmama_nb.tables import wv_live_play, wv_live_play_rejects
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.live import labels
@@ -128,7 +129,7 @@ def _listed(place: Place, rows: int) -> TableFiles:
     # Spark's names begin with the number of the task, which is the file's.
     for stored in place.storage.list(place.location):
         if name_of(stored.location).startswith("part-"):
-            target = join(place.location, f"part-{len(files)}.parquet")
+            target = join(place.location, parquet.part_name(len(files)))
             place.storage.rename(stored.location, target)
             files.append(Path(local_path(target)) if local else target)
         elif local and stored.location.endswith(".crc"):
@@ -137,13 +138,6 @@ def _listed(place: Place, rows: int) -> TableFiles:
 
 
 def _empty(contract: Table, place: Place, options: Options) -> TableFiles:
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        contract.arrow_schema().empty_table(),
-        sink,
-        compression=options.compression,
-        use_deprecated_int96_timestamps=options.timestamp == "int96",
-        store_schema=False,
-    )
-    place.storage.put(join(place.location, "part-0-empty.parquet"), sink.getvalue().to_pybytes())
+    content = parquet.file_bytes(contract.arrow_schema().empty_table(), Form.of(options))
+    place.storage.put(join(place.location, "part-0-empty.parquet"), content)
     return _listed(place, 0)

@@ -19,6 +19,7 @@ from typing import Any
 from bigmama_nb.engines import Engine, size
 from bigmama_nb.live_play.result import Built, Place
 from bigmama_nb.live_play.sources import CatalogSources, LogSources, Sources
+from bigmama_nb.parquet import part_number
 from bigmama_nb.profile import Profile
 from bigmama_nb.tables import WV_LIVE_PLAY
 from bigmama_nb.tables.contract import Table
@@ -175,4 +176,5 @@ def content_of(folder: Path) -> Staged | list[Path]:
     if said.is_file():
         return Staged(json.loads(said.read_text(encoding="utf-8"))["location"])
     # By number: 'part-10' comes after 'part-9', as the rows do.
-    return sorted(folder.glob("part-*.parquet"), key=lambda path: int(path.stem.removeprefix("part-")))
+    numbered = {part_number(path.name): path for path in folder.glob("*")}
+    return [numbered[n] for n in sorted(n for n in numbered if n is not None)]

@@ -8,8 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bigmama_nb import parquet
 from bigmama_nb.errors import StorageError
 from bigmama_nb.live_play.result import Options, TableFiles
+from bigmama_nb.parquet import Form
 from bigmama_nb.tables.contract import Table
 
 ROW_GROUP = 262_144
@@ -19,14 +21,13 @@ FILE_BYTES = 256_000_000
 class PartWriter:
     """Writes a table's rows, in the order given, into `part-0.parquet` and so on.
 
-    Nothing counts as written before `close`, which syncs the last file; a failed write leaves files that only the
-    caller's folder knows of.
+    Nothing counts as written before `close`; a failed write leaves files that only the caller's folder knows of. They
+    wait here for the publish, which syncs what it takes.
     """
 
     def __init__(self, table: Table, folder: Path, options: Options, *, file_bytes: int = FILE_BYTES) -> None:
         self._table = table
-        self._int96 = options.timestamp == "int96"
-        self._compression = options.compression
+        self._form = Form.of(options)
         self._folder = folder / table.name
         self._file_bytes = file_bytes
         self._paths: list[Path] = []
@@ -92,20 +93,10 @@ class PartWriter:
         self._sink = self._writer = None
 
     def _open(self, schema: pa.Schema) -> None:
-        path = self._folder / f"part-{len(self._paths)}.parquet"
+        path = self._folder / parquet.part_name(len(self._paths))
         self._paths.append(path)
         self._sink = pa.OSFile(str(path), "wb")
-        dictionaries = [f.name for f in schema if pa.types.is_dictionary(f.type)]
-        self._writer = pq.ParquetWriter(
-            self._sink,
-            schema,
-            compression=self._compression,
-            compression_level=1 if self._compression == "zstd" else None,
-            use_dictionary=dictionaries or False,
-            store_schema=False,
-            write_statistics=True,
-            use_deprecated_int96_timestamps=self._int96,
-        )
+        self._writer = parquet.writer(self._sink, schema, self._form, quick=True)
 
     def _close(self) -> None:
         if self._writer is not None and self._sink is not None:

@@ -5,7 +5,6 @@ Every stage writes files of its own and none is written twice, so each says what
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -15,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.errors import StorageError
+from bigmama_nb.executor.atomic_write import replace_file
+from bigmama_nb.parquet import Form, file_bytes
 from bigmama_nb.project import ROOT
 from bigmama_nb.runs.task import TASKS, Task
 
@@ -58,14 +59,10 @@ def write(run_dir: Path, name: str, table: pa.Table) -> None:
         StorageError: the disk is full or the folder cannot be written.
     """
     target = path(run_dir, name)
-    temporary = target.with_suffix(".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(target)
+        replace_file(target, file_bytes(table, Form("zstd", "int64")))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise StorageError(
             f"{target}: cannot be written ({error}). What is published is as it was; make room or mend the folder's "
             "rights, then run again.",

@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
 from bigmama_nb.errors import ContractError, StorageError
-from bigmama_nb.warehouse import Settings, Warehouse
+from bigmama_nb.parquet import Form
+from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer, data_files
 from bigmama_nb.warehouse.storage.protocol import Storage, name_of
 from bigmama_nb.warehouse.version import Version, readable
-
-
-@dataclass(frozen=True)
-class Form:
-    """A file's compression, and its timestamps' physical type, None where it has none."""
-
-    compression: str
-    timestamp: str | None
-
-    def agrees(self, other: Form) -> bool:
-        """Return whether who reads files of one form reads the other's."""
-        stamps = {self.timestamp, other.timestamp} - {None}
-        return self.compression == other.compression and len(stamps) < 2
-
-    def __str__(self) -> str:
-        return self.compression if self.timestamp is None else f"{self.compression} and {self.timestamp}"
-
-
-def meant(settings: Settings) -> Form:
-    """Return the form that a profile asks for."""
-    return Form(settings.compression, settings.timestamp)
 
 
 def form_of(storage: Storage, pointer: Pointer) -> Form | None:
@@ -99,7 +78,7 @@ def require_one_form(warehouse: Warehouse, table: str, versions: Sequence[Versio
 def other_form(warehouse: Warehouse, table: str) -> str | None:
     """Return what is to be done where a table stands in another form than the profile asks for, else None."""
     stands = standing_form(warehouse, list(warehouse.catalog.current(table).values()))
-    asked = meant(warehouse.settings)
+    asked = Form.of(warehouse.settings)
     if stands is None or stands[1].agrees(asked):
         return None
     return (

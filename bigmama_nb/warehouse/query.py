@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigmama_nb.errors import DamagedError, StorageError, UsageError, did_you_mean
+from bigmama_nb.parquet import part_name
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
 from bigmama_nb.warehouse.damage import unreadable
@@ -233,7 +234,7 @@ def _copied(warehouse: Warehouse, table: str, pointer: Pointer, target: Path, sh
     for n, location in enumerate(locations):
         digest = hashlib.sha256()
         with reading(warehouse, table, pointer), warehouse.storage.open(location) as source:
-            with (target / f"part-{n}.parquet").open("wb") as to:
+            with (target / part_name(n)).open("wb") as to:
                 while piece := source.read(1 << 20):
                     digest.update(piece)
                     to.write(piece)
@@ -242,7 +243,7 @@ def _copied(warehouse: Warehouse, table: str, pointer: Pointer, target: Path, sh
                 raise StorageError(
                     f"{location} has sha256 {found}, was published with {expected[location]}", place=location
                 )
-    return [shown / f"part-{n}.parquet" for n in range(len(locations))]
+    return [shown / part_name(n) for n in range(len(locations))]
 
 
 def _is_shown(entry: Entry) -> bool:

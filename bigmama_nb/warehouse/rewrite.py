@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from bigmama_nb import parquet
 from bigmama_nb.errors import TaskError
+from bigmama_nb.parquet import Form
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer
 from bigmama_nb.warehouse.commit import Change, Published, commit, published
-from bigmama_nb.warehouse.form import form_of, meant
+from bigmama_nb.warehouse.form import form_of
 from bigmama_nb.warehouse.lineage import Record, Writer, in_context, records
 from bigmama_nb.warehouse.storage.protocol import join, name_of
-from bigmama_nb.warehouse.version import Version, discard, readable, seal, stage, verify, written_as
+from bigmama_nb.warehouse.version import Version, discard, readable, seal, stage, verify
 
 
 def rewrite(warehouse: Warehouse, table: Table, author: Writer) -> list[Published]:
@@ -41,7 +43,7 @@ def rewrite(warehouse: Warehouse, table: Table, author: Writer) -> list[Publishe
         try:
             for pointer in pointers:
                 found = form_of(warehouse.storage, pointer)
-                if found is not None and not found.agrees(meant(warehouse.settings)):
+                if found is not None and not found.agrees(Form.of(warehouse.settings)):
                     version = _staged(warehouse, table, entry, pointer, before, author)
                     changes.append(Change(published(warehouse, version, moved=True), version, pointer))
             warehouse.storage.sync(one.version.location for one in changes if one.version is not None)
@@ -78,7 +80,7 @@ def _copied(warehouse: Warehouse, table: Table, location: str, target: Path) -> 
     schema = table.arrow_schema()
     with warehouse.storage.open(location) as source, readable(location):
         file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us")
-        with pq.ParquetWriter(target, schema, store_schema=False, **written_as(warehouse.settings)) as writer:
+        with parquet.writer(target, schema, Form.of(warehouse.settings)) as writer:
             for n in range(file.num_row_groups):
                 group = file.read_row_group(n).cast(schema)
                 writer.write_table(group, row_group_size=max(group.num_rows, 1))

@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bigmama_nb import parquet
 from bigmama_nb.errors import ContractError, StorageError
+from bigmama_nb.parquet import Form
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
@@ -32,7 +33,6 @@ from bigmama_nb.warehouse.lineage import (
 )
 from bigmama_nb.warehouse.storage.protocol import SEAL, Storage, Stored, join, name_of
 
-ROW_GROUP_ROWS = 122_880
 RUNS = ".runs"
 HELD = "_held"
 """The mark of a version that was staged and is not to be committed until its release."""
@@ -74,28 +74,10 @@ def combined_sha256(files: Sequence[DataFile]) -> str:
     return hashlib.sha256("".join(f"{file.sha256}\n" for file in files).encode()).hexdigest()
 
 
-def written_as(settings: Settings) -> dict[str, Any]:
-    """Return what pyarrow's writer is told of a file's form."""
-    return {
-        "compression": settings.compression,
-        "compression_level": 3 if settings.compression == "zstd" else None,
-        "use_deprecated_int96_timestamps": settings.timestamp == "int96",
-    }
-
-
 def parquet_bytes(rows: pa.Table, table: Table, settings: Settings) -> bytes:
     """Return `rows`, sorted by the table's key, as a Parquet file whose bytes depend on the rows alone."""
     ordered = rows.cast(table.arrow_schema()).sort_by([(name, "ascending") for name in table.key])
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        ordered.replace_schema_metadata(None),
-        sink,
-        row_group_size=ROW_GROUP_ROWS,
-        store_schema=False,
-        **written_as(settings),
-    )
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    return parquet.file_bytes(ordered, Form.of(settings))
 
 
 def require_rows(rows: pa.Table, table: Table, *, place: str) -> None:
@@ -150,7 +132,7 @@ def stage(
         try:
             files = []
             for n, one in enumerate(sources):
-                written = _described(one, f"part-{n}.parquet")
+                written = _described(one, parquet.part_name(n))
                 storage.put(join(location, written.path), one)
                 files.append(written)
         except StorageError:
@@ -178,8 +160,8 @@ def _looked_at(
 ) -> Version:
     """Return the version whose files others wrote, as they read back now."""
     storage = warehouse.storage
-    stored = [one for one in storage.list(location) if name_of(one.location).startswith("part-")]
-    stored.sort(key=lambda one: int(name_of(one.location).removeprefix("part-").removesuffix(".parquet")))
+    numbered = {parquet.part_number(name_of(one.location)): one for one in storage.list(location)}
+    stored = [numbered[n] for n in sorted(n for n in numbered if n is not None)]
     if not stored:
         raise StorageError(f"{location} holds no data file, though it was handed over", place=location)
 

@@ -15,6 +15,7 @@ from typing import Any
 from thrift.Thrift import TException
 
 from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError
+from bigmama_nb.parquet import part_name
 from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog.hive_lock import MetastoreLock
@@ -324,7 +325,7 @@ class HiveCatalog:
         return Pointer(
             partition=name,
             location=location,
-            files=tuple(f"part-{n}.parquet" for n in range(int(parameters["numFiles"]))),
+            files=tuple(part_name(n) for n in range(int(parameters["numFiles"]))),
             rows=int(parameters["numRows"]),
             bytes=int(parameters["totalSize"]),
             sha256=parameters[f"{MARK}.sha256"],
