@@ -115,7 +115,7 @@ def test_a_recipe_works_as_it_is_written(recipe: str, folder: Path, monkeypatch:
     sample.write_text(original.read_text(encoding="utf-8"), encoding="utf-8")
     if recipe.startswith("Hold"):
         spoil_wau(folder)
-    world: Any = SimpleNamespace(outcomes={}, services=Services())
+    world: Any = SimpleNamespace(outcomes={}, services=Services(), prepare=None)
     with in_process(monkeypatch, world):
         for language, content in blocks(recipe):
             if language == "yaml":

@@ -15,8 +15,8 @@ from typing import Any, Final
 from bson import Regex
 
 from bigmama_nb.sources import filters
+from bigmama_nb.sources.dating import EXPECTED_TYPES, ZONED, Dating, epoch_spans
 from bigmama_nb.sources.scan import Question, Scan, buckets
-from bigmama_nb.sources.values import EXPECTED_TYPES, ZONED, Dating, epoch_spans
 
 Filter = dict[str, Any]
 

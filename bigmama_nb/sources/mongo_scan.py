@@ -28,10 +28,11 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.sources import mongo_filters, paths
 from bigmama_nb.sources.aggregates import Count
+from bigmama_nb.sources.dating import Dating, Unplaced
 from bigmama_nb.sources.mongo_client import ClusterClient
 from bigmama_nb.sources.scan import Newest, Question, Scan, Scanner, by_date_field, throughs
 from bigmama_nb.sources.sight import KINDS, Sight
-from bigmama_nb.sources.values import CODEC, Dating, Unplaced, reader
+from bigmama_nb.sources.values import CODEC, reader
 
 REPLY: Final = 100_000
 """So many documents are asked for in one reply; a server ends a reply at 16 MB in any case."""

@@ -18,8 +18,9 @@ from bson import DBRef
 from bigmama_nb.errors import Reason, SourceError
 from bigmama_nb.profile import Metric
 from bigmama_nb.profile.match import CONNECTIVES, NUMBERS, is_operators
+from bigmama_nb.sources.dating import EXPECTED_TYPES
 from bigmama_nb.sources.filters import candidates, compiled
-from bigmama_nb.sources.values import EXPECTED_TYPES, MISSING, bson_type, shown
+from bigmama_nb.sources.values import MISSING, bson_type, shown
 
 Document = Mapping[str, Any]
 

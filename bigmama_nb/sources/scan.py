@@ -17,8 +17,9 @@ from bigmama_nb.periods import DAY, FigureRequest, window
 from bigmama_nb.profile import Metric
 from bigmama_nb.sources import aggregates, filters
 from bigmama_nb.sources.aggregates import Aggregate, Document
+from bigmama_nb.sources.dating import Dating, Unplaced
 from bigmama_nb.sources.paths import Lookup
-from bigmama_nb.sources.values import Dating, Unplaced, reader
+from bigmama_nb.sources.values import reader
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 
 from bigmama_nb.sources import filters
 from bigmama_nb.sources.aggregates import Document
+from bigmama_nb.sources.dating import Unplaced
 from bigmama_nb.sources.paths import SAMPLE
 from bigmama_nb.sources.scan import Question, Scanner
-from bigmama_nb.sources.values import Unplaced, reader
+from bigmama_nb.sources.values import reader
 
 Kind = Literal["counted", "dated", "matched", "other"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import html
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -30,6 +31,9 @@ from bigmama_nb.runs.record import RunRecord
 from bigmama_nb.runs.scratch import PROFILE, is_under_way, record_of, scratch_folder, warehouse_of
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sample import prepare
+
+if TYPE_CHECKING:
+    from bigmama_nb.engines import Engine
 
 
 @dataclass(repr=False)
@@ -49,6 +53,8 @@ class StageContext:
     releasing: bool = False
     said: dict[str, Any] = field(default_factory=dict)
     artifacts: list[str] = field(default_factory=list)
+    engine: Callable[[Profile], AbstractContextManager[Engine]] | None = None
+    """Who gives the engine that live viewing is built on; None: what the profile names."""
 
     @property
     def record(self) -> RunRecord | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -48,7 +49,7 @@ def build_dates(here: StageContext) -> pd.DataFrame:
     settings = here.profile.live_play
     assert settings is not None
     found: list[Task] = []
-    with opened(here.profile) as engine:
+    with _engine(here) as engine:
         sources = sources_of(here.profile, engine)
         for day in sorted({str(task.part_date) for task in tasks if task.table in DAILY}):
             those = [task for task in tasks if task.part_date == day and task.table in DAILY]
@@ -72,7 +73,7 @@ def publish(here: StageContext) -> list[Published]:
     done: list[Published] = []
     days = sorted({str(task.part_date) for task in tasks if task.table in DAILY})
     try:
-        with Warehouse.open(here.warehouse) as warehouse, opened(here.profile) as engine:
+        with Warehouse.open(here.warehouse) as warehouse, _engine(here) as engine:
             for day in days:
                 those = [task for task in tasks if task.part_date == day and task.table in DAILY]
                 publish_day = _release_day if here.releasing else _publish_day
@@ -94,6 +95,10 @@ def publish(here: StageContext) -> list[Published]:
 def live_folder(run_dir: Path, day: str) -> Path:
     """Return the folder of an attempt in which a part_date's files wait to be published."""
     return run_dir / "data" / "live" / day
+
+
+def _engine(here: StageContext) -> AbstractContextManager[Engine]:
+    return (here.engine or opened)(here.profile)
 
 
 def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, tasks: Sequence[Task]) -> list[Task]:

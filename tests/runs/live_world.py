@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bigmama_nb.engines import Engine
 from bigmama_nb.profile import load
+from bigmama_nb.stages.context import StageContext
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import data_files
 from tests.live_play.warehouse import SCHEMAS, write_file
@@ -68,6 +71,14 @@ class LiveWorld(World):
     """The games of `World` and the lives, in a folder."""
 
     text: str = LIVE
+
+    def use(self, engine: Engine) -> None:
+        """Have live viewing built on an engine that is there."""
+
+        def prepare(here: StageContext) -> None:
+            here.engine = lambda profile: nullcontext(engine)
+
+        self.prepare = prepare
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,7 +145,7 @@ class LiveWorld(World):
 
     def exported(self) -> dict[str, bytes]:
         """Return every file of a plain copy of each table, by table and path."""
-        files = {}
+        files: dict[str, bytes] = {}
         with tempfile.TemporaryDirectory() as folder:
             for table in sorted(DAILY | {"stats_we_t_kpi", "stats_wv_m_video_copyright"}):
                 export = Path(folder) / table
@@ -154,7 +165,7 @@ def only(answer: dict[str, Any], table: str = "wv_live_play") -> dict[str, Any]:
     return dict(task)
 
 
-def requests(verb: str, day: date, first: datetime) -> Iterable[dict[str, Any]]:
+def requests(verb: str, day: date, first: datetime) -> Iterator[dict[str, Any]]:
     """Return the joins or leaves of a day's live, one each second from `first` (KST)."""
     for k in range(VIEWERS):
         yield {

@@ -21,8 +21,8 @@ import pytest
 from bigmama_nb import stages
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.profile import load
-from bigmama_nb.runs import artifacts, plan
-from bigmama_nb.stages import live_play
+from bigmama_nb.runs import plan
+from bigmama_nb.stages.context import StageContext
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.contract import Check
 from bigmama_nb.warehouse import Warehouse
@@ -41,7 +41,7 @@ from tests.runs.live_world import (
     requests,
     tasks,
 )
-from tests.runs.world import CLUSTERS, expected, in_process
+from tests.runs.world import CLUSTERS, expected, in_process, lose_the_disk
 
 AT = "2024-05-02T01:02:03Z"
 THE_DAY = f"wv_live_play/{DAY}"
@@ -58,7 +58,7 @@ def engine() -> Iterator[DuckDBEngine]:
 @contextlib.contextmanager
 def at_hand(world: LiveWorld, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveWorld]:
     """The command in this process, on the engine that is there."""
-    monkeypatch.setattr(live_play, "opened", lambda profile: contextlib.nullcontext(engine))
+    world.use(engine)
     with in_process(monkeypatch, world):
         yield world
 
@@ -693,16 +693,23 @@ def test_games_are_published_where_live_viewing_fails(world: LiveWorld) -> None:
 # Stages that die
 
 
-def test_a_40_that_dies_after_the_dates_move_is_found_in_the_catalog(
-    world: LiveWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The date's tables are `ok`, `published: yes`; KPI and month failed, and the repair makes just them."""
-    real = live_play._publish_period
+class Dying:
+    """An engine that is killed as soon as something is asked of it."""
 
-    def dies(*arguments: Any) -> Any:
+    executors = None
+
+    def __getattr__(self, name: str) -> Any:
         raise RuntimeError("killed here")
 
-    monkeypatch.setattr(live_play, "_publish_period", dies)
+
+def test_a_40_that_dies_after_the_dates_move_is_found_in_the_catalog(world: LiveWorld, engine: DuckDBEngine) -> None:
+    """The date's tables are `ok`, `published: yes`; KPI and month failed, and the repair makes just them."""
+    dying: Any = Dying()
+
+    def prepare(here: StageContext) -> None:
+        here.engine = lambda profile: contextlib.nullcontext(dying if here.name == "40_write_parquet" else engine)
+
+    world.prepare = prepare
     answer = world.live()
 
     assert answer["exit_status"] == 3
@@ -711,23 +718,21 @@ def test_a_40_that_dies_after_the_dates_move_is_found_in_the_catalog(
     assert books(answer)["40_write_parquet"] == "failed"
     assert {one["table"].removeprefix("we_mart.") for one in answer["data"]["published"]} == DAILY
 
-    monkeypatch.setattr(live_play, "_publish_period", real)
+    world.use(engine)
     repaired = world.command("repair", "latest")
     assert (repaired["exit_status"], outcomes(repaired)) == (0, everything("ok", "yes"))
     attempts = {task["id"]: task["attempt"] for task in repaired["data"]["tasks"]}
     assert attempts == {task: 1 if task.partition("/")[0] in DAILY else 2 for task in tasks(DAY)}
 
 
-def test_a_40_that_never_tells_is_found_in_the_catalog(world: LiveWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_40_that_never_tells_is_found_in_the_catalog(world: LiveWorld, engine: DuckDBEngine) -> None:
     """All seven tasks are `ok`, `published: yes`, though the notebook never handed anything over."""
-    real = artifacts.write_tasks
 
-    def lost(run_dir: Path, name: str, those: Any) -> None:
-        if name.startswith("published."):
-            raise RuntimeError("the disk is gone")
-        real(run_dir, name, those)
+    def prepare(here: StageContext) -> None:
+        here.engine = lambda profile: contextlib.nullcontext(engine)
+        lose_the_disk(here)
 
-    monkeypatch.setattr(artifacts, "write_tasks", lost)
+    world.prepare = prepare
     answer = world.live()
 
     assert (answer["exit_status"], outcomes(answer)) == (0, everything("ok", "yes"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.runs.world import CLUSTERS, DAYS, World, expected, in_process
+from tests.runs.world import CLUSTERS, DAYS, World, expected, in_process, lose_the_disk
 
 GAMES = tuple(CLUSTERS)
 SUBSETS = [subset for size in range(len(GAMES) + 1) for subset in itertools.combinations(GAMES, size)]
@@ -223,20 +223,9 @@ def test_a_stage_that_dies_fails_its_tasks_and_publishes_nothing(world: World) -
     assert world.rows() == expected(*GAMES)
 
 
-def test_a_publishing_stage_that_dies_after_the_move_is_found_in_the_catalog(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_publishing_stage_that_dies_after_the_move_is_found_in_the_catalog(world: World) -> None:
     """Rows that readers already see are `ok`, `published: yes`, though the notebook never handed anything over."""
-    from bigmama_nb.runs import artifacts
-
-    real = artifacts.write_tasks
-
-    def lost(run_dir: Path, name: str, tasks: Any) -> None:
-        if name.startswith("published."):
-            raise RuntimeError("the disk is gone")
-        real(run_dir, name, tasks)
-
-    monkeypatch.setattr(artifacts, "write_tasks", lost)
+    world.prepare = lose_the_disk
     answer = world.command("run")
 
     assert answer["exit_status"] == 0

@@ -19,7 +19,6 @@ from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
 from bigmama_nb.profile import load
 from bigmama_nb.runs import plan
-from bigmama_nb.stages import live_play
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.contract import Check
 from bigmama_nb.warehouse import Warehouse
@@ -40,10 +39,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkEngine]:
 
 def on(engine: Engine, world: LiveWorld, *arguments: str) -> dict[str, Any]:
     """Run live viewing in this process, on an engine that is there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(live_play, "opened", lambda profile: contextlib.nullcontext(engine))
-        with in_process(patch, world):
-            return world.live("--run-timestamp", AT, *arguments)
+    world.use(engine)
+    with pytest.MonkeyPatch.context() as patch, in_process(patch, world):
+        return world.live("--run-timestamp", AT, *arguments)
 
 
 def rows(world: LiveWorld, database: str = "we_mart") -> dict[str, list[list[Any]]]:
@@ -126,7 +124,6 @@ def test_a_held_date_is_released_with_all_its_files(
     held = {path: path.read_bytes() for path in versions.rglob("part-*")}
     assert held
     with pytest.MonkeyPatch.context() as patch, in_process(patch, world):
-        patch.setattr(live_play, "opened", lambda profile: contextlib.nullcontext(spark))
         released = world.command("release", "latest", f"wv_live_play/{DAY}")
     assert released["exit_status"] == 0, released
     assert {path: path.read_bytes() for path in versions.rglob("part-*")} == held

@@ -7,7 +7,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,6 +22,8 @@ from bigmama_nb.cli import main
 from bigmama_nb.executor.execute import Executed
 from bigmama_nb.runs.record import write_atomically
 from bigmama_nb.runs.services import Services
+from bigmama_nb.runs.task import Task
+from bigmama_nb.stages.context import StageContext
 
 REPO = Path(__file__).resolve().parents[2]
 DAYS = [date(2024, 4, 28) + timedelta(days=n) for n in range(5)]
@@ -71,6 +73,8 @@ class World:
     text: str = PROFILE
     said: str = ""
     outcomes: dict[str, str] = field(default_factory=dict)
+    prepare: Callable[[StageContext], None] | None = None
+    """What is done to the context of a stage, as soon as its notebook has one."""
     services: Services = field(default_factory=Services)
 
     def __post_init__(self) -> None:
@@ -182,7 +186,7 @@ def in_process(_: pytest.MonkeyPatch, world: World) -> Iterator[World]:
         error = None
         if fate != "never ran":
             try:
-                names = run_cells(notebook, parameters)
+                names = run_cells(notebook, parameters, world.prepare)
                 scraps["receipt"] = names["here"].said
             except Exception as raised:
                 fate, error = "failed", f"{type(raised).__name__}: {raised}"
@@ -198,7 +202,9 @@ def in_process(_: pytest.MonkeyPatch, world: World) -> Iterator[World]:
     yield world
 
 
-def run_cells(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+def run_cells(
+    notebook: Path, parameters: dict[str, Any], prepare: Callable[[StageContext], None] | None = None
+) -> dict[str, Any]:
     """Execute a notebook's code cells with `parameters` in place of those of its parameters cell; return its names."""
     names: dict[str, Any] = {}
     # Outside a kernel a display is printed, and stdout is the command's.
@@ -208,4 +214,19 @@ def run_cells(notebook: Path, parameters: dict[str, Any]) -> dict[str, Any]:
                 exec(compile(cell.source, f"{notebook.name}:{cell.id}", "exec"), names)
                 if "parameters" in cell.metadata.get("tags", []):
                     names.update(parameters)
+                if prepare is not None and "here" in names:
+                    prepare(names["here"])
+                    prepare = None
     return names
+
+
+def lose_the_disk(here: StageContext) -> None:
+    """Have a stage that publishes die before it hands over what became of it."""
+    write = here.write_artifact
+
+    def lost(name: str, tasks: Sequence[Task]) -> None:
+        if name.startswith("published."):
+            raise RuntimeError("the disk is gone")
+        write(name, tasks)
+
+    here.write_artifact = lost  # type: ignore[method-assign]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,8 +15,8 @@ from hypothesis import strategies as st
 from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, OperationFailure
 
 from bigmama_nb.sources import mongo_filters
+from bigmama_nb.sources.dating import Dating, Unplaced
 from bigmama_nb.sources.mongo_errors import trouble
-from bigmama_nb.sources.values import Dating, Unplaced
 
 SEOUL = ZoneInfo("Asia/Seoul")
 ANY_DAY = st.dates().map(lambda day: day.isoformat())
@@ -25,7 +27,7 @@ TEXTS = ANY_DAY | NEAR_DAYS | st.text(st.sampled_from("0123456789-\n２"), max_s
 
 
 @given(TEXTS, st.sampled_from(["", "T10:00", "x", "\n"]), st.sampled_from(["yyyymmdd", "yyyymm", "iso_date"]))
-def test_the_pattern_of_valid_dates_is_what_dating_takes(text, more, as_):
+def test_the_pattern_of_valid_dates_is_what_dating_takes(text: Any, more: Any, as_: Any) -> None:
     """A server finds a string to be a date exactly if the code that reads files does, in every form."""
     written = {"yyyymmdd": text.replace("-", ""), "yyyymm": text.replace("-", "")[:6], "iso_date": text}[as_] + more
     pattern = mongo_filters.VALID_TEXT[as_].replace(r"\z", r"\Z")
@@ -38,7 +40,7 @@ def test_the_pattern_of_valid_dates_is_what_dating_takes(text, more, as_):
     st.sampled_from(["date", "epoch_s", "epoch_ms", "yyyymmdd"]),
     st.integers(1, 40),
 )
-def test_split_pieces_are_the_whole(first, length, as_, pieces):
+def test_split_pieces_are_the_whole(first: Any, length: Any, as_: Any, pieces: Any) -> None:
     """The pieces of a span follow one another without a gap, from its begin to its end."""
     dating = Dating(as_, SEOUL)
     begin = dating.start(date(2024, 1, 1) + timedelta(days=first))
@@ -54,7 +56,7 @@ def test_split_pieces_are_the_whole(first, length, as_, pieces):
     ("path", "expected"),
     [("a", ["a"]), ("a.b", ["a.b"]), ("a.0.b", ["a"]), ("a.b.1", ["a.b"]), ("0.a", ["0.a"])],
 )
-def test_a_projection_brings_whole_arrays(path, expected):
+def test_a_projection_brings_whole_arrays(path: Any, expected: Any) -> None:
     """A projection does not go into an array by its number, so what is before the number is brought."""
     assert expected == [mongo_filters._projectable(path)]
 
@@ -74,13 +76,15 @@ def test_a_projection_brings_whole_arrays(path, expected):
     ],
     ids=lambda one: str(one)[:30],
 )
-def test_each_error_has_its_reason_and_only_what_can_pass_is_asked_again(error, reason, may_pass):
+def test_each_error_has_its_reason_and_only_what_can_pass_is_asked_again(
+    error: Any, reason: Any, may_pass: Any
+) -> None:
     """What the driver raises becomes one of the reason classes, and a retry where that can help."""
     found = trouble(error, secrets=[], max_time_ms=1000)
     assert (reason, may_pass) == (found.reason, found.may_pass)
 
 
-def test_long_errors_are_cut_to_a_line():
+def test_long_errors_are_cut_to_a_line() -> None:
     """Of an error with the driver's settings and the whole topology, only what a person needs is said."""
     text = (
         "h:27017: [Errno 111] Connection refused (configured timeouts: socketTimeoutMS: 1.0ms), Timeout: 1s, Topology"
@@ -90,7 +94,7 @@ def test_long_errors_are_cut_to_a_line():
     )
 
 
-def test_an_instant_of_a_day_without_midnight_is_between(tmp_path):
+def test_an_instant_of_a_day_without_midnight_is_between(tmp_path: Path) -> None:
     """Days are cut where the zone begins them, also where a clock is put forward at midnight."""
     dating = Dating("date", ZoneInfo("America/Sao_Paulo"))
     start, following = dating.start(date(2018, 11, 4)), dating.start(date(2018, 11, 5))

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import bson
@@ -18,12 +19,11 @@ from bson.datetime_ms import DatetimeMS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigmama_nb.sources.dating import Dating, Unplaced
 from bigmama_nb.sources.values import (
     CODEC,
     MISSING,
-    Dating,
     ThroughArray,
-    Unplaced,
     ValueRefusedError,
     bson_type,
     identity,
@@ -69,7 +69,7 @@ def reason(value: object) -> str:
         (Decimal128("-9223372036854775808"), -(2**63)),
     ],
 )
-def test_an_integral_number_is_that_integer(value, expected):
+def test_an_integral_number_is_that_integer(value: Any, expected: Any) -> None:
     """Each kind of BSON number that holds an integer gives exactly that integer, as a Python int."""
     found = integer(decoded(value))
     assert (expected, int) == (found, type(found))
@@ -99,7 +99,7 @@ def test_an_integral_number_is_that_integer(value, expected):
         DBRef("a", 1),
     ],
 )
-def test_another_type_is_no_integer(value):
+def test_another_type_is_no_integer(value: Any) -> None:
     """A value of a type that is no number is refused as wrong_type, booleans too."""
     assert reason(decoded(value)) == "wrong_type"
 
@@ -122,7 +122,7 @@ def test_another_type_is_no_integer(value):
         Decimal128("12345678901234567890.5"),
     ],
 )
-def test_a_fraction_is_not_rounded(value):
+def test_a_fraction_is_not_rounded(value: Any) -> None:
     """A fraction, NaN and an infinity are refused as not_integral."""
     assert reason(decoded(value)) == "not_integral"
 
@@ -138,12 +138,12 @@ def test_a_fraction_is_not_rounded(value):
         Decimal128("1E+6144"),
     ],
 )
-def test_what_int64_cannot_hold_is_not_wrapped(value):
+def test_what_int64_cannot_hold_is_not_wrapped(value: Any) -> None:
     """A double beyond ±2^53 and a decimal beyond int64 are refused as overflow."""
     assert reason(decoded(value)) == "overflow"
 
 
-def test_null_and_absent_are_told_apart():
+def test_null_and_absent_are_told_apart() -> None:
     """null is null_value, an absent field missing_field, a path through an array array_path."""
     assert [
         reason(None),
@@ -161,7 +161,7 @@ NUMBERS = st.one_of(
 )
 
 
-def exact(value: object) -> Fraction | None:
+def exact(value: Any) -> Fraction | None:
     """The exact value of a BSON number by fractions alone; None for NaN and infinities."""
     plain = Decimal(str(value)) if isinstance(value, Decimal128) else value
     if isinstance(plain, Decimal):
@@ -170,7 +170,7 @@ def exact(value: object) -> Fraction | None:
 
 
 @given(NUMBERS)
-def test_every_number_is_exact_or_refused(number):
+def test_every_number_is_exact_or_refused(number: Any) -> None:
     """Whatever the number: the result equals it exactly and fits, or it is refused for the reason that holds."""
     value = exact(number)
     limit = 2**53 if isinstance(number, float) else 2**63 - 1
@@ -188,7 +188,7 @@ def test_every_number_is_exact_or_refused(number):
 
 
 @given(NUMBERS, NUMBERS)
-def test_numbers_are_one_customer_exactly_where_their_values_are_equal(one, other):
+def test_numbers_are_one_customer_exactly_where_their_values_are_equal(one: Any, other: Any) -> None:
     """Two numbers of any kinds have one identity if and only if they have the same exact value."""
     values = exact(one), exact(other)
     if None in values:
@@ -197,14 +197,14 @@ def test_numbers_are_one_customer_exactly_where_their_values_are_equal(one, othe
     assert (values[0] == values[1]) == (len(set(identities)) == 1)
 
 
-def test_kinds_of_numbers_are_one_customer():
+def test_kinds_of_numbers_are_one_customer() -> None:
     """3, 3.0, NumberLong(3) and Decimal128("3.00") are one; "3" is another."""
     three = [3, 3.0, Int64(3), Decimal128("3.00"), Decimal128("3"), Decimal128("0.3E+1")]
     assert {3} == {identity(decoded(value)) for value in three}
     assert len({identity(decoded(value)) for value in [*three, "3"]}) == 2
 
 
-def test_scalars_of_different_types_are_different_customers():
+def test_scalars_of_different_types_are_different_customers() -> None:
     """What looks alike in two types is two, and what is equal in one type is one."""
     different = [
         "5f0000000000000000000001",
@@ -229,7 +229,7 @@ def test_scalars_of_different_types_are_different_customers():
     assert len(different) == len({identity(decoded(value)) for value in different * 2})
 
 
-def test_bytes_that_are_not_utf8_stay_distinct():
+def test_bytes_that_are_not_utf8_stay_distinct() -> None:
     """Two strings with different broken bytes are two customers, not one "?"."""
 
     def broken(byte: bytes) -> object:
@@ -243,7 +243,7 @@ def test_bytes_that_are_not_utf8_stay_distinct():
     "value",
     [True, False, math.nan, math.inf, Decimal128("NaN"), Decimal128("Infinity"), [1], {"a": 1}, DBRef("a", 1)],
 )
-def test_what_is_no_scalar_is_no_customer(value):
+def test_what_is_no_scalar_is_no_customer(value: Any) -> None:
     """A boolean, NaN, an infinity, an array and a document cannot be counted as distinct values."""
     with pytest.raises(ValueRefusedError) as refused:
         identity(decoded(value))
@@ -268,9 +268,9 @@ def test_what_is_no_scalar_is_no_customer(value):
         ("r.$id", 7),
     ],
 )
-def test_a_dotted_path_finds_what_is_there(path, expected):
+def test_a_dotted_path_finds_what_is_there(path: Any, expected: Any) -> None:
     """A path leads through documents; where it would lead through an array, the array is named."""
-    document = decoded(
+    document: Any = decoded(
         {"a": 1, "b": {"c": 2, "d": None, "l": []}, "n": None, "l": [{"c": 3}], "r": {"$ref": "x", "$id": 7}}
     )
     assert expected == lookup(document, path.split("."))
@@ -299,7 +299,7 @@ def test_a_dotted_path_finds_what_is_there(path, expected):
         (MaxKey(), "maxKey"),
     ],
 )
-def test_types_bear_mongodbs_names(value, expected):
+def test_types_bear_mongodbs_names(value: Any, expected: Any) -> None:
     """A message names a BSON type as MongoDB does."""
     assert expected == bson_type(decoded(value))
 
@@ -376,18 +376,18 @@ MS = timedelta(milliseconds=1)
         ("iso_date", MISSING, "undated"),
     ],
 )
-def test_a_date_is_the_local_day_or_says_why_not(as_, value, expected):
+def test_a_date_is_the_local_day_or_says_why_not(as_: Any, value: Any, expected: Any) -> None:
     """Each form of `date.as` reads its BSON types, and calls the rest a mismatch, a bad date or undated."""
     assert expected == placed(as_, value)
 
 
-def test_a_date_through_an_array_is_named():
+def test_a_date_through_an_array_is_named() -> None:
     """A date's path through an array is neither absent nor a mismatch."""
     assert Unplaced("array_path", "Rentals") == Dating("iso_date", SEOUL).place(ThroughArray("Rentals"))
 
 
 @given(st.dates(date(1800, 1, 1), date(2200, 1, 1)), st.sampled_from(["yyyymmdd", "iso_date"]))
-def test_every_day_is_read_as_itself(day, as_):
+def test_every_day_is_read_as_itself(day: Any, as_: Any) -> None:
     """Every calendar day, written as text, has its own position, and is shown as it was written."""
     text = day.strftime("%Y%m%d" if as_ == "yyyymmdd" else "%Y-%m-%d")
     dating = Dating(as_, SEOUL)
@@ -396,7 +396,7 @@ def test_every_day_is_read_as_itself(day, as_):
 
 
 @given(st.text(st.sampled_from("0123456789-/ T２W"), max_size=12))
-def test_only_calendar_days_are_read(text):
+def test_only_calendar_days_are_read(text: Any) -> None:
     """A text is read as yyyymmdd exactly if it is eight ASCII digits that strptime takes for a day."""
     try:
         day = datetime.strptime(text, "%Y%m%d").date() if re.fullmatch("[0-9]{8}", text) else None  # noqa: DTZ007
@@ -407,7 +407,7 @@ def test_only_calendar_days_are_read(text):
 
 
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001
-def test_an_instant_belongs_to_the_day_that_seoul_calls_it(instant):
+def test_an_instant_belongs_to_the_day_that_seoul_calls_it(instant: Any) -> None:
     """An instant lies between its day's start and the next one's, in every form that holds instants."""
     day = (instant.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=9)))).date()
     if day < date(1989, 1, 1):
