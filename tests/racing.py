@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb.warehouse import Warehouse
-from bigmama_nb.warehouse.lineage import Group, Writer
+from bigmama_nb.warehouse.lineage import Group, Key, Writer
 from bigmama_nb.warehouse.publish import Incoming, publish_keyed
 from tests.places import Place, hdfs_files, local_files
 from tests.publishing import METRIC, REPO, Settings
@@ -149,7 +149,7 @@ def _write(settings: Settings, database: str, game: int, first: int, out: Path) 
     catalog: Any = Counted(opened.catalog)
     warehouse, table = replace(opened, catalog=catalog), replace(METRIC, database=database)
     keys = [(f"game{game}", f"m{n}") for n in range(ROWS)]
-    groups = {key: Group(date(2024, 5, 1), False, "race") for key in keys}
+    groups: dict[Key, Group] = {key: Group(date(2024, 5, 1), False, "race") for key in keys}
     for publish in range(first + 1, first + 1_000_000):
         rows = pa.table(
             {

@@ -29,7 +29,7 @@ from tests.sources.holders import can_hold
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "data" / "mongodump"
-AS_IT_IS = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+AS_IT_IS = CodecOptions[dict[str, Any]](datetime_conversion=DatetimeConversion.DATETIME_MS)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def loaded(dump: Path, servers: dict[str, MongoServer]) -> str:
             collections[path.name.split(".")[0]] = bson.decode_all(content, AS_IT_IS)
     able = (name for name in servers if all(can_hold(name, one) for some in collections.values() for one in some))
     name = next(able)
-    with MongoClient(servers[name].uri) as client:
+    with MongoClient[dict[str, Any]](servers[name].uri) as client:
         for collection, documents in collections.items():
             client[dump.name].create_collection(collection)
             for begin in range(0, len(documents), 5000):
@@ -83,7 +83,9 @@ def parameters(name: str) -> str:
     return (ROOT / "parameters" / name).read_text(encoding="utf-8")
 
 
-def test_the_sample_gives_the_same_table_from_live_clusters(tmp_path, servers, monkeypatch):
+def test_the_sample_gives_the_same_table_from_live_clusters(
+    tmp_path: Path, servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """parameters/live.yaml over the sample's documents: every published file equals the dump's, byte for byte.
 
     One game has values that FerretDB cannot hold: it stands on a third cluster.
@@ -110,7 +112,9 @@ def test_the_sample_gives_the_same_table_from_live_clusters(tmp_path, servers, m
     assert all(one["queries"] > 0 and one["bytes"] > 0 for one in load.values())
 
 
-def test_real_dumps_give_the_same_table_from_ferretdb(tmp_path, servers, monkeypatch):
+def test_real_dumps_give_the_same_table_from_ferretdb(
+    tmp_path: Path, servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Orders and Northwind, made by others: the same files from FerretDB as from the dump."""
     if not REAL.is_dir():
         if os.environ.get("CI") == "true":
@@ -180,14 +184,16 @@ metrics:
 """
 
 
-def test_waiting_publishes_each_game_of_a_live_cluster_as_it_comes(tmp_path, servers, monkeypatch):
+def test_waiting_publishes_each_game_of_a_live_cluster_as_it_comes(
+    tmp_path: Path, servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`--wait-until` asks a real server again: what arrives between two polls is published by an attempt of its own.
 
     Of `buyers` the documents alone do not count: the marker that says they are loaded comes a poll later. What has not
     come by then stays not_ready, a poll costs few queries, and no document while the marker is missing.
     """
     noon = datetime(2024, 5, 1, 3, tzinfo=UTC)
-    with MongoClient(servers["ferretdb"].uri) as client, Proxy(servers["ferretdb"].port) as proxy:
+    with MongoClient[dict[str, Any]](servers["ferretdb"].uri) as client, Proxy(servers["ferretdb"].port) as proxy:
 
         def stats(game: str) -> None:
             client[game].stats.insert_one({"dt": "20240501", "value": 5})

@@ -35,7 +35,7 @@ def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], check=True)
     (site,) = venv.glob("lib/python*/site-packages")
     (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
-    install = [UV, "pip", "install", "--quiet", "--no-deps", "--python", venv / "bin/python", wheel]
+    install: list[str | Path] = [UV, "pip", "install", "--quiet", "--no-deps", "--python", venv / "bin/python", wheel]
     subprocess.run(install, check=True)
     return venv / "bin" / "bigmama-nb"
 

@@ -60,7 +60,7 @@ def profile_of(
     games = {"lw": None} if games is None else games
     made = Profile(
         timezone=timezone,
-        dates=None if dates is None else profile.Dates(from_=dates[0], to=dates[1]),
+        dates=None if dates is None else profile.Dates.model_validate({"from": dates[0], "to": dates[1]}),
         warehouse=WarehouseSettings(uri="w"),
         archive=Archive(uri="a"),
         clusters={"ncmc2": Cluster(dump="d")},
@@ -99,13 +99,15 @@ def asked(
         (date(2024, 12, 31), "month", date(2024, 12, 1), date(2024, 12, 31)),
     ],
 )
-def test_week_begins_on_monday_and_month_on_its_first(day: date, period: str, first: date, last: date) -> None:
+def test_week_begins_on_monday_and_month_on_its_first(
+    day: date, period: periods.Period, first: date, last: date
+) -> None:
     """The dt that a figure is filed under is the day, the week's Monday or the month's first."""
     assert (first, last) == (periods.first_day(day, period), periods.last_day(day, period))
 
 
 @given(day=st.dates(date(1900, 1, 1), date(2200, 12, 31)), period=st.sampled_from(["day", "week", "month"]))
-def test_period_holds_its_day(day: date, period: str) -> None:
+def test_period_holds_its_day(day: date, period: periods.Period) -> None:
     """First and last day are of the calendar's own month and ISO week, and hold the day between them."""
     first, last = periods.first_day(day, period), periods.last_day(day, period)
     assert first <= day <= last

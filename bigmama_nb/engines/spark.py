@@ -12,7 +12,7 @@ import sys
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 import ibis
@@ -267,7 +267,7 @@ class SparkEngine:
                     _probe(self._remote)
                 self._session.stop()
 
-    def __enter__(self) -> SparkEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def server() -> int:
     return pid
 
 
-def lines(folder: Path, **options: object) -> list[str]:
+def lines(folder: Path, **options: Any) -> list[str]:
     """Execute a notebook and return what its cell `shows` printed."""
     executed = run(folder, **options)
     assert (executed.outcome, executed.error) == ("ok", None)

@@ -8,6 +8,7 @@ import reprlib
 import string
 import textwrap
 import urllib.parse
+from collections.abc import Callable
 
 import nbformat
 import pandas as pd
@@ -45,7 +46,7 @@ def left(secret: str, text: str) -> list[str]:
     )
 
 
-CUTS = {
+CUTS: dict[str, Callable[[str], str]] = {
     "pandas' column": lambda secret: str(pd.DataFrame({"uri": [f"mongodb://u:{secret}@h/db" * 2]})),
     "pandas' HTML": lambda secret: pd.DataFrame({"uri": [f"mongodb://u:{secret}@h/db" * 2]}).to_html(max_cols=1),
     "wrapped": lambda secret: textwrap.fill(f"at {secret} it is", 11),

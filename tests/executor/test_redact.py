@@ -7,6 +7,7 @@ import html
 import json
 import string
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from bigmama_nb.profile import read
 SECRETS = st.text(
     string.ascii_letters + string.digits + string.punctuation + " äß한\n", min_size=8, max_size=40
 ).filter(lambda text: text == text.strip() and sum(c.isalnum() for c in text) >= 4 and "•" not in text)
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": lambda secret: secret,
     "in JSON": json.dumps,
     "in JSON in JSON": lambda secret: json.dumps(json.dumps({"a": secret})),

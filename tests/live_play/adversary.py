@@ -79,7 +79,7 @@ def world(seed: int) -> World:
     if r.random() < 0.5:
         # Alike enough that events of one minute fall into one row, and others between them.
         platforms, systems, countries = platforms[:2], systems[:1], countries[:1]
-    lives = []
+    lives: list[dict[str, Any]] = []
     for post in posts:
         start = midnight + r.choice([0, 1, 12 * 3600, 20 * 3600, 86_399]) * dt.timedelta(seconds=1)
         start += r.choice([0, 0, grain, -grain, 1, 999_999, 30_000_000]) * US

@@ -82,7 +82,7 @@ def b(text: str) -> bytes:
     return text.encode()
 
 
-def parse(text: str | None) -> dt.datetime | None:
+def parse(text: str | None) -> Instant | None:
     """The instant of a log `datetime`, or None where it does not parse."""
     if text is None or len(text) < 19:
         return None
@@ -98,8 +98,10 @@ def parse(text: str | None) -> dt.datetime | None:
             return None
         micros = int(digits.ljust(6, "0"))
     try:
-        parts = (int(head[i:j]) for i, j in ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)))
-        wall = dt.datetime(*parts, micros)  # noqa: DTZ001
+        year, month, day, hour, minute, second = (
+            int(head[i:j]) for i, j in ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19))
+        )
+        wall = dt.datetime(year, month, day, hour, minute, second, micros)  # noqa: DTZ001
     except ValueError:
         return None
     return Instant.of_wall(wall)
@@ -116,7 +118,12 @@ class Instant(int):
     @classmethod
     def of(cls, at: dt.datetime | None) -> Instant | None:
         """The instant of an aware datetime."""
-        return None if at is None else cls((at - dt.datetime(1970, 1, 1, tzinfo=UTC)) // US)
+        return None if at is None else cls.at(at)
+
+    @classmethod
+    def at(cls, at: dt.datetime) -> Instant:
+        """The instant of an aware datetime that is there."""
+        return cls((at - dt.datetime(1970, 1, 1, tzinfo=UTC)) // US)
 
     def wall(self) -> dt.datetime:
         """The KST wall time."""
@@ -220,8 +227,6 @@ def answer(
             for row in copies
         }
         _live(told, good, live, events, copies, part_date, run_timestamp, max_days)
-    if told.failed:
-        return told
     return told
 
 
@@ -285,9 +290,7 @@ def _live(
         orders_of[row["we_member_id"], row["we_art_id"]].append(row)
 
     def window(at: dt.datetime) -> bool:
-        instant = Instant.of(at)
-        assert instant is not None
-        return start <= instant <= tmp_end
+        return start <= Instant.at(at) <= tmp_end
 
     @cache
     def facts(who: tuple[str, str], art: int) -> tuple[int | None, int, int, int, int, int]:
@@ -298,13 +301,13 @@ def _live(
         first_wv = int(user is not None and window(user["joined_dt"]))
         updates = updates_of[who[1], art]
         joins = [r["updated_dt"] for r in updates if r["action"] == "JOIN"]
-        until = [r for r in updates if Instant.of(r["updated_dt"]) <= tmp_end]
+        until = [r for r in updates if Instant.at(r["updated_dt"]) <= tmp_end]
         newest = max(until, key=lambda r: (r["updated_dt"], r["action"] == "LEAVE"), default=None)
         fc = any(
             r["ord_status"] != "PAYMENT_FAILED"
             and r["is_cx_by_restore"] == 0
-            and Instant.of(r["start_dt"]) <= tmp_end
-            and (r["end_dt"] is None or Instant.of(r["end_dt"]) > start)
+            and Instant.at(r["start_dt"]) <= tmp_end
+            and (r["end_dt"] is None or Instant.at(r["end_dt"]) > start)
             for r in orders_of[member, art]
         )
         return (
@@ -320,8 +323,8 @@ def _live(
         return int(end is not None and at >= end)
 
     def grain(event: Any) -> Any:
-        who, device, platform, os, country, _, at = viewer(event), *event[1:7]
-        return who, device, platform, os, country, Instant(at // 60_000_000 * 60_000_000), late(at)
+        device, platform, os, country, _, at = event[1:7]
+        return viewer(event), device, platform, os, country, Instant(at // 60_000_000 * 60_000_000), late(at)
 
     # First join: earliest, then smallest; last leave: latest, then largest; nulls last in both.
     def smallest(event: Any) -> Any:
@@ -330,7 +333,10 @@ def _live(
     def largest(event: Any) -> Any:
         return (event[6], *((text is not None, b(text or "")) for text in event[1:5]))
 
-    u_first, u_last, d_first, d_last = {}, {}, {}, {}
+    u_first: dict[Any, Any] = {}
+    u_last: dict[Any, Any] = {}
+    d_first: dict[Any, Any] = {}
+    d_last: dict[Any, Any] = {}
     for event in events:
         who = viewer(event)
         if event[5] == JOIN:

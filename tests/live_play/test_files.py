@@ -54,7 +54,7 @@ def built_into(engine: DuckDBEngine, sources: Sources, out: Path) -> Built:
 
 def digests(built: Built) -> dict[str, list[str]]:
     return {
-        name: [hashlib.sha256(path.read_bytes()).hexdigest() for path in files.paths]
+        name: [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files.paths]
         for name, files in built.tables.items()
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from bigmama_nb import profile
 from bigmama_nb.errors import ProfileError, UsageError
@@ -921,7 +922,7 @@ def test_profiles_that_come_with_the_project_are_valid(name: str) -> None:
 def test_example_shows_every_key() -> None:
     """production.example.yaml is where one looks a key up: it has all of them, each with a comment."""
     text = (PARAMETERS / "production.example.yaml").read_text(encoding="utf-8")
-    models = [
+    models: list[type[BaseModel]] = [
         profile.Profile,
         profile.Dates,
         profile.WarehouseSettings,

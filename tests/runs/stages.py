@@ -35,7 +35,7 @@ def notebook(path: Path, **cells: str) -> Path:
 
 def run(folder: Path, parameters: Mapping[str, Any] | None = None, **options: Any) -> Executed:
     """Execute the notebook `in.ipynb` of a folder into `out.ipynb`, with options of `execute` or their like."""
-    settings = {"timeout_s": 120, "stop": Stop(), "redactor": Redactor(), "about": ABOUT} | options
+    settings: dict[str, Any] = {"timeout_s": 120, "stop": Stop(), "redactor": Redactor(), "about": ABOUT} | options
     return execute(folder / "in.ipynb", folder / "out.ipynb", parameters or {}, **settings)
 
 

@@ -191,8 +191,8 @@ def test_a_kernel_killed_in_each_stage_costs_that_attempt_and_nothing_else(real_
     assert answer["exit_status"] == 3
     assert {(task["outcome"], task["published"]) for task in answer["data"]["tasks"]} == {("ok", "yes")}
     assert {one["partition"] for one in answer["data"]["published"]} == {f"dt={dt}" for *_, dt in expected(*GAMES)}
-    books = [book["outcome"] for book in answer["data"]["attempts"][-1]["notebooks"]]
-    assert books == ["ok", "ok", "killed", "killed"]
+    became = [book["outcome"] for book in answer["data"]["attempts"][-1]["notebooks"]]
+    assert became == ["ok", "ok", "killed", "killed"]
     assert real_world.rows() == expected(*GAMES)
 
 

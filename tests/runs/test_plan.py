@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ def test_a_task_that_is_not_there_is_refused_with_the_nearest(planned) -> None: 
     ],
 )
 def test_live_viewing_is_built_when_asked_for_or_when_nothing_is_narrowed(
-    world: World, asked: dict[str, tuple[str, ...]], pipelines: tuple[str, ...]
+    world: World, asked: dict[str, Any], pipelines: tuple[str, ...]
 ) -> None:
     """Names of games and metrics narrow a run to these; all of them are no narrowing."""
     (world.folder / "weverse").mkdir()

@@ -44,8 +44,12 @@ with Record(run_dir, run, RunLock(run_dir), Redactor().document) as held:
 """
 
 
+def a_run(status: str, beat: str) -> RunRecord:
+    return RunRecord(run_id=RUN, status=status, first="", last="", attempts=[AttemptEntry(heartbeat_at=beat)])
+
+
 def blank() -> RunRecord:
-    return RunRecord(run_id=RUN, status="running", attempts=[AttemptEntry(heartbeat_at=record.now())])
+    return a_run("running", record.now())
 
 
 def task(name: str, message: str | None = None) -> Task:
@@ -182,7 +186,7 @@ def test_heartbeats_come_every_fifteen_seconds_and_silence_counts_after_two_minu
 def test_a_run_is_shown_as_abandoned_after_two_minutes_of_silence(status: str, seconds: int, seen: str) -> None:
     """Only while it says that it is running, and only to who looks: the record itself is not touched."""
     beat = datetime(2024, 5, 2, 2, 3, 4, tzinfo=UTC)
-    run = RunRecord(run_id=RUN, status=status, attempts=[AttemptEntry(heartbeat_at=beat.isoformat())])
+    run = a_run(status, beat.isoformat())
     assert shown(run, at=beat + timedelta(seconds=seconds)).status == seen
     assert run.status == status
 

@@ -15,6 +15,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -105,7 +106,7 @@ class Server:
                 preexec_fn=_die_with_the_tests,
             )
 
-    def until(self, ready: Callable[[], object], *, seconds: float = 120) -> Server:
+    def until(self, ready: Callable[[], object], *, seconds: float = 120) -> Self:
         """Return when `ready()` is true; raises RuntimeError with the end of the log where that does not come."""
         for _ in range(int(seconds / 0.1)):
             if ready():
@@ -139,7 +140,7 @@ class Server:
                 self.process.wait(10)
         self.kill()
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -30,6 +30,6 @@ def holder(source: str, holders: dict[str, Holder], tmp_path_factory: pytest.Tem
         if source.startswith("dump"):
             holders[source] = DumpHolder(folder / "dump", packed=source.endswith("gz"))
         else:
-            start = {"ferretdb": ferretdb, "mongo_java_server": mongo_java_server}[source]
+            start = ferretdb if source == "ferretdb" else mongo_java_server
             holders[source] = ServerHolder(start(folder), f"BIGMAMA_TEST_{source.upper()}_URI")
     return holders[source]

@@ -54,7 +54,7 @@ class ServerHolder:
         self.server = server
         self._numbers = itertools.count()
         self._last = ""
-        self.client: MongoClient = MongoClient(server.uri)
+        self.client = MongoClient[dict[str, Any]](server.uri)
         os.environ[variable] = f"{server.uri}?serverSelectionTimeoutMS=5000"
         self.settings = {"uri_env": variable, "retries": 0}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,12 +32,17 @@ class Case:
     name: str
     documents: list[dict[str, Any]]
     metric: dict[str, Any]
-    expected: dict[str, int | str]
+    expected: Mapping[str, int | str]
     words: tuple[str, ...] = ()
     first: date = MAY_1
     last: date = MAY_1
     undated: int = 0
     others: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def rows(told: list[Any]) -> list[Any]:
+    """Rows of a table of cases, each of its own types."""
+    return told
 
 
 def wau(**keys: Any) -> dict[str, Any]:
@@ -468,33 +475,35 @@ LOADED = [
             first=day,
             last=day,
         )
-        for said_, log, keys, day, expected, words in [
-            ("is there", [{"job": "x"}, {"job": "orders", "dt": D}], {}, MAY_1, 2, ()),
-            (
-                "is not there",
-                [{"job": "orders", "dt": "20240430"}],
-                {},
-                MAY_1,
-                "not_ready",
-                ('log has no document that matches {job: orders, dt: "20240501"}',),
-            ),
-            (
-                "is there, whatever the newest",
-                [{"job": "orders", "dt": "20240503"}],
-                {"period": "month"},
-                date(2024, 5, 3),
-                2,
-                (),
-            ),
-            (
-                "is the last day, not the row's dt",
-                [{"job": "orders", "dt": D}],
-                {"period": "month"},
-                date(2024, 5, 3),
-                "not_ready",
-                ("20240503",),
-            ),
-        ]
+        for said_, log, keys, day, expected, words in rows(
+            [
+                ("is there", [{"job": "x"}, {"job": "orders", "dt": D}], {}, MAY_1, 2, ()),
+                (
+                    "is not there",
+                    [{"job": "orders", "dt": "20240430"}],
+                    {},
+                    MAY_1,
+                    "not_ready",
+                    ('log has no document that matches {job: orders, dt: "20240501"}',),
+                ),
+                (
+                    "is there, whatever the newest",
+                    [{"job": "orders", "dt": "20240503"}],
+                    {"period": "month"},
+                    date(2024, 5, 3),
+                    2,
+                    (),
+                ),
+                (
+                    "is the last day, not the row's dt",
+                    [{"job": "orders", "dt": D}],
+                    {"period": "month"},
+                    date(2024, 5, 3),
+                    "not_ready",
+                    ("20240503",),
+                ),
+            ]
+        )
     ),
     Case(
         "ready, and nothing there, empty 0",
@@ -528,56 +537,58 @@ FLAT = [document for document in ODD if document.get("x") != [[1]]]
 MATCHES = [
     *(
         Case(f"match {match}", documents, orders("count", True, match=match, empty=0), {D: expected})
-        for documents, match, expected in [
-            (NUMBERED, {"n": 1}, 1),
-            (NUMBERED, {"n": 1.0}, 1),
-            (NUMBERED, {"n": {"$in": [1, 2, "x"]}}, 2),
-            (NUMBERED, {"n": {"$gt": 1}}, 2),
-            (NUMBERED, {"n": {"$gte": 1, "$lt": 3}}, 2),
-            (NUMBERED, {"n": {"$lte": 1}}, 2),
-            (NUMBERED, {"n": {"$ne": 1}}, 3),
-            (NUMBERED, {"s": {"$gte": "b"}}, 3),
-            (NUMBERED, {"t.u": 3}, 1),
-            (NUMBERED, {"t": {"u": 3}}, 1),
-            (NUMBERED, {"n": {"$exists": True}}, 4),
-            (NUMBERED, {"n": {"$nin": [1, "x"]}}, 3),
-            (NUMBERED, {"n": {"$not": {"$gt": 1}}}, 2),
-            (NUMBERED, {"n": {"$not": {"$gt": 0, "$lt": 3}, "$ne": 3}}, 1),
-            (NUMBERED, {"n": {"$type": "number"}}, 4),
-            (NUMBERED, {"n": {"$not": {"$type": ["string", "null"]}}}, 4),
-            (NUMBERED, {"s": {"$regex": "^[bc]$"}}, 2),
-            (NUMBERED, {"s": {"$not": {"$regex": "^b"}}}, 3),
-            (NUMBERED, {"at": {"$gte": {"$date": "2024-05-01T12:00:00+09:00"}}}, 4),
-            (NUMBERED, {"at": {"$lte": {"$date": {"$numberLong": "1714532400000"}}}}, 4),
-            (ODD, {"x": {"$type": "array"}}, 4),
-            (ODD, {"x": {"$type": ["string", "int"]}}, 3),
-            (ODD, {"x": {"$type": "null"}}, 1),
-            (ODD, {"x": {"$not": {"$gte": 1}}}, 9),
-            (NUMBERED, {"$or": [{"n": 1}, {"s": "a"}]}, 2),
-            (NUMBERED, {"$and": [{"n": {"$gt": 0}}, {"s": {"$ne": "b"}}]}, 2),
-            (NUMBERED, {"$or": [{"n": 1}, {"$and": [{"s": "c"}, {"n": 2}]}], "s": {"$gt": "b"}}, 1),
-            (NUMBERED, {"at": {"$gte": at(1)}}, 4),
-            (ODD, {"x": None}, 2),
-            (ODD, {"x": {"$ne": None}}, 10),
-            (ODD, {"x": {"$in": [None, "1"]}}, 3),
-            (ODD, {"x": 1}, 3),
-            (ODD, {"x": {"$ne": 1}}, 9),
-            (ODD, {"x": True}, 1),
-            (ODD, {"x": {"$gte": 1}}, 3),
-            (ODD, {"x": {"$gt": 1}}, 1),
-            (ODD, {"x": {"$exists": True}}, 11),
-            (ODD, {"x": {"$exists": False}}, 1),
-            (ODD, {"x.y": 1}, 2),
-            (ODD, {"x.y": {"$exists": True}}, 2),
-            (ODD, {"x": at(1)}, 1),
-            (FLAT, {"x": None}, 2),
-            (FLAT, {"x": {"$ne": None}}, 9),
-            (FLAT, {"x": 1}, 3),
-            (FLAT, {"x": {"$gte": 1}}, 3),
-            (FLAT, {"x": {"$exists": True}}, 10),
-            (FLAT, {"x.y": 1}, 2),
-            (FLAT, {"x.y": {"$exists": True}}, 2),
-        ]
+        for documents, match, expected in rows(
+            [
+                (NUMBERED, {"n": 1}, 1),
+                (NUMBERED, {"n": 1.0}, 1),
+                (NUMBERED, {"n": {"$in": [1, 2, "x"]}}, 2),
+                (NUMBERED, {"n": {"$gt": 1}}, 2),
+                (NUMBERED, {"n": {"$gte": 1, "$lt": 3}}, 2),
+                (NUMBERED, {"n": {"$lte": 1}}, 2),
+                (NUMBERED, {"n": {"$ne": 1}}, 3),
+                (NUMBERED, {"s": {"$gte": "b"}}, 3),
+                (NUMBERED, {"t.u": 3}, 1),
+                (NUMBERED, {"t": {"u": 3}}, 1),
+                (NUMBERED, {"n": {"$exists": True}}, 4),
+                (NUMBERED, {"n": {"$nin": [1, "x"]}}, 3),
+                (NUMBERED, {"n": {"$not": {"$gt": 1}}}, 2),
+                (NUMBERED, {"n": {"$not": {"$gt": 0, "$lt": 3}, "$ne": 3}}, 1),
+                (NUMBERED, {"n": {"$type": "number"}}, 4),
+                (NUMBERED, {"n": {"$not": {"$type": ["string", "null"]}}}, 4),
+                (NUMBERED, {"s": {"$regex": "^[bc]$"}}, 2),
+                (NUMBERED, {"s": {"$not": {"$regex": "^b"}}}, 3),
+                (NUMBERED, {"at": {"$gte": {"$date": "2024-05-01T12:00:00+09:00"}}}, 4),
+                (NUMBERED, {"at": {"$lte": {"$date": {"$numberLong": "1714532400000"}}}}, 4),
+                (ODD, {"x": {"$type": "array"}}, 4),
+                (ODD, {"x": {"$type": ["string", "int"]}}, 3),
+                (ODD, {"x": {"$type": "null"}}, 1),
+                (ODD, {"x": {"$not": {"$gte": 1}}}, 9),
+                (NUMBERED, {"$or": [{"n": 1}, {"s": "a"}]}, 2),
+                (NUMBERED, {"$and": [{"n": {"$gt": 0}}, {"s": {"$ne": "b"}}]}, 2),
+                (NUMBERED, {"$or": [{"n": 1}, {"$and": [{"s": "c"}, {"n": 2}]}], "s": {"$gt": "b"}}, 1),
+                (NUMBERED, {"at": {"$gte": at(1)}}, 4),
+                (ODD, {"x": None}, 2),
+                (ODD, {"x": {"$ne": None}}, 10),
+                (ODD, {"x": {"$in": [None, "1"]}}, 3),
+                (ODD, {"x": 1}, 3),
+                (ODD, {"x": {"$ne": 1}}, 9),
+                (ODD, {"x": True}, 1),
+                (ODD, {"x": {"$gte": 1}}, 3),
+                (ODD, {"x": {"$gt": 1}}, 1),
+                (ODD, {"x": {"$exists": True}}, 11),
+                (ODD, {"x": {"$exists": False}}, 1),
+                (ODD, {"x.y": 1}, 2),
+                (ODD, {"x.y": {"$exists": True}}, 2),
+                (ODD, {"x": at(1)}, 1),
+                (FLAT, {"x": None}, 2),
+                (FLAT, {"x": {"$ne": None}}, 9),
+                (FLAT, {"x": 1}, 3),
+                (FLAT, {"x": {"$gte": 1}}, 3),
+                (FLAT, {"x": {"$exists": True}}, 10),
+                (FLAT, {"x.y": 1}, 2),
+                (FLAT, {"x.y": {"$exists": True}}, 2),
+            ]
+        )
     ),
 ]
 PATHS = [
@@ -590,112 +601,120 @@ PATHS = [
         undated=len(documents) if name in ("date", "date with ready", "type of a date") else 0,
         others={"log": [{"dt": D}]},
     )
-    for name, documents, metric, expected, words in [
-        (
-            "path in match",
-            NUMBERED,
-            orders("count", True, match={"N": {"$ne": 1}}),
-            "path_unknown",
-            ("stats.N is in no document; the nearest there are: ", "n (int)", "may_be_absent"),
-        ),
-        (
-            "path that is not to exist",
-            NUMBERED,
-            orders("count", True, match={"z": {"$exists": False}}),
-            "path_unknown",
-            (),
-        ),
-        (
-            "path in $or",
-            NUMBERED,
-            orders("count", True, match={"$or": [{"n": 1}, {"nn": 1}]}),
-            "path_unknown",
-            ("stats.nn",),
-        ),
-        ("path below", NUMBERED, orders("count", True, match={"t.v": 1}, empty=0), "path_unknown", ("t.u (int)",)),
-        ("date", NUMBERED, orders("count", True, date={"field": "att", "as": "date"}), "path_unknown", ("at (date)",)),
-        (
-            "date with ready",
-            NUMBERED,
-            orders(
-                "count",
-                True,
-                date={"field": "att", "as": "date"},
-                empty=0,
-                ready={"collection": "log", "match": {"dt": "$dt"}},
+    for name, documents, metric, expected, words in rows(
+        [
+            (
+                "path in match",
+                NUMBERED,
+                orders("count", True, match={"N": {"$ne": 1}}),
+                "path_unknown",
+                ("stats.N is in no document; the nearest there are: ", "n (int)", "may_be_absent"),
             ),
-            "path_unknown",
-            ("stats.att is in no document", "at (date)"),
-        ),
-        ("count_distinct", NUMBERED, orders("count_distinct", "m"), "path_unknown", ("stats.m is in no document",)),
-        ("value", NUMBERED, orders("sum", "t.w", empty=0), "path_unknown", ("t.u (int)",)),
-        ("value that may be absent", NUMBERED, orders("count_distinct", "m", may_be_absent=["m"]), 0, ()),
-        (
-            "path that may be absent",
-            NUMBERED,
-            orders("count", True, match={"z": {"$exists": False}}, may_be_absent=["z"]),
-            4,
-            (),
-        ),
-        (
-            "type of text",
-            NUMBERED,
-            orders("count", True, match={"n": "1"}, empty=0),
-            "type_unknown",
-            ('the match compares stats.n with "1" (string), but it only holds int', "as the documents hold it"),
-        ),
-        ("type of $ne", NUMBERED, orders("count", True, match={"n": {"$ne": "1"}}), "type_unknown", ()),
-        (
-            "type of $not",
-            NUMBERED,
-            orders("count", True, match={"s": {"$not": {"$gt": 5}}}),
-            "type_unknown",
-            ("5 (number)", "holds string"),
-        ),
-        ("type of a range", NUMBERED, orders("count", True, match={"n": {"$gt": ""}}, empty=0), "type_unknown", ()),
-        (
-            "type of all in $in",
-            NUMBERED,
-            orders("count", True, match={"n": {"$in": ["1", True]}}),
-            "type_unknown",
-            ('"1" (string), True (bool)',),
-        ),
-        (
-            "type of a date as text",
-            NUMBERED,
-            orders("count", True, match={"at": {"$gte": "2024-02-10"}}, empty=0),
-            "type_unknown",
-            ("holds date", "{$date: …}"),
-        ),
-        (
-            "type of a date",
-            [{"d": None, "at": at(1)}],
-            orders("count", True, date={"field": "d", "as": "date"}),
-            "type_unknown",
-            ("only holds null",),
-        ),
-        (
-            "constant",
-            NUMBERED,
-            orders("count", True, match={"s": "A"}, empty=0),
-            "match_unknown",
-            ("no document of stats passes the metric's match", "name s in may_be_absent"),
-        ),
-        (
-            "constant that is rare",
-            NUMBERED,
-            orders("count", True, match={"s": "A"}, empty=0, may_be_absent=["s"]),
-            0,
-            (),
-        ),
-        (
-            "documents",
-            [],
-            orders("count", True, empty=0, ready={"collection": "log", "match": {"dt": "$dt"}}),
-            "path_unknown",
-            ("there are no others",),
-        ),
-    ]
+            (
+                "path that is not to exist",
+                NUMBERED,
+                orders("count", True, match={"z": {"$exists": False}}),
+                "path_unknown",
+                (),
+            ),
+            (
+                "path in $or",
+                NUMBERED,
+                orders("count", True, match={"$or": [{"n": 1}, {"nn": 1}]}),
+                "path_unknown",
+                ("stats.nn",),
+            ),
+            ("path below", NUMBERED, orders("count", True, match={"t.v": 1}, empty=0), "path_unknown", ("t.u (int)",)),
+            (
+                "date",
+                NUMBERED,
+                orders("count", True, date={"field": "att", "as": "date"}),
+                "path_unknown",
+                ("at (date)",),
+            ),
+            (
+                "date with ready",
+                NUMBERED,
+                orders(
+                    "count",
+                    True,
+                    date={"field": "att", "as": "date"},
+                    empty=0,
+                    ready={"collection": "log", "match": {"dt": "$dt"}},
+                ),
+                "path_unknown",
+                ("stats.att is in no document", "at (date)"),
+            ),
+            ("count_distinct", NUMBERED, orders("count_distinct", "m"), "path_unknown", ("stats.m is in no document",)),
+            ("value", NUMBERED, orders("sum", "t.w", empty=0), "path_unknown", ("t.u (int)",)),
+            ("value that may be absent", NUMBERED, orders("count_distinct", "m", may_be_absent=["m"]), 0, ()),
+            (
+                "path that may be absent",
+                NUMBERED,
+                orders("count", True, match={"z": {"$exists": False}}, may_be_absent=["z"]),
+                4,
+                (),
+            ),
+            (
+                "type of text",
+                NUMBERED,
+                orders("count", True, match={"n": "1"}, empty=0),
+                "type_unknown",
+                ('the match compares stats.n with "1" (string), but it only holds int', "as the documents hold it"),
+            ),
+            ("type of $ne", NUMBERED, orders("count", True, match={"n": {"$ne": "1"}}), "type_unknown", ()),
+            (
+                "type of $not",
+                NUMBERED,
+                orders("count", True, match={"s": {"$not": {"$gt": 5}}}),
+                "type_unknown",
+                ("5 (number)", "holds string"),
+            ),
+            ("type of a range", NUMBERED, orders("count", True, match={"n": {"$gt": ""}}, empty=0), "type_unknown", ()),
+            (
+                "type of all in $in",
+                NUMBERED,
+                orders("count", True, match={"n": {"$in": ["1", True]}}),
+                "type_unknown",
+                ('"1" (string), True (bool)',),
+            ),
+            (
+                "type of a date as text",
+                NUMBERED,
+                orders("count", True, match={"at": {"$gte": "2024-02-10"}}, empty=0),
+                "type_unknown",
+                ("holds date", "{$date: …}"),
+            ),
+            (
+                "type of a date",
+                [{"d": None, "at": at(1)}],
+                orders("count", True, date={"field": "d", "as": "date"}),
+                "type_unknown",
+                ("only holds null",),
+            ),
+            (
+                "constant",
+                NUMBERED,
+                orders("count", True, match={"s": "A"}, empty=0),
+                "match_unknown",
+                ("no document of stats passes the metric's match", "name s in may_be_absent"),
+            ),
+            (
+                "constant that is rare",
+                NUMBERED,
+                orders("count", True, match={"s": "A"}, empty=0, may_be_absent=["s"]),
+                0,
+                (),
+            ),
+            (
+                "documents",
+                [],
+                orders("count", True, empty=0, ready={"collection": "log", "match": {"dt": "$dt"}}),
+                "path_unknown",
+                ("there are no others",),
+            ),
+        ]
+    )
 ]
 SECOND = int(at(1).timestamp())
 LAST_OF_JAVASCRIPT = DatetimeMS(8_640_000_000_000_000)
@@ -709,14 +728,20 @@ PLACEHOLDERS = [
             ("not yet loaded through 2024-05-02", "the newest is"),
             last=date(2024, 5, 2),
         )
-        for as_, good, values in [
-            ("date", at(1), [datetime(9999, 12, 31, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), LAST_OF_JAVASCRIPT]),
-            ("date", at(1), [datetime(2150, 1, 1, tzinfo=UTC)]),
-            ("yyyymmdd", "20240501", ["99991231", 99991231, "19700101", "21500101"]),
-            ("iso_date", "2024-05-01", ["9999-12-31", "1970-01-01"]),
-            ("epoch_s", SECOND, [0, 253402300799, -62135596800, 8_640_000_000_000, Int64(4_000_000_000)]),
-            ("epoch_ms", Int64(SECOND * 1000), [0, Int64(253402300799999), Int64(8_640_000_000_000_000)]),
-        ]
+        for as_, good, values in rows(
+            [
+                (
+                    "date",
+                    at(1),
+                    [datetime(9999, 12, 31, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), LAST_OF_JAVASCRIPT],
+                ),
+                ("date", at(1), [datetime(2150, 1, 1, tzinfo=UTC)]),
+                ("yyyymmdd", "20240501", ["99991231", 99991231, "19700101", "21500101"]),
+                ("iso_date", "2024-05-01", ["9999-12-31", "1970-01-01"]),
+                ("epoch_s", SECOND, [0, 253402300799, -62135596800, 8_640_000_000_000, Int64(4_000_000_000)]),
+                ("epoch_ms", Int64(SECOND * 1000), [0, Int64(253402300799999), Int64(8_640_000_000_000_000)]),
+            ]
+        )
         for value in values
     ),
     *(
@@ -727,20 +752,22 @@ PLACEHOLDERS = [
             {D: "bad_date"},
             ("in 1 document it is no date", word),
         )
-        for as_, good, value, word in [
-            (
-                "epoch_s",
-                SECOND,
-                Int64(SECOND * 1000),
-                f"{SECOND * 1000}, which would be 2024-05-01 in milliseconds (epoch_ms)",
-            ),
-            ("epoch_s", SECOND, SECOND * 1e6, f"{SECOND * 10**6}, which would be 2024-05-01 in microseconds"),
-            ("epoch_ms", Int64(SECOND * 1000), SECOND, f"{SECOND}, which would be 2024-05-01 in seconds (epoch_s)"),
-            ("epoch_ms", Int64(SECOND * 1000), Int64(SECOND * 10**9), "which would be 2024-05-01 in nanoseconds"),
-            ("epoch_s", SECOND, 20240501, "20240501, which is of no year from 1990 to 2099"),
-            ("iso_date", "2024-05-01", "2024-04-30T16:30:00.000Z", "which names another offset than Asia/Seoul's"),
-            ("iso_date", "2024-05-01", "2024-05-01 01:30+08", "which names another offset than Asia/Seoul's"),
-        ]
+        for as_, good, value, word in rows(
+            [
+                (
+                    "epoch_s",
+                    SECOND,
+                    Int64(SECOND * 1000),
+                    f"{SECOND * 1000}, which would be 2024-05-01 in milliseconds (epoch_ms)",
+                ),
+                ("epoch_s", SECOND, SECOND * 1e6, f"{SECOND * 10**6}, which would be 2024-05-01 in microseconds"),
+                ("epoch_ms", Int64(SECOND * 1000), SECOND, f"{SECOND}, which would be 2024-05-01 in seconds (epoch_s)"),
+                ("epoch_ms", Int64(SECOND * 1000), Int64(SECOND * 10**9), "which would be 2024-05-01 in nanoseconds"),
+                ("epoch_s", SECOND, 20240501, "20240501, which is of no year from 1990 to 2099"),
+                ("iso_date", "2024-05-01", "2024-04-30T16:30:00.000Z", "which names another offset than Asia/Seoul's"),
+                ("iso_date", "2024-05-01", "2024-05-01 01:30+08", "which names another offset than Asia/Seoul's"),
+            ]
+        )
     ),
     Case(
         "an iso_date with the zone's own offset",
@@ -773,7 +800,7 @@ def _holdable(case: Case, source: str) -> bool:
         if _holdable(case, source)
     ],
 )
-def test_the_answer_is_what_parameters_md_says(source, case, holder, tmp_path):
+def test_the_answer_is_what_parameters_md_says(source: Any, case: Any, holder: Any, tmp_path: Path) -> None:
     """Each dt that is asked for gets exactly the value, or the reason class and words, that the tables name."""
     database = holder.hold({"stats": case.documents, **case.others})
     profile = a_profile(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from bson import Decimal128, Int64, ObjectId
@@ -44,14 +46,14 @@ ODD_DATES = st.one_of(
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> dict:
+def questions(draw: st.DrawFn) -> dict[str, Any]:
     as_ = draw(st.sampled_from(sorted(GOOD_DATES)))
     dates = GOOD_DATES[as_] if draw(st.booleans()) else GOOD_DATES[as_] | ODD_DATES
     values = draw(st.sampled_from([INTEGERS, INTEGERS | DECIMALS, INTEGERS | DECIMALS | OTHERS]))
     nested = draw(st.booleans())
     documents = []
     for number in range(draw(st.integers(0, 8))):
-        document: dict = {"_id": number, "k": draw(st.integers(1, 2))}
+        document: dict[str, Any] = {"_id": number, "k": draw(st.integers(1, 2))}
         if draw(st.integers(0, 15)):
             document["d"] = draw(dates)
         if draw(st.integers(0, 15)):
@@ -69,7 +71,7 @@ def questions(draw: st.DrawFn) -> dict:
     }
 
 
-def metric_of(question: dict) -> dict:
+def metric_of(question: dict[str, Any]) -> dict[str, Any]:
     return {
         "collection": "stats",
         "date": {"field": "d", "as": question["as_"]},
@@ -84,7 +86,7 @@ def metric_of(question: dict) -> dict:
 @pytest.mark.parametrize("source", SOURCES)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(question=questions())
-def test_any_documents_give_what_the_rules_say(source, holder, tmp_path, question):
+def test_any_documents_give_what_the_rules_say(source: Any, holder: Any, tmp_path: Path, question: Any) -> None:
     """For any documents and any kind of figure, the outcome is the one that the oracle finds."""
     documents = [document for document in question["documents"] if can_hold(source, document)]
     profile = a_profile(
@@ -114,7 +116,7 @@ def test_any_documents_give_what_the_rules_say(source, holder, tmp_path, questio
 @pytest.mark.parametrize("source", SERVERS)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(question=questions())
-def test_a_server_says_what_a_dump_of_it_says(source, holder, tmp_path, question):
+def test_a_server_says_what_a_dump_of_it_says(source: Any, holder: Any, tmp_path: Path, question: Any) -> None:
     """The same documents on a server and in a dump: the same outcome, value, reason, message and counts."""
     collections = {"stats": [document for document in question["documents"] if can_hold(source, document)]}
     write_dump(tmp_path / "dump", database := holder.hold(collections), collections)
@@ -124,7 +126,7 @@ def test_a_server_says_what_a_dump_of_it_says(source, holder, tmp_path, question
         games={cluster: {"cluster": cluster, "database": database} for cluster in ("live", "dumped")},
         metrics={"m": metric_of(question)},
     )
-    told: dict[str, list] = {"live": [], "dumped": []}
+    told: dict[str, list[Any]] = {"live": [], "dumped": []}
     for outcome in ask(profile, MAY_1, date(2024, 5, 2)).outcomes:
         game = outcome.ask.game_cd
         message = outcome.message and outcome.message.removeprefix(f"{game} ")

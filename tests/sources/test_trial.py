@@ -168,7 +168,12 @@ def test_the_query_that_is_shown_is_the_one_that_goes_to_the_cluster(
     database = holder.hold({"orders": [order(1, 4), order(1, 2**53 + 1), order(1, 1, "open"), order(2, 1)]})
     with Proxy(holder.server.port) as proxy:
         sent: list[Any] = []
-        proxy.watch = lambda command: sent.append(command.get("filter") or command.get("pipeline")) is None
+
+        def note(command: dict[str, Any]) -> bool:
+            sent.append(command.get("filter") or command.get("pipeline"))
+            return True
+
+        proxy.watch = note
         monkeypatch.setenv("BIGMAMA_TRIED_URI", proxy.uri)
         metric = {**SUM, "value": value, "trailing_days": days, "match": {"amount": {"$lte": 2**53 + 2}}}
         profile = a_profile(
@@ -180,7 +185,7 @@ def test_the_query_that_is_shown_is_the_one_that_goes_to_the_cluster(
         (found,) = tried(profile, "m", ["lw"], MAY_1)
     assert found.outcome.outcome == "ok"
     assert len(found.queries) == -(-days // 31)
-    with MongoClient(holder.server.uri) as client:
+    with MongoClient[dict[str, Any]](holder.server.uri) as client:
         seen = 0
         for query in found.queries:
             begun = f'db.getSiblingDB("{database}").getCollection("orders").'

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bigmama_nb import stages
+from bigmama_nb.reports import Html
 from bigmama_nb.stages import live_figures, live_play
 from bigmama_nb.stages.context import StageContext
 from tests.runs.live_world import DAYS, VIEWERS, LiveWorld, counted
@@ -19,7 +19,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> LiveWorld:
 
 
 @pytest.fixture(scope="module")
-def built(world: LiveWorld) -> Iterator[StageContext]:
+def built(world: LiveWorld) -> StageContext:
     """1 May as built in scratch with the log up to its midnight, half an hour before its live ends."""
     here = stages.begin("30_live_play", profile=str(world.profile))
     live_play.build_dates(here)
@@ -74,7 +74,7 @@ def test_kpis_are_those_that_readers_see(built: StageContext) -> None:
 
     stages.publish(built, "wv_live_play")
     found = live_figures.kpis(built)
-    assert not isinstance(found, live_figures.Html)
+    assert not isinstance(found, Html)
     assert found.columns.name == "2024-05-01"
     assert found.index.tolist() == [1, 2]
     assert found["viewers"].tolist() == [VIEWERS, VIEWERS]

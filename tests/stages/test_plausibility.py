@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigmama_nb.periods import Period
 from bigmama_nb.profile.metric import MetricChecks
 from bigmama_nb.stages.plausibility import implausible
 
@@ -98,7 +99,7 @@ def test_volatile_figure_has_a_wider_margin() -> None:
 
 
 @pytest.mark.parametrize("period", ["week", "month"])
-def test_unfinished_period_is_judged_upwards_only(period: str) -> None:
+def test_unfinished_period_is_judged_upwards_only(period: Period) -> None:
     """On the 2nd a month's sum is small, and can already be too large."""
     if period == "month":
         dt_, history = "20240501", {f"2023{month:02d}01": 1000 for month in range(5, 13)}

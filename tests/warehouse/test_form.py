@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.places import NAMES, Place, place
 from tests.publishing import METRIC, PLAY, Settings, author, brought, plays
 
 DAY, NEXT = "dt=20240501", "dt=20240502"
-OLD = {"compression": "snappy", "timestamp": "int96"}
+OLD: dict[str, Any] = {"compression": "snappy", "timestamp": "int96"}
 
 
 def forms(warehouse: Warehouse, table: str) -> set[tuple[str, ...]]:
@@ -40,7 +39,7 @@ def forms(warehouse: Warehouse, table: str) -> set[tuple[str, ...]]:
 
 
 @pytest.fixture(params=NAMES)
-def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def where(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     from tests.services.s3 import credentials
 
     for name, value in credentials().items():

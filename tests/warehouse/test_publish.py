@@ -376,7 +376,7 @@ def test_one_that_is_beaten_every_time_gives_up_with_a_clear_error(warehouse: Wa
     def beaten(*_: object) -> None:
         raise CommitConflictError("bigmama.game_metric dt=20240501: points at another version")
 
-    warehouse.catalog.move = beaten  # type: ignore[method-assign]
+    warehouse.catalog.move = beaten  # type: ignore[method-assign,assignment]
     with pytest.raises(CatalogError, match=r"Others were faster 10 times\. Run 'run_all.py repair latest'"):
         publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 6})}, author(2))
     folder = current_folder(root, METRIC.full_name, DAY)

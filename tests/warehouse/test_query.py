@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -144,7 +145,7 @@ def test_an_export_is_a_plain_copy(warehouse: Warehouse, tmp_path: Path) -> None
     """A folder a partition that any tool reads, with the current rows and no others."""
     written = export(warehouse, "game_metric", tmp_path / "copy")
     assert written == [tmp_path / "copy" / day / "part-0.parquet" for day in (DAY, NEXT)]
-    rows = duckdb.sql(
+    rows = duckdb.execute(
         f"SELECT game_cd, value, dt FROM read_parquet('{tmp_path}/copy/*/*.parquet', hive_partitioning = true, "
         "hive_types_autocast = false) ORDER BY ALL"
     ).fetchall()
@@ -182,9 +183,10 @@ def test_the_package_opens_a_profiles_warehouse(
     """By the profile's path, or by the variable that names it."""
     profile = tmp_path / "my.yaml"
     profile.write_text("warehouse: {uri: warehouse}\narchive: {uri: archive}\n")
-    assert bigmama_nb.warehouse(profile).execute("SELECT count(*) FROM game_metric").fetchall() == [(3,)]
+    opened: Any = bigmama_nb.warehouse  # a module that can be called
+    assert opened(profile).execute("SELECT count(*) FROM game_metric").fetchall() == [(3,)]
     monkeypatch.setenv("BIGMAMA_PROFILE", str(profile))
-    assert bigmama_nb.warehouse().execute("SELECT count(*) FROM game_metric").fetchall() == [(3,)]
+    assert opened().execute("SELECT count(*) FROM game_metric").fetchall() == [(3,)]
 
 
 def test_importing_the_package_loads_no_driver(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def count(root: Path, table: str = "we_mart.wv_play", partition: str = DAY) -> i
     folder = current_folder(root, table, partition)
     if folder is None:
         return None
-    return sum(pq.read_metadata(file).num_rows for file in folder.glob("*.parquet"))
+    return sum(int(pq.read_metadata(file).num_rows) for file in folder.glob("*.parquet"))
 
 
 def test_a_partition_is_replaced_as_a_whole(warehouse: Warehouse, root: Path) -> None:
@@ -72,8 +72,8 @@ def test_files_that_were_written_before_are_published_byte_for_byte(
         pq.write_table(plays(n + 1), file, store_schema=False, compression="zstd")
     (done,) = publish_whole(warehouse, [part(files, rows=3)], author(1))
     assert [file.rows for file in done.files] == [1, 2]
-    for written, file in zip(files, done.files, strict=True):
-        assert (root / file.path).read_bytes() == written.read_bytes()
+    for written, copy in zip(files, done.files, strict=True):
+        assert (root / copy.path).read_bytes() == written.read_bytes()
 
 
 def test_files_with_fewer_rows_than_were_meant_are_refused(warehouse: Warehouse, root: Path, tmp_path: Path) -> None:
