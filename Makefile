@@ -7,7 +7,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 # Some images export this; without compiled files every kernel compiles everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-long test-lowest test-highest coverage lab notebooks lint bench lock clean
+.PHONY: run test test-long test-lowest test-highest coverage docs lab notebooks lint bench lock clean
 
 run: $(VENV)/installed  ## install, then publish the sample and show its report
 	$(BIN)/python run_all.py run
@@ -34,6 +34,10 @@ coverage: $(VENV)/installed-dev  ## which lines the tests do not reach
 	$(BIN)/coverage run -m pytest -m "not long"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+docs: $(VENV)/installed-dev  ## build the pages of docs as a site, to be opened from out/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The pages: out/docs/index.html"
 
 lab: $(VENV)/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks

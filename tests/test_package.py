@@ -11,6 +11,7 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import bson
 import pytest
 
 from bigmama_nb.project import as_called
@@ -105,9 +106,7 @@ def test_init_makes_a_project_that_runs_its_own_notebooks(command: Path, tmp_pat
     own = "parameters/project.yaml"
     dumps = project / "dumps" / "mygame"
     dumps.mkdir(parents=True)
-    write = "import bson, sys; sys.stdout.buffer.write(bson.encode({'_id': 1, 'dt': '20240501', 'value': 7}))"
-    dump = subprocess.run([sys.executable, "-c", write], capture_output=True, check=True).stdout
-    (dumps / "daily.bson").write_bytes(dump)
+    (dumps / "daily.bson").write_bytes(bson.encode({"_id": 1, "dt": "20240501", "value": 7}))
     stage = project / "notebooks" / "50_report.ipynb"
     changed = json.loads(stage.read_text("utf-8"))
     changed["cells"].append(
@@ -144,10 +143,22 @@ def test_init_leaves_a_folder_that_holds_something_alone(command: Path, tmp_path
 
 @pytest.mark.long
 def test_the_wheel_works_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
-    """`pip install` of the wheel alone brings all that it imports, from the index."""
+    """`pip install` of the wheel alone brings all that it imports: the sample runs, and a project that `init` made."""
     venv = tmp_path / "venv"
-    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], check=True)
-    subprocess.run([UV, "pip", "install", "--quiet", "--python", venv / "bin/python", wheel], check=True)
-    done = called(venv / "bin/bigmama-nb", tmp_path, "run", "--json")
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    install = [str(venv / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel)]
+    subprocess.run(install, check=True)
+    command = venv / "bin/bigmama-nb"
+    done = called(command, tmp_path, "run", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["data"]["status"] == "ok"
+
+    assert called(command, tmp_path, "init", "mine").returncode == 0
+    dumps = tmp_path / "mine" / "dumps" / "mygame"
+    dumps.mkdir(parents=True)
+    (dumps / "daily.bson").write_bytes(bson.encode({"_id": 1, "dt": "20240501", "value": 7}))
+    own = ("--profile", "parameters/project.yaml", "--json")
+    tried = called(command, tmp_path / "mine", "try", "wau", "--date", "2024-05-01", *own)
+    assert [one["value"] for one in json.loads(tried.stdout)["data"]] == [7], tried.stderr
+    done = called(command, tmp_path / "mine", "run", "--date", "2024-05-01", *own)
+    assert [task["value"] for task in json.loads(done.stdout)["data"]["tasks"]] == [7], done.stderr
