@@ -67,8 +67,8 @@ class ProfileError(UsageError):
 class TaskError(BigmamaError):
     """A task cannot be done; carries its reason class and the exact place."""
 
-    moved: frozenset[str] = frozenset()
-    """Partitions whose pointer had certainly moved when a move of several stopped."""
+    moved: frozenset[tuple[str, str]] = frozenset()
+    """(table, partition) of each pointer that had certainly moved when a move of several stopped."""
     published: tuple[Any, ...] = ()
     """The `publish.Published` of those partitions."""
     failures: Mapping[str, TaskError] = MappingProxyType({})

@@ -150,25 +150,25 @@ def _locked(warehouse: Warehouse, tables: Collection[str], writer: Writer) -> It
 
 
 def _commit(warehouse: Warehouse, changes: Sequence[Change], locks: Mapping[str, Lock]) -> None:
-    done: list[Published] = []
-    tables = sorted({change.published.table for change in changes if change.version is not None})
-    for name in tables:
-        require_one_form(warehouse, name, [c.version for c in changes if c.version and c.published.table == name])
-    for name in tables:
-        those = [change for change in changes if change.published.table == name and change.version is not None]
-        at = warehouse.clock()
-        moves = [
-            Move(pointer=replace(change.version.pointer(), moved_at=at), expected=change.expected)
-            for change in those
-            if change.version is not None
-        ]
-        try:
-            warehouse.catalog.move(name, moves, locks[name], warehouse.at)
-        except TaskError as error:
-            done += [change.published for change in those if change.published.partition in error.moved]
-            error.published = tuple(done)
-            raise
-        done += [change.published for change in those]
+    at = warehouse.clock()
+    versions: dict[str, list[Version]] = {}
+    moves: dict[str, list[Move]] = {}
+    for change in changes:
+        if change.version is not None:
+            name = change.published.table
+            versions.setdefault(name, []).append(change.version)
+            moves.setdefault(name, []).append(Move(replace(change.version.pointer(), moved_at=at), change.expected))
+    for name, those in versions.items():
+        require_one_form(warehouse, name, those)
+    try:
+        warehouse.catalog.move(moves, locks, warehouse.at)
+    except TaskError as error:
+        error.published = tuple(
+            change.published
+            for change in changes
+            if (change.published.table, change.published.partition) in error.moved
+        )
+        raise
 
 
 def _discard(warehouse: Warehouse, changes: Sequence[Change], error: TaskError) -> None:

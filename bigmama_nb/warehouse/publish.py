@@ -6,7 +6,7 @@ A version is a new folder; one pointer in the catalog makes it the partition. So
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bigmama_nb.errors import TaskError
 from bigmama_nb.tables.contract import Table
@@ -35,6 +35,7 @@ from bigmama_nb.warehouse.version import (
 
 __all__ = [
     "STEPS",
+    "Beside",
     "Group",
     "Incoming",
     "Key",
@@ -42,6 +43,7 @@ __all__ = [
     "Published",
     "Replacement",
     "Writer",
+    "publish_beside",
     "publish_derived",
     "publish_keyed",
     "publish_whole",
@@ -52,6 +54,18 @@ STEPS = ("locked", "carried", "staged", "verified", "moving", "moved", "done")
 """The steps of `publish_keyed` that `Warehouse.at` is told of; some catalogs have further ones between."""
 
 Build = Callable[[str, Pointer | None, Record | None], Merged]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A keyed table that is moved together with another one.
+
+    `rows` says what it is brought, by partition: told, under the locks, from what is about to become of the other
+    table's partitions, and from why some cannot be built.
+    """
+
+    table: Table
+    rows: Callable[[Mapping[str, Published], Mapping[str, TaskError]], Mapping[str, Incoming]]
 
 
 def publish_keyed(
@@ -76,13 +90,32 @@ def publish_keyed(
 
     Source: docs/spec/publishing.md, "Rows that were there before".
     """
+    return {one.partition: one for one in publish_beside(warehouse, table, brought, None, writer)}
+
+
+def publish_beside(
+    warehouse: Warehouse, table: Table, brought: Mapping[str, Incoming], beside: Beside | None, writer: Writer
+) -> list[Published]:
+    """Publish rows by key, as `publish_keyed`, and in the same move what another table says of it.
+
+    What cannot be built of the other table keeps no row of this one back.
+
+    Returns:
+        What became of this table's partitions, then of the other's.
+
+    Raises:
+        As `publish_keyed`. Where only the other table failed, `published` holds all of this one and `failures` nothing.
+    """
     for partition, new in brought.items():
         require_incoming(table, partition, new)
+    return _rebuild(warehouse, table, list(brought), writer, _merging(warehouse, table, brought, writer), beside)
 
+
+def _merging(warehouse: Warehouse, table: Table, brought: Mapping[str, Incoming], writer: Writer) -> Build:
     def build(partition: str, pointer: Pointer | None, record: Record | None) -> Merged:
         return merge(warehouse, table, partition, brought[partition], writer, pointer, record)
 
-    return _rebuild(warehouse, table, list(brought), writer, build)
+    return build
 
 
 def retract(
@@ -101,49 +134,92 @@ def retract(
         out = dict.fromkeys(keys, Retraction(writer.run, reason))
         return retain(warehouse, table, partition, out, pointer, record)
 
-    return _rebuild(warehouse, table, [partition], writer, build)[partition]
+    return _rebuild(warehouse, table, [partition], writer, build)[0]
 
 
 def _rebuild(
-    warehouse: Warehouse, table: Table, partitions: Sequence[str], writer: Writer, build: Build
-) -> dict[str, Published]:
-    """Make the next version of each partition from what stands there, in one transaction."""
-    if not partitions:
-        return {}
-    entry = warehouse.ensure(table)
-
+    warehouse: Warehouse,
+    table: Table,
+    partitions: Sequence[str],
+    writer: Writer,
+    build: Build,
+    beside: Beside | None = None,
+) -> list[Published]:
+    """Make the next version of each partition from what stands there, in one transaction with the table beside it."""
+    tables = [table] if partitions else []
+    tables += [beside.table] if beside is not None else []
+    for one in tables:
+        warehouse.ensure(one)
     failures: dict[str, TaskError] = {}
+    besides: dict[str, TaskError] = {}
 
     def changes() -> list[Change]:
         failures.clear()
-        pointers = warehouse.catalog.current(table.full_name, partitions)
-        before: dict[str, Record] = {}
+        made = _changes(warehouse, table, partitions, writer, build, failures)
+        return made if beside is None else made + _told(warehouse, beside, made, failures, writer, besides)
 
-        def built(name: str) -> Merged | None:
-            try:
-                if name in pointers:
-                    before.update(records(warehouse, table.full_name, [pointers[name]]))
-                return build(name, pointers.get(name), before.get(name))
-            except TaskError as error:
-                failures[name] = error
-                return None
-
-        found = zip(partitions, warehouse.each(built, partitions), strict=True)
-        merged = {name: one for name, one in found if one is not None}
-        warehouse.at("carried")
-        versions = _stage(warehouse, entry, table, merged, pointers, writer)
-        warehouse.at("verified")
-        return [
-            _change(warehouse, one, versions.get(name), pointers.get(name), before.get(name))
-            for name, one in merged.items()
-        ]
-
-    done = commit(warehouse, [table.full_name], writer, changes)
-    if failures:
-        error = failures[min(failures)]
+    if not tables:
+        return []
+    done = commit(warehouse, [one.full_name for one in tables], writer, changes)
+    if failures or besides:
+        error = failures[min(failures)] if failures else besides[min(besides)]
         error.published, error.failures = tuple(done), failures
         raise error
-    return {one.partition: one for one in done}
+    return done
+
+
+def _told(
+    warehouse: Warehouse,
+    beside: Beside,
+    made: Sequence[Change],
+    failures: Mapping[str, TaskError],
+    writer: Writer,
+    besides: dict[str, TaskError],
+) -> list[Change]:
+    """Return the changes of the table beside; what of it cannot be made is entered in `besides`."""
+    besides.clear()
+    brought = beside.rows({change.published.partition: change.published for change in made}, failures)
+    try:
+        build = _merging(warehouse, beside.table, brought, writer)
+        return _changes(warehouse, beside.table, list(brought), writer, build, besides)
+    except TaskError as error:
+        besides.update(dict.fromkeys(brought, error))
+        return []
+
+
+def _changes(
+    warehouse: Warehouse,
+    table: Table,
+    partitions: Sequence[str],
+    writer: Writer,
+    build: Build,
+    failures: dict[str, TaskError],
+) -> list[Change]:
+    """Stage the next version of each partition; one that cannot be built is entered in `failures`."""
+    if not partitions:
+        return []
+    entry = warehouse.ensure(table)
+    pointers = warehouse.catalog.current(table.full_name, partitions)
+    before: dict[str, Record] = {}
+
+    def built(name: str) -> Merged | None:
+        try:
+            if name in pointers:
+                before.update(records(warehouse, table.full_name, [pointers[name]]))
+            return build(name, pointers.get(name), before.get(name))
+        except TaskError as error:
+            failures[name] = error
+            return None
+
+    found = zip(partitions, warehouse.each(built, partitions), strict=True)
+    merged = {name: one for name, one in found if one is not None}
+    warehouse.at("carried")
+    versions = _stage(warehouse, entry, table, merged, pointers, writer)
+    warehouse.at("verified")
+    return [
+        _change(warehouse, one, versions.get(name), pointers.get(name), before.get(name))
+        for name, one in merged.items()
+    ]
 
 
 def _stage(

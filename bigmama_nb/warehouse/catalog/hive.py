@@ -14,9 +14,9 @@ from typing import Any
 
 from thrift.Thrift import TException
 
-from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError
+from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError, TaskError
 from bigmama_nb.parquet import part_name
-from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric
+from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric, game_metric_status
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog.hive_lock import MetastoreLock
 from bigmama_nb.warehouse.catalog.protocol import (
@@ -35,7 +35,7 @@ from bigmama_nb.warehouse.storage.protocol import name_of
 
 MARK = "bigmama_nb"
 """The table parameter by which our tables are found among all others of a metastore."""
-NAMES = (game_metric.CONTRACT.name, *sorted(DAILY), KPI, MONTH)
+NAMES = (game_metric.CONTRACT.name, game_metric_status.CONTRACT.name, *sorted(DAILY), KPI, MONTH)
 SETTLING_TRIES = 3
 CREATE_WAIT_S = 120
 
@@ -153,10 +153,20 @@ class HiveCatalog:
         """Hold the table's lock, with a heartbeat; a dead holder's lock is taken over."""
         return MetastoreLock(self._connection, self._options, full_name, holder, wait_s)
 
-    def move(self, full_name: str, moves: Sequence[Move], lock: Lock, at: Observer = unobserved) -> None:
-        """Alter the partitions that exist in one call, then add the new ones in one call."""
-        if not moves:
-            return
+    def move(self, tables: Mapping[str, Sequence[Move]], locks: Mapping[str, Lock], at: Observer = unobserved) -> None:
+        """Move table by table: alter the partitions that exist in one call, then add the new ones in one call."""
+        moved: set[tuple[str, str]] = set()
+        for name, moves in sorted(tables.items()):
+            if not moves:
+                continue
+            try:
+                self._move(name, moves, locks[name], at)
+            except TaskError as error:
+                error.moved |= moved
+                raise
+            moved.update((name, move.pointer.partition) for move in moves)
+
+    def _move(self, full_name: str, moves: Sequence[Move], lock: Lock, at: Observer) -> None:
         table = self._table(full_name)
         where = f"{full_name} {named([move.pointer.partition for move in moves])}"
         if table is None:
@@ -204,7 +214,7 @@ class HiveCatalog:
         try:
             self._connection.tell(order)
         except CatalogError as error:
-            error.moved = frozenset(moved)
+            error.moved = frozenset((full_name, one) for one in moved)
             raise
         except (LostAnswerError, TException) as error:
             stands = self._locations(full_name, names)
@@ -218,7 +228,7 @@ class HiveCatalog:
                     "'repair' is safe to repeat.",
                     place=full_name,
                 )
-                unknown.moved = frozenset(moved)
+                unknown.moved = frozenset((full_name, one) for one in moved)
                 raise unknown from error
             kind = CommitConflictError if isinstance(error, _BEATEN) else CatalogError
             refused = kind(
@@ -227,7 +237,7 @@ class HiveCatalog:
                 "Run 'run_all.py repair latest' once that is mended.",
                 place=full_name,
             )
-            refused.moved = frozenset(moved)
+            refused.moved = frozenset((full_name, one) for one in moved)
             raise refused from error
         moved.update(names)
 

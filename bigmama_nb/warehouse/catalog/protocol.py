@@ -103,11 +103,14 @@ class Catalog(Protocol):
     def lock(self, full_name: str, holder: str, wait_s: float) -> AbstractContextManager[Lock]:
         """Hold the table's lock; raises LockedError, naming the holder, where it does not come within `wait_s`."""
 
-    def move(self, full_name: str, moves: Sequence[Move], lock: Lock, at: Observer = unobserved) -> None:
-        """Move the pointers: partitions that exist in one call, then new ones in one call.
+    def move(self, tables: Mapping[str, Sequence[Move]], locks: Mapping[str, Lock], at: Observer = unobserved) -> None:
+        """Move the pointers of several tables, by full name: at once where the catalog has transactions.
+
+        Else table by table, sorted: partitions that exist in one call, then new ones in one call.
 
         Raises:
-            CommitConflictError: something else moved one of them, or the lock was lost; nothing was moved.
+            CommitConflictError: something else moved one of them, or the lock was lost; of that table nothing was
+                moved, `moved` names what was moved before.
             CatalogError: refused; `moved` names the partitions that were moved before.
             PublishUnknownError: the answer was lost; `moved` names the partitions that certainly were moved.
         """

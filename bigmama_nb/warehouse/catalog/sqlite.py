@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -166,45 +166,49 @@ class SqliteCatalog:
         finally:
             os.close(handle)
 
-    def move(self, full_name: str, moves: Sequence[Move], lock: Lock, at: Observer = unobserved) -> None:
-        """Move every pointer in one transaction, so all of them or none."""
+    def move(self, tables: Mapping[str, Sequence[Move]], locks: Mapping[str, Lock], at: Observer = unobserved) -> None:
+        """Move every pointer of every table in one transaction, so all of them or none."""
+        moves = {name: those for name, those in tables.items() if those}
         if not moves:
             return
-        where = f"{full_name} {named([move.pointer.partition for move in moves])}"
+        where = "; ".join(f"{name} {named([one.pointer.partition for one in those])}" for name, those in moves.items())
         with self._writing(f"{where}: the catalog could not be moved") as connection:
             at("moving")
-            if not lock.held():
-                raise CommitConflictError(f"{where}: the table's lock was lost before the move; nothing was moved")
-            for move in moves:
-                pointer = move.pointer
-                row = connection.execute(
-                    'SELECT location FROM partitions WHERE full_name = ? AND "partition" = ?',
-                    (full_name, pointer.partition),
-                ).fetchone()
-                found = None if row is None else self._absolute(row["location"])
-                expected = None if move.expected is None else move.expected.location
-                if found != expected:
-                    raise CommitConflictError(
-                        f"{full_name} {pointer.partition}: points at {found}, expected {expected}; nothing was moved"
-                    )
-                assert pointer.moved_at is not None
-                connection.execute(
-                    "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        full_name,
-                        pointer.partition,
-                        self._relative(pointer.location),
-                        json.dumps(pointer.files),
-                        pointer.rows,
-                        pointer.bytes,
-                        pointer.sha256,
-                        pointer.run,
-                        pointer.attempt,
-                        pointer.moved_at.isoformat(),
-                    ),
-                )
+            for name, those in moves.items():
+                if not locks[name].held():
+                    raise CommitConflictError(f"{name}: the table's lock was lost before the move; nothing was moved")
+                for move in those:
+                    self._point(connection, name, move)
             at("moved, not committed")
         at("moved")
+
+    def _point(self, connection: sqlite3.Connection, full_name: str, move: Move) -> None:
+        pointer = move.pointer
+        row = connection.execute(
+            'SELECT location FROM partitions WHERE full_name = ? AND "partition" = ?', (full_name, pointer.partition)
+        ).fetchone()
+        found = None if row is None else self._absolute(row["location"])
+        expected = None if move.expected is None else move.expected.location
+        if found != expected:
+            raise CommitConflictError(
+                f"{full_name} {pointer.partition}: points at {found}, expected {expected}; nothing was moved"
+            )
+        assert pointer.moved_at is not None
+        connection.execute(
+            "INSERT OR REPLACE INTO partitions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                full_name,
+                pointer.partition,
+                self._relative(pointer.location),
+                json.dumps(pointer.files),
+                pointer.rows,
+                pointer.bytes,
+                pointer.sha256,
+                pointer.run,
+                pointer.attempt,
+                pointer.moved_at.isoformat(),
+            ),
+        )
 
     def drop(self, full_name: str) -> None:
         """Forget a table and its partitions; files stay."""

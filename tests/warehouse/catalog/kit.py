@@ -50,7 +50,7 @@ class Opener:
     def move(self, catalog: Catalog, *moves: Move) -> None:
         """Move pointers under the lock."""
         with catalog.lock(self.table.full_name, "bigmama-nb test", 10) as lock:
-            catalog.move(self.table.full_name, moves, lock)
+            catalog.move({self.table.full_name: moves}, {self.table.full_name: lock})
 
     def close(self) -> None:
         """Close every client."""

@@ -75,7 +75,7 @@ def test_a_lock_file_that_was_removed_is_a_lock_lost(moved: tuple[Path, Opener])
         shutil.rmtree(root / ".locks")
         assert not lock.held()
         with pytest.raises(CommitConflictError, match="lock was lost"):
-            catalog.move(METRIC.full_name, [Move(opener.pointer("dt=20240502", V1), None)], lock)
+            catalog.move({METRIC.full_name: [Move(opener.pointer("dt=20240502", V1), None)]}, {METRIC.full_name: lock})
     assert list(catalog.current(METRIC.full_name)) == ["dt=20240501"]
 
 
@@ -116,7 +116,7 @@ def test_a_writer_killed_inside_the_transaction_leaves_the_old_pointers(moved: t
         "name = 'bigmama.game_metric'\n"
         "with catalog.lock(name, 'bigmama-nb x', 1) as lock:\n"
         "    new = [opener.pointer(f'dt=20250{n:03d}', '20240502T020304Z-000002-1') for n in range(900)]\n"
-        "    catalog.move(name, [Move(pointer, None) for pointer in new], lock, at)\n"
+        "    catalog.move({name: [Move(pointer, None) for pointer in new]}, {name: lock}, at)\n"
     )
     before = opener().current(METRIC.full_name)
     died = subprocess.run([sys.executable, "-c", dies, str(root)], check=False, cwd=REPO)
@@ -168,5 +168,5 @@ def test_a_commit_is_on_disk_when_it_is_told(moved: tuple[Path, Opener]) -> None
 
     catalog = Watched(str(root))
     with catalog.lock(METRIC.full_name, "bigmama-nb x", 1) as lock:
-        catalog.move(METRIC.full_name, [Move(opener.pointer("dt=20240502", V1), None)], lock, at)
+        catalog.move({METRIC.full_name: [Move(opener.pointer("dt=20240502", V1), None)]}, {METRIC.full_name: lock}, at)
     assert seen == {"moved, not committed": 2}
