@@ -164,6 +164,7 @@ class WarehouseSettings(Section):
     uri: Place
     metastore: Place | None = None
     database: Database = "bigmama"
+    owner: str | None = None
     grace_hours: Annotated[int, Field(ge=0, le=87_600)] = 24
     lock_wait_s: Annotated[int, Field(ge=0, le=86_400)] = 600
     metastore_options: dict[str, Any] = Field(default_factory=dict)
@@ -276,6 +277,7 @@ class LivePlay(Section):
     ready: LiveReady | None = None
     dates: Dates | None = None
     database: Database = "we_mart"
+    owner: str | None = None
     log_days_before: Annotated[int, Field(ge=0, le=366)] = 1
     log_days_after: Annotated[int, Field(ge=0, le=366)] = 1
     max_rejected_share: Annotated[float, Field(ge=0, le=1)] = 0.001

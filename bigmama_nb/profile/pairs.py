@@ -27,6 +27,7 @@ class Game(Section):
     """A game: where its documents are, and which metrics it has."""
 
     name: str | None = None
+    owner: str | None = None
     cluster: str
     database: Annotated[str, Field(min_length=1)]
     metrics: list[str] | None = None

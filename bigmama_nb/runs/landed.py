@@ -5,7 +5,7 @@ from __future__ import annotations
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.record import Json, RunRecord
 from bigmama_nb.runs.scratch import warehouse_of
-from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric
+from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric, game_metric_status
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.commit import published
 from bigmama_nb.warehouse.lineage import records
@@ -22,8 +22,13 @@ def landed(profile: Profile, run: RunRecord, attempt: int) -> tuple[set[str], li
     done: list[Json] = []
     with Warehouse.open(warehouse_of(profile, run.run_id, scratch=run.scratch)) as warehouse:
         metrics = game_metric.contract(warehouse.settings.database).full_name
+        told = game_metric_status.contract(warehouse.settings.database).full_name
         live = () if profile.live_play is None else (*DAILY, KPI, MONTH)
-        names = [metrics, *(f"{profile.live_play.database}.{name}" for name in live if profile.live_play is not None)]
+        names = [
+            metrics,
+            told,
+            *(f"{profile.live_play.database}.{name}" for name in live if profile.live_play is not None),
+        ]
         for table in names:
             pointers = warehouse.catalog.current(table)
             for partition, record in records(warehouse, table, pointers.values()).items():
@@ -37,6 +42,6 @@ def landed(profile: Profile, run: RunRecord, attempt: int) -> tuple[set[str], li
                 pointer = pointers[partition]
                 if (pointer.run, pointer.attempt) == (run.run_id, attempt):
                     done.append(published(warehouse, Version(pointer.location, record), moved=True).record())
-                    if table != metrics:
+                    if table not in (metrics, told):
                         tasks.add(f"{table.partition('.')[2]}/{day}")
     return tasks, done

@@ -118,6 +118,7 @@ class RunRecord(Entry):
     person: str | None = None
     of: Seldom = None
     error: Seldom = None
+    status_error: Seldom = None
     profile: ProfileRead = ProfileRead()
     pipelines: list[str] = Field(default_factory=list)
     first: str = Field("", validation_alias=AliasChoices("from", "first"), serialization_alias="from")
@@ -154,7 +155,7 @@ class RunRecord(Entry):
     @property
     def is_open(self) -> bool:
         """Whether a repair has something to do."""
-        return not all(task.succeeded for task in self.tasks) or self.report_error is not None
+        return not all(task.succeeded for task in self.tasks) or bool(self.report_error or self.status_error)
 
     def replace_tasks(self, tasks: Iterable[Task]) -> None:
         """Enter tasks in place of those of their ids; others come behind."""
@@ -164,9 +165,9 @@ class RunRecord(Entry):
         self.tasks += [task for name, task in new.items() if name not in known]
 
     def end(self, signum: int | None = None) -> None:
-        """Settle the status and the exit status by what became of the tasks and of the report."""
+        """Settle the status and the exit status by what became of the tasks, of the report and of the status table."""
         self.exit_status = exit_status(self.tasks, signum)
-        if self.exit_status == OK and self.report_error is not None:
+        if self.exit_status == OK and (self.report_error or self.status_error):
             self.exit_status = PARTLY
         self.status = status(self.exit_status)
 
@@ -366,13 +367,19 @@ class Record:
 
 def shown(run: RunRecord, *, at: datetime | None = None) -> RunRecord:
     """Return the record as a reader sees it: a run that has been silent for two minutes is `abandoned`."""
-    if run.status == "running":
-        # Without an attempt its beginning, which its id names, is the last that was heard of it.
-        last = run.attempts[-1].heartbeat_at if run.attempts else run.run_id.partition("-")[0]
-        beat = datetime.fromisoformat(last)
-        if ((at or datetime.now(UTC)) - beat).total_seconds() > SILENCE_S:
-            return run.model_copy(update={"status": "abandoned"})
-    return run
+    heartbeat_at = run.attempts[-1].heartbeat_at if run.attempts else None
+    status = shown_status(run.status, run.run_id, heartbeat_at, at or datetime.now(UTC))
+    return run if status == run.status else run.model_copy(update={"status": status})
+
+
+def shown_status(recorded: str, run_id: str, heartbeat_at: str | None, at: datetime) -> str:
+    """Return a run's status as a reader sees it at that instant; `heartbeat_at` is None before its first attempt."""
+    if recorded != "running":
+        return recorded
+    # Without an attempt its beginning, which its id names, is the last that was heard of it.
+    last = datetime.fromisoformat(heartbeat_at or run_id.partition("-")[0])
+    last = last.replace(tzinfo=last.tzinfo or UTC)
+    return "abandoned" if (at - last).total_seconds() > SILENCE_S else recorded
 
 
 def added(load: Iterable[Json], more: Iterable[Json]) -> list[Json]:

@@ -130,7 +130,7 @@ def repair(profile: Profile, run_id: str, options: Options, operator: Operator) 
             pass_over(record, profile, how, operator, tasks, verb="repair", normalized=figures)
         else:
             _repair_run(record, profile, planned.redo, how, operator)
-        return ended(record, operator.stop)
+        return ended(record, profile, operator)
 
 
 def _repair_run(record: Record, profile: Profile, redo: Sequence[Task], how: Options, operator: Operator) -> None:
@@ -177,7 +177,7 @@ def release(
                 "released. Nothing was done."
             )
         _let_go(record, profile, task, operator, reason, over=over)
-        return ended(record, operator.stop)
+        return ended(record, profile, operator)
 
 
 def _let_go(

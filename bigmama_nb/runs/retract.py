@@ -44,7 +44,7 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, op
         begin(profile, grid, request, Options(), operator.services.clock(), verb="retract", reason=reason), profile
     ) as record:
         finish_retraction(record, profile, [task], operator)
-        return ended(record, operator.stop)
+        return ended(record, profile, operator)
 
 
 def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], operator: Operator) -> None:

@@ -12,19 +12,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from bigmama_nb.errors import RecordError, StorageError, TaskError
+from bigmama_nb.errors import RecordError, StorageError, TaskError, UsageError
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.executor.seal import one_line
 from bigmama_nb.profile import Profile
-from bigmama_nb.runs import archive
+from bigmama_nb.runs import archive, status
 from bigmama_nb.runs.attempt import Attempt, AttemptSettings, require_notebooks
 from bigmama_nb.runs.environment import describe
 from bigmama_nb.runs.landed import landed
 from bigmama_nb.runs.plan import Grid, Request
-from bigmama_nb.runs.record import NOTHING, OK, PARTLY, ProfileRead, Record, RunLock, RunRecord, make_folder, now
+from bigmama_nb.runs.record import NOTHING, OK, PARTLY, Json, ProfileRead, Record, RunLock, RunRecord, make_folder, now
 from bigmama_nb.runs.scratch import person
 from bigmama_nb.runs.services import Operator
-from bigmama_nb.runs.signals import Stop
 from bigmama_nb.runs.task import Task
 from bigmama_nb.runs.wait import publish_as_it_comes
 
@@ -112,7 +111,7 @@ def run(profile: Profile, grid: Grid, request: Request, options: Options, operat
         attempt(grid.tasks)
         if options.wait_until is not None:
             publish_as_it_comes(record, profile, options.wait_until, operator, attempt)
-        return ended(record, operator.stop)
+        return ended(record, profile, operator)
 
 
 def publish_figures(
@@ -134,7 +133,7 @@ def publish_figures(
     ) as record:
         tasks = [task.fresh() for task in grid.tasks]
         pass_over(record, profile, options, operator, tasks, verb=verb, normalized=grid.tasks)
-        return ended(record, operator.stop)
+        return ended(record, profile, operator)
 
 
 def pass_over(
@@ -216,6 +215,7 @@ def _close(record: Record, profile: Profile, error: BaseException) -> None:
         return
     why = one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
     settle_open(record, profile, f"the run broke off by {why}")
+    _tell(record, profile)
 
     def note(run: RunRecord) -> None:
         run.error = why
@@ -278,7 +278,27 @@ def landed_of(profile: Profile, run: RunRecord) -> tuple[set[str], list[dict[str
         return set(), []
 
 
-def ended(record: Record, stop: Stop) -> RunRecord:
-    """Close a run's record, and return it."""
-    record.change(lambda run: run.end(stop.signum))
+def ended(record: Record, profile: Profile, operator: Operator) -> RunRecord:
+    """Tell readers what became of every figure, close the run's record, and return it."""
+    _tell(record, profile)
+    record.change(lambda run: run.end(operator.stop.signum))
+    if (why := record.run.status_error) is not None:
+        operator.say(f"game_metric_status does not tell what became of this run: {why}")
     return record.run
+
+
+def _tell(record: Record, profile: Profile) -> None:
+    """Publish what `game_metric_status` does not say of the run yet; what keeps it from that stands in the record."""
+    done: list[Json] = []
+    why = None
+    try:
+        done = status.tell(profile, record.run)
+    except (TaskError, UsageError) as error:
+        done = [one.record() for one in getattr(error, "published", ())]
+        why = str(error)
+
+    def note(run: RunRecord) -> None:
+        run.published += done
+        run.status_error = why
+
+    record.change(note)

@@ -32,6 +32,8 @@ def summary(run: RunRecord, archive: str) -> str:
     lines += _outcomes(run)
     if run.report_error:
         lines.append(f"{run.report_error}. What is published is not touched by this.")
+    if run.status_error:
+        lines.append(f"game_metric_status does not tell what became of this run: {run.status_error}")
     if run.is_open:
         lines.append(f"Repair just that: python run_all.py repair {run.run_id} --profile {run.profile.path}")
     reported = [book for book in run.attempts[-1].notebooks if book.path] if run.attempts else []

@@ -45,6 +45,11 @@ TASKS = pa.schema(
 COUNTS = ("undated", "left_out", "rejected", "rejected_share", "unmatched_joins", "unmatched_leaves")
 
 
+def is_success(outcome: str | None, published: str) -> bool:
+    """Whether a task counts as a success: published, or a newer row kept in a race; a held suspect does not."""
+    return outcome == "ok" or (outcome == "suspect" and published == "yes")
+
+
 @dataclass(frozen=True)
 class Task:
     """One task of the grid and what is known of it: the fields of `tasks[]` in run.json.
@@ -150,8 +155,8 @@ class Task:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it counts as a success: published, or a newer row kept in a race; a held suspect does not."""
-        return self.outcome == "ok" or (self.outcome == "suspect" and self.published == "yes")
+        """Whether it counts as a success, as `is_success` says."""
+        return is_success(self.outcome, self.published)
 
     @property
     def held(self) -> bool:

@@ -84,6 +84,11 @@ class StageContext:
         self.said["redactions"] = self.said.get("redactions", 0) + hits
         self.artifacts.append(name)
 
+    def without_secrets(self, tasks: Sequence[Task]) -> list[Task]:
+        """Return tasks as readers may see them."""
+        redactor = Redactor.of(self.profile)
+        return [_redacted(task, redactor)[0] for task in tasks]
+
     def last_artifact(self) -> pd.DataFrame:
         """Return the tasks that this stage handed over last: one row a task, the columns of `task.TASKS`."""
         return frame(artifacts.read(self.run_dir, self.artifacts[-1]))

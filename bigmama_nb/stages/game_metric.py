@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,14 +17,15 @@ from bigmama_nb.executor.scraps import glue
 from bigmama_nb.project import as_called
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.plan import pipelines_asked
+from bigmama_nb.runs.status import incoming
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sources.extract import extract as extract_all
 from bigmama_nb.stages.plausibility import implausible
-from bigmama_nb.tables import game_metric
+from bigmama_nb.tables import game_metric, game_metric_status
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import Group, Writer
-from bigmama_nb.warehouse.publish import Incoming, Published, publish_keyed
+from bigmama_nb.warehouse.publish import Beside, Incoming, Published, publish_beside
 from bigmama_nb.warehouse.query import connect, rows_that_can_be_read
 
 if TYPE_CHECKING:
@@ -150,7 +153,9 @@ def publish(here: StageContext, table: str = "game_metric") -> pd.DataFrame:
         if not here.under_way:
             # The files of an archived attempt are gone: they were published. So what it built is built again.
             live_play.build_dates(here)
-        return _partitions(here, live_play.publish(here))
+        parts = live_play.publish(here)
+        here.said["published"] = [one.record() for one in parts if one.moved]
+        return _partitions(parts)
     if table != game_metric.CONTRACT.name:
         raise UsageError(
             f"table is {table!r}; this stage writes game_metric or wv_live_play."
@@ -162,14 +167,13 @@ def publish(here: StageContext, table: str = "game_metric") -> pd.DataFrame:
     holds = here.profile.checks.on_suspect == "hold"
     held = {task.id for task in tasks if task.outcome == "suspect" and holds}
     bring = [task for task in tasks if task.outcome in ("ok", "suspect") and task.id not in held]
-    done, ended = _published(here, bring)
-    by_id = {task.id: task for task in ended}
-    here.write_artifact(artifacts.published(table), [by_id.get(task.id, task) for task in tasks])
-    return _partitions(here, done)
-
-
-def _partitions(here: StageContext, done: Sequence[Published]) -> pd.DataFrame:
+    done, ended = _published(here, tasks, bring)
+    here.write_artifact(artifacts.published(table), ended)
     here.said["published"] = [one.record() for one in done if one.moved]
+    return _partitions([one for one in done if one.table.endswith(f".{table}")])
+
+
+def _partitions(done: Sequence[Published]) -> pd.DataFrame:
     counts = dict.fromkeys(("rows", "carried", "bytes"), "int64")
     columns = {"table": "str", "partition": "str", "version": "str", **counts, "moved": "bool"}
     return pd.DataFrame(
@@ -189,25 +193,39 @@ def _partitions(here: StageContext, done: Sequence[Published]) -> pd.DataFrame:
     ).astype(columns)
 
 
-def _published(here: StageContext, tasks: Sequence[Task]) -> tuple[list[Published], list[Task]]:
-    """Publish the figures of `tasks`; return what became of the partitions and of the tasks, never an exception."""
+def _published(here: StageContext, tasks: Sequence[Task], bring: Sequence[Task]) -> tuple[list[Published], list[Task]]:
+    """Publish the figures of `bring`, and of all tasks what became of them; return both, never an exception."""
     table = game_metric.contract(here.warehouse.database)
+    told = game_metric_status.contract(here.warehouse.database)
     notebook = f"runs/{here.run_id}/{here.attempt}/40_write_parquet.game_metric.ipynb"
     writer = Writer(here.run_id, here.attempt, notebook)
+    brings = {task.id for task in bring}
+
+    def settled(done: Mapping[str, Published], failures: Mapping[str, TaskError]) -> list[Task]:
+        return [_settled(task, done, failures) if task.id in brings else task for task in tasks]
+
+    def status(done: Mapping[str, Published], failures: Mapping[str, TaskError]) -> dict[str, Incoming]:
+        return incoming(told, here.without_secrets(settled(done, failures)), here.run_id, datetime.now(UTC))
+
     try:
         with Warehouse.open(here.warehouse) as warehouse:
-            done = publish_keyed(warehouse, table, _brought(here, tasks, table), writer)
+            done = publish_beside(warehouse, table, _brought(here, bring, table), Beside(told, status), writer)
     except TaskError as error:
-        moved = {one.partition: one for one in error.published}
-        return list(moved.values()), [
-            _landed(task, moved[f"dt={task.dt}"]) if f"dt={task.dt}" in moved else _not_landed(task, error)
-            for task in tasks
-        ]
-    return list(done.values()), [_landed(task, done[f"dt={task.dt}"]) for task in tasks]
+        moved = _by_partition(error.published, table)
+        fails = {f"dt={task.dt}": error.failures.get(f"dt={task.dt}", error) for task in bring}
+        if fails.keys() <= moved.keys():
+            warnings.warn(f"{told.full_name} is not told: {error.message}", stacklevel=2)
+        return list(error.published), settled(moved, fails)
+    return done, settled(_by_partition(done, table), {})
 
 
-def _not_landed(task: Task, error: TaskError) -> Task:
-    return task.failed(error.failures.get(f"dt={task.dt}", error))
+def _by_partition(done: Sequence[Published], table: Table) -> dict[str, Published]:
+    return {one.partition: one for one in done if one.table == table.full_name}
+
+
+def _settled(task: Task, done: Mapping[str, Published], failures: Mapping[str, TaskError]) -> Task:
+    partition = f"dt={task.dt}"
+    return _landed(task, done[partition]) if partition in done else task.failed(failures[partition])
 
 
 def _landed(task: Task, partition: Published) -> Task:

@@ -52,6 +52,17 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What a reader of a table should know: its level, what it is for, how it is made, what to mind in its use."""
+
+    level: Literal["figures", "status", "mart", "roll-up", "rejects"]
+    purpose: str
+    update: str
+    steps: tuple[str, ...]
+    mind: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of the warehouse: what it holds, by which key, and what it comes from."""
 
@@ -64,6 +75,7 @@ class Table:
     upstream: tuple[str, ...] = ()
     downstream: tuple[str, ...] = ()
     checks: tuple[Check, ...] = field(default=(), compare=False)
+    notice: Notice | None = field(default=None, compare=False)
 
     @property
     def full_name(self) -> str:

@@ -26,6 +26,7 @@ def page(table: Table) -> str:
         f"# {table.full_name}",
         f"{table.comment}.",
         _facts(table),
+        *_notice(table),
         "## Columns",
         _grid(
             ("column", "type", "null", "what it says"),
@@ -69,9 +70,18 @@ def pages(tables: Sequence[Table]) -> dict[str, str]:
     return {"tables.md": index(tables)} | {f"tables/{table.name}.md": page(table) for table in tables}
 
 
+def _notice(table: Table) -> list[str]:
+    if table.notice is None:
+        return []
+    steps = "\n".join(f"{n}. {step}." for n, step in enumerate(table.notice.steps, 1))
+    mind = "\n".join(f"- {one}." for one in table.notice.mind)
+    return ["## How it is made", f"{table.notice.update.capitalize()}.", steps, "## What to mind", mind]
+
+
 def _facts(table: Table) -> str:
     partition = table.column(table.partition)
-    facts = [f"- **Partition**: `{partition.name}`, {partition.comment}"]
+    facts = [] if table.notice is None else [f"- **Level**: {table.notice.level}. It {table.notice.purpose}"]
+    facts += [f"- **Partition**: `{partition.name}`, {partition.comment}"]
     if table.key:
         facts.append(f"- **Key** within a partition: {', '.join(f'`{name}`' for name in table.key)}")
     if table.upstream:

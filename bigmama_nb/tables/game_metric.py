@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bigmama_nb.errors import ContractError
-from bigmama_nb.tables.contract import Column, Table
+from bigmama_nb.tables.contract import Column, Notice, Table
 
 CONTRACT = Table(
     database="bigmama",
@@ -27,6 +27,21 @@ CONTRACT = Table(
     partition="dt",
     key=("game_cd", "type"),
     comment="Metrics of every game, one row for each game, metric and dt",
+    notice=Notice(
+        level="figures",
+        purpose="answers how many users a game had, and each other figure of the profile, alike for all games",
+        update="merged by key: a run replaces the rows that it brings and keeps all others of the day",
+        steps=(
+            "10_extract asks each game's collection once for all its metrics",
+            "20_normalize checks the figures against the contract and against their own history",
+            "40_write_parquet merges them into their days",
+        ),
+        mind=(
+            "A week stands under its Monday and a month under its first: join days by the period that the metric has",
+            "A running week or month grows each day; the lineage's `final` says whether it is whole",
+            "A row that is not there is no zero: game_metric_status says why",
+        ),
+    ),
 )
 
 

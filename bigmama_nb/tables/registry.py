@@ -5,6 +5,7 @@ from __future__ import annotations
 from bigmama_nb.profile import Profile
 from bigmama_nb.tables import (
     game_metric,
+    game_metric_status,
     stats_we_t_kpi,
     stats_wv_d_live_play,
     stats_wv_d_live_play_min,
@@ -34,4 +35,5 @@ def live_contracts(database: str) -> dict[str, Table]:
 def contracts(profile: Profile) -> list[Table]:
     """Return the contracts of all tables, in the databases that the profile names."""
     database = profile.live_play.database if profile.live_play is not None else wv_live_play.CONTRACT.database
-    return [game_metric.contract(profile.warehouse.database), *live_contracts(database).values()]
+    figures = [one.contract(profile.warehouse.database) for one in (game_metric, game_metric_status)]
+    return [*figures, *live_contracts(database).values()]

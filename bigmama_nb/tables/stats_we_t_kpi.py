@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.contract import Check, Column, Notice, Table
 from bigmama_nb.tables.live.concurrency import summed
 from bigmama_nb.tables.live.events import flag
 from bigmama_nb.tables.wv_live_play import viewer
@@ -42,6 +42,19 @@ CONTRACT = Table(
     partition="part_date",
     key=("we_art_id",),
     comment="Viewing of live broadcasts by day and artist",
+    notice=Notice(
+        level="roll-up",
+        purpose="compares artists by the lives of a day",
+        update="replaced: a run replaces it whenever a partition changes that it is made from",
+        steps=(
+            "Made from the published wv_live_play and stats_wv_d_live_play of the date",
+            "Lives in which the artist is host or guest count once",
+        ),
+        mind=(
+            "Viewers do not add up over artists, nor over days",
+            "A joint live counts for each of its artists",
+        ),
+    ),
     upstream=("we_mart.wv_live_play", "we_mart.stats_wv_d_live_play"),
     checks=(Check("counts", "fail", "no count exceeds the viewers, no joint lives the lives", _broken),),
 )

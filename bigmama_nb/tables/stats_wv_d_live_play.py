@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.contract import Check, Column, Notice, Table
 from bigmama_nb.tables.live.events import Packing
 
 COUNTS = (
@@ -74,6 +74,19 @@ CONTRACT = Table(
     partition="part_date",
     key=("post_id", "guest_joint_seq"),
     comment="Viewing of live broadcasts by live and participant",
+    notice=Notice(
+        level="roll-up",
+        purpose="answers how a live did: viewers, peak, play time, members and guests",
+        update="replaced: a run replaces a part_date as a whole, its five tables together",
+        steps=(
+            "Made from the spans of wv_live_play in the same build",
+            "Lives that nobody watched are added with zeros",
+        ),
+        mind=(
+            "guest_joint_seq = 0 counts each live once",
+            "Viewers do not add up over lives: one may watch several",
+        ),
+    ),
     upstream=("we_mart.wv_live_play",),
     downstream=("we_mart.stats_we_t_kpi",),
     checks=(Check("counts", "fail", "counts are not negative, and none exceeds the viewers", _broken),),

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.contract import Check, Column, Notice, Table
 from bigmama_nb.tables.live.concurrency import by_bucket, minutes, summed
 from bigmama_nb.tables.live.time import MINUTE, SECOND, whole
 
@@ -47,6 +47,19 @@ CONTRACT = Table(
     partition="part_date",
     key=("post_id", "guest_joint_seq", "datetime"),
     comment="Viewing of live broadcasts by live, participant and KST minute",
+    notice=Notice(
+        level="roll-up",
+        purpose="draws the curve of viewers of a live, minute by minute",
+        update="replaced: a run replaces a part_date as a whole, its five tables together",
+        steps=(
+            "Made from the spans of wv_live_play in the same build",
+            "A minute has a row whether anybody played or not",
+        ),
+        mind=(
+            "peak_viewers of a minute is exact; the largest of them is the live's peak",
+            "Viewers of minutes do not add up",
+        ),
+    ),
     upstream=("we_mart.wv_live_play",),
     checks=(Check("counts", "fail", "counts are not negative and fit the minute and its viewers", _broken),),
 )

@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.contract import Check, Column, Notice, Table
 from bigmama_nb.tables.live.concurrency import by_bucket, hours, summed
 from bigmama_nb.tables.live.time import HOUR, SECOND, whole
 
@@ -44,6 +44,19 @@ CONTRACT = Table(
     partition="part_date",
     key=("post_id", "guest_joint_seq", "live_hour"),
     comment="Viewing of live broadcasts by live, participant and hour since the start",
+    notice=Notice(
+        level="roll-up",
+        purpose="shows how a live went, hour by hour since its start",
+        update="replaced: a run replaces a part_date as a whole, its five tables together",
+        steps=(
+            "Made from the spans of wv_live_play in the same build",
+            "An hour has a row whether anybody played or not",
+        ),
+        mind=(
+            "Viewers and play time of the hours need not add up to the day",
+            "An hour counts from the live's start and is no hour of the clock",
+        ),
+    ),
     upstream=("we_mart.wv_live_play",),
     checks=(Check("counts", "fail", "counts are not negative and fit the hour and its viewers", _broken),),
 )

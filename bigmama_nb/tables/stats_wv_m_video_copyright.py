@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.contract import Check, Column, Notice, Table
 from bigmama_nb.tables.live.concurrency import summed
 from bigmama_nb.tables.live.events import SLICES, viewer_slice
 from bigmama_nb.tables.wv_live_play import viewer
@@ -39,6 +39,17 @@ CONTRACT = Table(
     partition="part_month",
     key=KEY,
     comment="Viewing of live videos by month, participant and country, for royalties",
+    notice=Notice(
+        level="roll-up",
+        purpose="says how often and how long a video was watched in a month, by country, for royalties",
+        update="replaced: a run replaces it whenever a partition changes that it is made from",
+        steps=("Made from the published wv_live_play of the month, anew whenever one of its dates changes",),
+        mind=(
+            "views, joins and play_seconds add up over countries, lives and viewers do not",
+            "A viewer's time is of the country of the first join",
+            "A month is whole once its last date is final",
+        ),
+    ),
     upstream=("we_mart.wv_live_play",),
     checks=(Check("counts", "fail", "lives and viewers are at least 1, views no more than joins", _broken),),
 )

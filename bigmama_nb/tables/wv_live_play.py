@@ -9,7 +9,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis import _
 
-from bigmama_nb.tables.contract import Check, Column, Table
+from bigmama_nb.tables.contract import Check, Column, Notice, Table
 from bigmama_nb.tables.live.events import flag
 from bigmama_nb.tables.live.time import SECOND, instant_us
 
@@ -142,6 +142,22 @@ CONTRACT = Table(
     partition="part_date",
     key=GRAIN,
     comment="Viewing of live broadcasts by live, participant, viewer, device and minute",
+    notice=Notice(
+        level="mart",
+        purpose="answers who watched a live, on which device, when, and what they were to the community by then",
+        update="replaced: a run replaces a part_date as a whole, its five tables together",
+        steps=(
+            "30_live_play reads the log of the days around the date and the five other sources",
+            "Events of each device are cut into spans of play, cut to the live",
+            "Members, fan club and community are looked up as of the live",
+            "Checks, then 40_write_parquet moves all tables of the date",
+        ),
+        mind=(
+            "guest_joint_seq = 0 counts each viewing once: every participant of a joint live has the rows again",
+            "Add d_sum_play_time over d_join_first = 1 and u_sum_play_time over u_join_first = 1",
+            "A date grows until its log's later days are in: the lineage's `final` says when it is whole",
+        ),
+    ),
     upstream=(
         "we_mart.wv_server_log_base",
         "we_mart.wv_live",

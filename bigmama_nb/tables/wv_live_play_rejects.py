@@ -14,7 +14,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from bigmama_nb.tables.contract import Column, Table
+from bigmama_nb.tables.contract import Column, Notice, Table
 
 CONTRACT = Table(
     database="we_mart",
@@ -28,6 +28,19 @@ CONTRACT = Table(
     partition="part_date",
     key=(),
     comment="Source rows that wv_live_play could not use, one row each",
+    notice=Notice(
+        level="rejects",
+        purpose="says which source rows could not be used, and why",
+        update="replaced: a run replaces a part_date as a whole, its five tables together",
+        steps=(
+            "30_live_play sets aside what breaks a rule, with the first rule that it breaks",
+            "The share of rejects is checked against the profile",
+        ),
+        mind=(
+            "A row here is in no other table",
+            "It is for finding faults of a source: it has no key",
+        ),
+    ),
     upstream=(
         "we_mart.wv_server_log_base",
         "we_mart.wv_live",
