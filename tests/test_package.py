@@ -48,8 +48,10 @@ def called(command: Path, folder: Path, *words: str) -> subprocess.CompletedProc
 
 
 def test_the_wheel_holds_what_a_run_needs(wheel: Path) -> None:
-    """Every notebook, profile and example of a schedule that git keeps, and nothing that a run made."""
+    """Every module, notebook, profile and example of a schedule that git keeps, and nothing that a run made."""
     names = set(zipfile.ZipFile(wheel).namelist())
+    kept = subprocess.run(["git", "ls-files", "bigmama_nb"], cwd=REPO, capture_output=True, text=True, check=True)
+    assert set(kept.stdout.split()) <= names
     for folder in ("notebooks", "parameters", "docs/examples"):
         kept = subprocess.run(["git", "ls-files", folder], cwd=REPO, capture_output=True, text=True, check=True)
         assert {f"bigmama_nb/_project/{name}" for name in kept.stdout.split()} <= names
