@@ -7,7 +7,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 # Some images export this; without compiled files every kernel compiles everything again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-long test-lowest test-highest coverage docs lab notebooks lint bench lock clean
+.PHONY: run test test-long test-lowest test-highest coverage docs lab notebooks vega lint bench lock clean
 
 run: $(VENV)/installed  ## install, then publish the sample and show its report
 	$(BIN)/python run_all.py run
@@ -45,6 +45,11 @@ lab: $(VENV)/installed  ## open the notebooks
 notebooks: $(VENV)/installed-dev  ## execute the notebooks on the sample and keep their outputs
 	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+VEGA := bigmama_nb/site/assets/vega.js
+
+vega: $(VENV)/installed-dev  ## make the review site's chart library again from the pinned vl-convert-python
+	$(BIN)/python -c 'import vl_convert; print(end=vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))' > $(VEGA)
 
 lint: $(VENV)/installed-dev  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from datetime import date, timedelta
 from itertools import groupby
@@ -34,6 +35,7 @@ def write(writer: Writer, found: index.Index, runs: list[index.RunRow], profile:
         count=len(runs),
         has_page=has_page,
         repair=causes.repair,
+        owners=functools.partial(_owners, profile),
     )
     sets: dict[str, int] = {}
     listed = [{**run, "names": sets.setdefault(run["names"], len(sets))} for run in runs[::-1]]
@@ -50,6 +52,15 @@ def write(writer: Writer, found: index.Index, runs: list[index.RunRow], profile:
         statuses=sorted({run["status"] for run in runs}),
         pipelines=sorted({name for run in runs for name in run["pipelines"]}),
     )
+
+
+def _owners(profile: Profile, cause: causes.Cause) -> list[str]:
+    """Return who is asked about a problem, where the profile says so."""
+    if cause.tasks[0]["pipeline"] == "game_metric":
+        found = {profile.games[name].owner for name in cause.names if name in profile.games}
+    else:
+        found = {profile.live_play.owner} if profile.live_play is not None else set()
+    return sorted(filter(None, found))
 
 
 def _day_of(run: index.RunRow) -> str:

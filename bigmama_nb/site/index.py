@@ -19,6 +19,7 @@ from typing import Any
 
 from bigmama_nb.errors import UsageError
 from bigmama_nb.runs import archive as archives
+from bigmama_nb.runs.record import shown_status
 from bigmama_nb.site import records
 
 NAME = "index.sqlite"
@@ -79,7 +80,7 @@ class Index:
         found = {row["run_id"]: row for row in self.rows("select * from run")}
         now = datetime.now(UTC)
         for row in found.values():
-            row["status"] = records.status(row["status"], row["run_id"], row["heartbeat_at"], now)
+            row["status"] = shown_status(row["status"], row["run_id"], row["heartbeat_at"], now)
             row["pipelines"] = json.loads(row["pipelines"])
         return [found[run_id] for run_id in archives.in_order(self._root, list(found))]
 

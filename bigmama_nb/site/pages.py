@@ -24,7 +24,7 @@ from markupsafe import Markup
 from bigmama_nb.executor.redact import ANSI
 from bigmama_nb.site import records
 
-ASSETS = ("site.css", "site.js", "vega.js")
+ASSETS = ("site.css", "site.js", "vega.js", "vega.LICENSES.txt")
 SIGNS = {
     "ok": "✓",
     "suspect": "?",

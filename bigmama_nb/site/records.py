@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.runs.record import FORMAT, SILENCE_S
+from bigmama_nb.runs.record import FORMAT
+from bigmama_nb.runs.task import is_success
 
 
 class UnreadableError(ValueError):
@@ -45,7 +46,7 @@ class RunTask:
     @property
     def ill(self) -> bool:
         """Whether it counts as no success (docs/spec/runs_and_archive.md, "The grid")."""
-        return not (self.outcome == "ok" or (self.outcome == "suspect" and self.published == "yes"))
+        return not is_success(self.outcome, self.published)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -86,15 +87,6 @@ def milliseconds(text: str | None) -> int:
     """Return an instant of a record as milliseconds since 1970; 0 where there is none."""
     at = instant(text)
     return 0 if at is None else round(at.timestamp() * 1000)
-
-
-def status(recorded: str, run_id: str, heartbeat_at: str | None, now: datetime) -> str:
-    """Return the status as readers see it: a run that has been silent for two minutes is `abandoned`."""
-    if recorded != "running":
-        return recorded
-    last = instant(heartbeat_at or run_id.partition("-")[0])
-    assert last is not None
-    return "abandoned" if (now - last).total_seconds() > SILENCE_S else recorded
 
 
 def tasks(data: Mapping[str, Any]) -> Iterator[RunTask]:

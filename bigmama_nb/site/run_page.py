@@ -41,7 +41,7 @@ def write(writer: Writer, found: index.Index, run: index.RunRow) -> None:
         redone={n: sum(task.attempt == n for task in tasks) for n in books},
         stem=records.stem,
         repair=causes.repair(run["run_id"], data["profile"]["path"])
-        if any(task.ill for task in tasks) or run["status"] == "abandoned"
+        if any(task.ill for task in tasks) or run["status"] == "abandoned" or data.get("status_error")
         else None,
         before=before and before["run_id"],
         differs=_differences(before, data) if before else [],

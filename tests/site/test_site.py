@@ -6,7 +6,10 @@ import json
 import os
 import shutil
 import threading
+from importlib import resources
 from pathlib import Path
+
+import vl_convert
 
 from bigmama_nb import profile as profiles
 from bigmama_nb.site import causes
@@ -114,6 +117,17 @@ def test_two_builds_at_once_leave_whole_pages(tmp_path: Path) -> None:
     assert all(run_id in front for run_id in (FIRST, SECOND, THIRD))
     assert front.rstrip().endswith("</html>")
     assert list(archive.rglob("*.tmp")) == []
+
+
+def test_the_chart_library_is_that_of_the_pinned_package() -> None:
+    """`make vega` makes just this file again, and the licences of what is in it stand beside it."""
+    assets = resources.files("bigmama_nb.site") / "assets"
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    assert (assets / "vega.js").read_text(encoding="utf-8") == bundle
+    told = (assets / "vega.LICENSES.txt").read_text(encoding="utf-8")
+    assert f"Vega {vl_convert.get_vega_version()}" in told
+    assert f"Vega-Embed {vl_convert.get_vega_embed_version()}" in told
+    assert f"Vega-Lite {vl_convert.get_vegalite_versions()[-1]}" in told
 
 
 def test_tasks_of_one_cause_are_one_problem() -> None:

@@ -12,6 +12,14 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// How long ago: a page that was made last night cannot know when it is read.
+const ago = new Intl.RelativeTimeFormat("en", { numeric: "always" });
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const minutes = (Date.parse(time.dateTime) - Date.now()) / 60000;
+  const [unit, size] = [["day", 1440], ["hour", 60], ["minute", 1]].find(([, size]) => Math.abs(minutes) >= size) ?? ["minute", 1];
+  time.textContent += ` (${ago.format(Math.round(minutes / size), unit)})`;
+}
+
 const filters = document.getElementById("filters");
 if (filters) {
   const sets = JSON.parse(document.getElementById("sets").textContent).map(both => both.map(names => new Set(names)));
