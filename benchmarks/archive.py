@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -37,19 +39,65 @@ metrics:
 
 def main() -> None:
     """Measure, and print the figures as Markdown."""
-    print(f"## {RUNS:,} runs of {GAMES * len(METRICS):,} tasks\n\n{machine()}\n")  # noqa: T201
+    measure(RUNS)
+
+
+def measure(runs: int) -> None:
+    """Measure an archive of so many runs."""
+    print(f"## {runs:,} runs of {GAMES * len(METRICS):,} tasks\n\n{machine()}\n")  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="bench-archive-") as name:
         folder = Path(name)
-        profile = world(folder, RUNS)
+        profile = world(folder, runs)
         rows = [
-            ("`runs list`, no index yet", f"{timed(profile, 'runs', 'list'):.2f}"),
-            ("`runs list`", f"{timed(profile, 'runs', 'list'):.2f}"),
-            ("`runs show latest`", f"{timed(profile, 'runs', 'show', 'latest'):.2f}"),
-            ("`runs show latest-ok`", f"{timed(profile, 'runs', 'show', 'latest-ok'):.2f}"),
+            ("`runs list`, no index yet", timed(profile, "runs", "list")),
+            ("`runs list`", timed(profile, "runs", "list")),
+            ("`runs show latest`", timed(profile, "runs", "show", "latest")),
+            ("`runs show latest-ok`", timed(profile, "runs", "show", "latest-ok")),
+            ("`runs site`: all pages", timed(profile, "runs", "site")),
+            ("the pages of one more run", added(profile, folder / "archive", runs)),
+            ("the front page, until it is drawn", drawn(folder / "archive" / "index.html")),
+            ("the list of all runs, until it is drawn", drawn(folder / "archive" / "runs.html")),
         ]
-        print(table(("", "wall, s"), rows))  # noqa: T201
-        size = (folder / "archive" / "index.sqlite").stat().st_size
-        print(f"\nThe index: {size / 1e6:.0f} MB.\n")  # noqa: T201
+        print(table(("", "wall, s"), [(what, f"{seconds:.2f}") for what, seconds in rows]))  # noqa: T201
+        sizes = {
+            name: (folder / "archive" / name).stat().st_size for name in ("index.sqlite", "index.html", "runs.html")
+        }
+        print("\n" + "; ".join(f"{name}: {size / 1e6:.2f} MB" for name, size in sizes.items()) + "\n")  # noqa: T201
+
+
+def added(profile: Path, archive: Path, number: int) -> float:
+    """Return the seconds by which the end of one more run is later for its pages."""
+    write(archive, record(number, [f"g{game:03}" for game in range(GAMES)], profile))
+    code = (
+        "import sys, time; from bigmama_nb.profile import load; from bigmama_nb.site.build import build; "
+        "began = time.perf_counter(); built = build(load(sys.argv[1])); "
+        "assert built.runs == 1, built; print(time.perf_counter() - began)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(profile)], check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
+
+
+def drawn(page: Path) -> float:
+    """Return the median of 5 times that Chromium takes from the address to the first picture of a page."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium()) as browser:
+        took = []
+        for _ in range(5):
+            view = browser.new_page()
+            began = time.perf_counter()
+            view.goto(page.as_uri(), wait_until="load")
+            view.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
+            took.append(time.perf_counter() - began)
+            view.close()
+    return statistics.median(took)
+
+
+def chromium() -> str:
+    """Return the system's Chromium."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert found is not None, "no Chromium is installed"
+    return found
 
 
 def timed(profile: Path, *words: str) -> float:
@@ -164,4 +212,4 @@ def task(game: str, metric: str, day: date, number: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    measure(int(sys.argv[1]) if sys.argv[1:] else RUNS)

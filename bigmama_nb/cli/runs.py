@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -274,6 +275,45 @@ def _rewritten(profile: Profile) -> VerbResult:
     lines = [f"{one.table} {one.partition} is {one.version} now." for one in done]
     lines.append(f"{len(done):,} partitions were rewritten; rows and lineage are as before.")
     return VerbResult([one.record() for one in done], "\n".join(lines))
+
+
+@verb("open", example="open latest 20_normalize")
+@click.argument("run_name", metavar="RUN")
+@click.argument("stage")
+@click.option("--print", "only_print", is_flag=True, help="Only print what to open.")
+def open_notebook(profile: str | None, run_name: str, stage: str, only_print: bool) -> VerbResult:
+    """Open a copy of RUN's notebook STAGE in JupyterLab, with the run's parameters; it works on a scratch warehouse.
+
+    Where there is no display, and with --json, it prints what to open.
+    """
+    from bigmama_nb.runs import archive, notebooks
+
+    read = load(profile)
+    folder = Path(read.archive.uri)
+    copy = notebooks.copy_to_open(read, archive.read(folder, archive.find(folder, run_name)), stage)
+    if not (only_print or click.get_current_context().params["as_json"]) and notebooks.has_display():
+        _services().show(copy)
+    return VerbResult({"path": str(copy)}, f"jupyter lab {shlex.quote(str(copy))}")
+
+
+@verb("replay", example="replay latest")
+@click.argument("run_name", metavar="RUN")
+def replay(profile: str | None, run_name: str) -> VerbResult:
+    """Do RUN again from what it recorded, in a scratch warehouse, and say whether the same comes out. Exit 1 if not.
+
+    Metrics begin with the figures that were collected then, live viewing with its sources as they are now.
+    """
+    from bigmama_nb.runs import archive
+    from bigmama_nb.runs.replay import replay as do_again
+
+    read = load(profile)
+    run_id = archive.find(Path(read.archive.uri), run_name)
+    with _operated() as operator:
+        done = do_again(read, run_id, operator)
+    text = [f"{run_id}: {f'the same {done.by} come out' if done.same else done.first_difference}."]
+    text += [f"Changed since: {path}" for path in done.changed_inputs]
+    text.append(f"Notebooks: {done.notebooks}")
+    return VerbResult(done.as_json(), "\n".join(text), 0 if done.same else 1)
 
 
 @verb("retract", example="retract lw wau 20240501 --reason 'counted twice'")

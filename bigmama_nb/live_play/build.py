@@ -104,6 +104,7 @@ class _Build:
         self.earlier, self.wanted = log_dates(part_date, log_end, options.log_days_before, options.log_days_after)
         self.counts = Counts()
         self.inputs: str | None = None
+        self.files: tuple[dict[str, Any], ...] = ()
 
     def waits_for(self) -> str | None:
         """Return why the log is not ready, or None."""
@@ -125,7 +126,7 @@ class _Build:
     def run(self) -> Built:
         """Look at the sources, then build and write."""
         delivered = self.sources.delivered(self.engine, [*self.earlier, *self.wanted])
-        tables, self.inputs = delivered.tables, delivered.inputs
+        tables, self.inputs, self.files = delivered.tables, delivered.inputs, delivered.files
         source_checks.require_unique(self.engine, self.part_date, tables)
         sources = source_checks.small_source_counts(self.engine, tables)
         self.counts = Counts(sources=sources)
@@ -212,6 +213,7 @@ class _Build:
             final=is_final(self.day, self.log_end, options.log_days_after),
             through=self.wanted[-1],
             inputs=self.inputs,
+            files=self.files,
             message=warnings,
         )
 

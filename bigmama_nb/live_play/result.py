@@ -91,7 +91,7 @@ class Built:
 
     `tables` maps each table's name without database to its files, and is empty unless the outcome is `ok` or
     `suspect`. `through` is the last date of the log that is in it; `final` says that no later one is wanted, and
-    `inputs` what the log's dates were (`source_files.told`).
+    `inputs` what the log's dates were (`source_files.told`), `files` every source's (`source_files.as_input`).
     """
 
     partition: str
@@ -101,6 +101,7 @@ class Built:
     final: bool = False
     through: dt.date | None = None
     inputs: str | None = None
+    files: tuple[dict[str, Any], ...] = ()
     reason: Reason | None = None
     message: str | None = None
     place: str | None = None

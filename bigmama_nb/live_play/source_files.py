@@ -6,6 +6,7 @@ writers' own as for Spark and Hive. Parquet files begin and end with the same fo
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,6 +58,17 @@ class Folder:
 
 
 NOTHING = "0 files"
+HASHED_BYTES = 16 << 20
+"""A file that is no larger, on this machine, is known by its checksum; others by their size and when they changed."""
+
+
+def as_input(storage: Storage, file: Stored) -> dict[str, Any]:
+    """Return a file as run.json names what was read: path, size, and sha256 or modified."""
+    known: dict[str, Any] = {"path": file.location, "size": file.bytes}
+    if storage.scheme == "file" and file.bytes <= HASHED_BYTES:
+        with open(file.location, "rb") as content:
+            return {**known, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+    return {**known, "modified": file.modified.astimezone(UTC).isoformat()}
 
 
 def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:

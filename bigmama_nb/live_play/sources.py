@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import ibis
 import ibis.expr.types as ir
@@ -16,6 +16,7 @@ from bigmama_nb.errors import SourceError
 from bigmama_nb.live_play.source_files import (
     KEPT,
     Folder,
+    as_input,
     look,
     require_readable,
     told,
@@ -32,10 +33,14 @@ LOOKED_BACK = 31
 
 @dataclass(frozen=True)
 class Delivered:
-    """The sources by name, and what the log's dates were when they were looked at, as `source_files.told`."""
+    """The sources by name, and what the log's dates were when they were looked at, as `source_files.told`.
+
+    `files`: every file that was found then, as `source_files.as_input`.
+    """
 
     tables: Mapping[str, ir.Table]
     inputs: str | None = None
+    files: tuple[dict[str, Any], ...] = ()
 
 
 class LogSources(Protocol):
@@ -142,7 +147,12 @@ class Sources:
             require_readable(self._storage, source, folder.data)
         tables = {source.name: _read(engine, source, folder) for source, folder in others.items()}
         tables[SERVER_LOG.name] = _log_of(engine, logs)
-        return Delivered(tables, told({day: folder.inputs() for day, folder in logs.items()}))
+        files = [one for folder in (*logs.values(), *others.values()) for one in folder.data]
+        return Delivered(
+            tables,
+            told({day: folder.inputs() for day, folder in logs.items()}),
+            tuple(as_input(self._storage, one) for one in files),
+        )
 
     def _log_place(self, day: str) -> str:
         return join(self.place(SERVER_LOG), f"date_id={day}")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.errors import UsageError, did_you_mean
+from bigmama_nb.errors import UsageError
 from bigmama_nb.reports import failures
 from bigmama_nb.runs import archive
+from bigmama_nb.runs.notebooks import notebook_of
 from bigmama_nb.runs.record import RunRecord
 from bigmama_nb.runs.show import outcomes_of
 from bigmama_nb.runs.task import Task
@@ -167,7 +168,7 @@ def notebooks(folder: Path, a: RunRecord, b: RunRecord, stage: str) -> str:
         ) from None
     import nbformat
 
-    paths = [_notebook(folder, run, stage) for run in (a, b)]
+    paths = [notebook_of(folder, run, stage) for run in (a, b)]
     try:
         before, after = (nbformat.read(path, as_version=4) for path in paths)
     except (OSError, ValueError, nbformat.ValidationError) as error:
@@ -178,18 +179,6 @@ def notebooks(folder: Path, a: RunRecord, b: RunRecord, stage: str) -> str:
     text = io.StringIO()
     pretty_print_notebook_diff(*map(str, paths), before, found, PrettyPrintConfig(out=text, use_color=False))
     return text.getvalue()
-
-
-def _notebook(folder: Path, run: RunRecord, stage: str) -> Path:
-    books = [book for attempt in run.attempts for book in attempt.notebooks if book.path]
-    for book in reversed(books):
-        if stage in (book.name, book.stage):
-            return folder / "runs" / run.run_id / str(book.path)
-    names = list(dict.fromkeys(book.name for book in books))
-    raise UsageError(
-        f"{run.run_id} has no notebook {stage!r}; it has {', '.join(names) or 'none'}.{did_you_mean(stage, names)} "
-        "Nothing was done."
-    )
 
 
 def _shown(value: Any) -> str:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from bigmama_nb.executor.execute import Executed, execute
+from bigmama_nb.runs.notebooks import show
 from bigmama_nb.runs.signals import Stop
 from bigmama_nb.sources.extract import extract
 
@@ -48,6 +50,7 @@ class Services:
     extract: Callable[..., Any] = extract
     clock: Callable[[], datetime] = utc_now
     rest: Callable[[float, Stop], None] = rest
+    show: Callable[[Path], None] = show
 
 
 @dataclass(frozen=True)

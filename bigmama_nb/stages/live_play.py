@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -49,11 +50,15 @@ def build_dates(here: StageContext) -> pd.DataFrame:
     settings = here.profile.live_play
     assert settings is not None
     found: list[Task] = []
+    read: dict[str, dict[str, Any]] = {}
     with _engine(here) as engine:
         sources = sources_of(here.profile, engine)
         for day in sorted({str(task.part_date) for task in tasks if task.table in DAILY}):
             those = [task for task in tasks if task.part_date == day and task.table in DAILY]
-            found += _built(here, engine, sources, date.fromisoformat(day), those)
+            built = _built(here, engine, sources, date.fromisoformat(day), those)
+            found += [_outcome(task, built) for task in those]
+            read |= {one["path"]: one for one in built.files}
+    here.said["inputs"] = [{**one, "path": artifacts.shown_path(name)} for name, one in read.items()]
     settled = {task.id: task for task in found}
     here.write_artifact(artifacts.BUILT, [settled.get(task.id, task) for task in tasks])
     return here.last_artifact()
@@ -101,7 +106,7 @@ def _engine(here: StageContext) -> AbstractContextManager[Engine]:
     return (here.engine or opened)(here.profile)
 
 
-def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, tasks: Sequence[Task]) -> list[Task]:
+def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, tasks: Sequence[Task]) -> Built:
     out = live_folder(here.run_dir, day.isoformat())
     options = _options(here.profile)
     staging = None
@@ -110,7 +115,7 @@ def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, t
             with Warehouse.open(here.warehouse) as warehouse:
                 staging = Staging.of(warehouse, options.database, day.isoformat(), f"{here.run_id}-{here.attempt}")
         except TaskError as error:
-            return [task.failed(error) for task in tasks]
+            return Built(day.isoformat(), "failed", reason=error.reason, message=error.message, place=error.place)
     built = build(
         engine,
         sources,
@@ -125,7 +130,7 @@ def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, t
         staging.write_artifact(built, out)
     if built.outcome not in ("ok", "suspect"):
         shutil.rmtree(out, ignore_errors=True)
-    return [_outcome(task, built) for task in tasks]
+    return built
 
 
 def _outcome(task: Task, built: Built) -> Task:
