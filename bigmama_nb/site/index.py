@@ -58,7 +58,7 @@ create table notebook(run integer, attempt integer, stem text, outcome text, sec
 create index notebook_run on notebook(run);
 """
 _OF_NEWEST = "series, day, run, attempt, at, outcome, published, ill"
-"""The table `newest` holds the last word on every day: looked for among all words it took minutes in a large archive."""
+"""The table `newest` holds the last word on every day: to look for it among all took minutes in a large archive."""
 
 RunRow = dict[str, Any]
 

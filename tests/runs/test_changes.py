@@ -63,7 +63,7 @@ def test_a_recovery_is_a_run(world: World) -> None:
 
     done = runs(world)[0]
     assert (done["verb"], done["reason"], done["status"]) == ("recover", "the disk was lost", "ok")
-    assert [one["id"] for one in done["tasks"]] == ["game_metric/20240429"]
+    assert [one["id"] for one in done["tasks"]] == ["game_metric/20240429", "game_metric_status/20240429"]
     assert world.rows()["aa", "wau", "20240429"] == wau("aa", date(2024, 4, 29))
 
 

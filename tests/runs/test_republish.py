@@ -73,7 +73,7 @@ def test_a_changed_form_publishes_nothing_until_the_tables_are_rewritten(world: 
 
     rewritten = world.command("republish", "--form")
     assert rewritten["exit_status"] == 0
-    assert {one["table"] for one in rewritten["data"]} == {"bigmama.game_metric"}
+    assert {one["table"] for one in rewritten["data"]} == {"bigmama.game_metric", "bigmama.game_metric_status"}
     assert world.rows() == expected(*GAMES)
     assert world.command("run", "--date", "2024-04-29")["exit_status"] == 0
 

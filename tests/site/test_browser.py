@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bigmama_nb import profile as profiles
 from bigmama_nb.site.build import build
+from tests.runs.live_world import LiveWorld
 from tests.runs.world import World
 from tests.site.test_index import FIRST, HOSTILE, record, task
 
@@ -58,8 +60,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A run of three games as its users do it: one game's dumps end in the midst of a document."""
-    world = World(tmp_path_factory.mktemp("site") / "world")
+    """A run of three games and a date of lives as its users do it: one game's dumps end in the midst of a document."""
+    world = LiveWorld(tmp_path_factory.mktemp("site") / "world")
     world.break_("bb")
     assert world.real("run")["exit_status"] == 3
     return Site(world)
@@ -99,6 +101,8 @@ def pages(site: Site) -> list[str]:
     return [
         "index.html", "runs.html", f"{run}/index.html", f"{run}/1/10_extract.html", f"{run}/1/50_report.html",
         "games/aa.html", "games/bb.html", "tables/index.html", "tables/bigmama.game_metric.html",
+        "tables/bigmama.game_metric_status.html", "tables/we_mart.wv_live_play.html", "lives/2024-05-01.html",
+        f"{run}/1/30_live_play.html", "latest/50_report.html",
     ]  # fmt: skip
 
 
@@ -132,6 +136,32 @@ def test_a_value_leads_to_its_notebook(page: Page, site: Site) -> None:
     assert "1,001" in row.inner_text()
     row.get_by_role("link", name="the notebook").click()
     assert page.url.endswith("/1/10_extract.html")
+
+
+def test_a_date_of_lives_shows_what_the_world_holds(page: Page, site: Site) -> None:
+    """The joint live's hundred viewers and their play time stand on the date's page; no viewer's id does."""
+    page.goto(site.url("lives/2024-05-01.html"))
+    text = page.locator("main").inner_text()
+    assert "live-0501" in text
+    assert "100" in page.locator("tr", has_text="live-0501").first.inner_text()
+    assert not re.search(r"\b[ud]\d\d\b", text)
+
+
+def test_a_table_says_what_it_is_for_and_who_made_it(page: Page, site: Site) -> None:
+    """Level, notice, pipeline and the code that published it stand on its page, and its notebooks are a click away."""
+    page.goto(site.url("tables/bigmama.game_metric_status.html"))
+    for heading in ("Basic info", "Notice", "Columns", "Pipeline", "Change history", "Newest partitions"):
+        assert page.get_by_role("heading", name=heading, exact=True).is_visible()
+    assert page.get_by_role("region", name="Change history").locator("tbody tr").count() == 1
+    page.get_by_role("link", name="40_write_parquet.game_metric").click()
+    page.wait_for_url("**/40_write_parquet.game_metric.html")
+
+
+def test_the_front_page_says_how_long_ago_a_run_ended(page: Page, site: Site) -> None:
+    """Which only the reader's clock knows; the instant stands beside it."""
+    page.goto(site.url())
+    said = page.locator("table").first.locator("time").first.inner_text()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \((in )?\d+ minutes?( ago)?\)", said)
 
 
 def test_charts_are_drawn_from_one_local_file(page: Page, site: Site) -> None:
