@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,13 @@ def parsed(path: Path, content: bytes) -> dict[str, Any]:
         )
     plain: dict[str, Any] = _Plain(path.name).value(document, ())
     return plain
+
+
+def spelled(document: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a profile that `parsed` reads as this mapping."""
+    out = BytesIO()
+    YAML(typ="safe", pure=True).dump(dict(document), out)
+    return out.getvalue()
 
 
 def _some(descriptor: int, size: int) -> bytes:

@@ -7,7 +7,6 @@ Source of the rules: docs/spec/runs_and_archive.md, "Doing a run again".
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.execute import Executed
 from bigmama_nb.profile import Profile, read
-from bigmama_nb.profile.document import parsed
+from bigmama_nb.profile.document import parsed, spelled
 from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.inputs import changed_inputs
 from bigmama_nb.runs.plan import Grid, Request
@@ -116,8 +115,7 @@ def _apart(run: RunRecord, attempt: Path, folder: Path) -> Profile:
     document["archive"] = {"uri": str(folder)}
     for name in ("notify", "notify_on", "metrics_textfile"):
         document.pop(name, None)
-    # Every JSON is YAML.
-    return read(run.profile.path, json.dumps(document, ensure_ascii=False, default=str).encode())
+    return read(run.profile.path, spelled(document))
 
 
 def _begun(own: Profile, run: RunRecord, now: datetime) -> Record:
