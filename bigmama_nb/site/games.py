@@ -7,9 +7,11 @@ from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from bigmama_nb.profile import Profile
 from bigmama_nb.site import causes, index
-from bigmama_nb.site.pages import Writer, day, file_name
+from bigmama_nb.site.pages import Writer, day, file_name, sign
 
 DAYS = 400
 _BACK = (("day", 1), ("week", 7), ("month", 0))
@@ -63,6 +65,7 @@ def _game(writer: Writer, found: index.Index, profile: Profile, code: str, probl
                 "type": type_,
                 "days": by_day,
                 "values": values,
+                "plain": {number: _plain(type_, words) for number, words in by_day.items()},
                 "changes": _changes(good),
                 "newest": max(good, default=None),
                 "collection": metric and f"{configured.database if configured else ''}.{metric.collection}",
@@ -79,6 +82,38 @@ def _game(writer: Writer, found: index.Index, profile: Profile, code: str, probl
         repair=causes.repair,
         limit=DAYS,
     )
+
+
+def _plain(type_: str, words: Sequence[dict[str, Any]]) -> Markup | None:
+    """Return the line of a day whose one word is that it was published, None of any other day.
+
+    Nearly all days are such, and a game has a thousand: a template took most of a night's end for them.
+    """
+    word = words[0]
+    if len(words) > 1 or word["message"] or word["reason"] or word["verb"] == "retract":
+        return None
+    if word["published"] != "yes" or word["value"] is None:
+        return None
+    return Markup(
+        _LINE.format(
+            anchor=f"{file_name(type_)}-{word['day']}",
+            day=day(word["day"]),
+            outcome=sign(word["outcome"]),
+            through=escape(word["through"] or "unknown"),
+            final=", not final" if word["final"] == 0 else "",
+            value=word["value"],
+            run_id=word["run_id"],
+            attempt=word["attempt"],
+        )
+    )
+
+
+_LINE = (
+    '<tr id="{anchor}"><th scope="row">{day}</th><td class="n">{value:,}</td><td>{outcome}</td>'
+    '<td><a href="../runs/{run_id}/{attempt}/10_extract.html">the notebook</a>, '
+    '<a href="../runs/{run_id}/index.html">{run_id}</a>, attempt {attempt}</td><td>{through}{final}</td>'
+    "<td>none</td></tr>"
+)
 
 
 def _value(words: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
