@@ -23,7 +23,7 @@ TOLD = "select game_cd, type, dt, outcome, reason, message, run_id from bigmama.
 def told(world: World) -> dict[str, tuple[str, str | None, str | None, str]]:
     """Return by task what a reader is told: outcome, reason, message, run."""
     rows = world.command("sql", TOLD)["data"]["rows"]
-    return {f"{game}/{type_}/{dt}": tuple(rest) for game, type_, dt, *rest in rows}  # type: ignore[misc]
+    return {f"{game}/{type_}/{dt}": tuple(rest) for game, type_, dt, *rest in rows}
 
 
 def recorded(answer: dict[str, Any]) -> dict[str, tuple[str, str | None, str | None, str]]:
