@@ -59,6 +59,11 @@ class BigmamaError(Exception):
 class UsageError(BigmamaError):
     """The command or the profile is wrong; nothing was run (exit status 2)."""
 
+    def _render_traceback_(self) -> list[str]:
+        # IPython shows this where it would show a trace: who gave a wrong parameter wants the sentence.
+        # https://ipython.readthedocs.io/en/stable/config/integrating.html#custom-exception-tracebacks
+        return str(self).splitlines()
+
 
 class ProfileError(UsageError):
     """The profile is not what docs/spec/profile.md describes."""
@@ -75,10 +80,11 @@ class TaskError(BigmamaError):
     """Of a publish that could not build some partitions, each one's own error; all others were published."""
 
     def __init__(self, reason: Reason, message: str, *, place: str | None = None) -> None:
-        super().__init__(message)
+        # It is shown in one line wherever it goes, and what a server or a file is called is a part of it.
+        self.message = printable(message)
+        super().__init__(self.message)
         self.reason: Reason = reason
-        self.message = message
-        self.place = place
+        self.place = None if place is None else printable(place)
 
 
 class SourceError(TaskError):
@@ -142,6 +148,11 @@ def printable(text: str) -> str:
     Names from a server or a file system may clear a screen, forge a line, or be no characters at all.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shown(text: str) -> str:
+    """Return a text of several lines with everything escaped that is not printable, but for line ends and tabs."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
 def did_you_mean(found: object, names: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -26,11 +27,39 @@ SAMPLE = ROOT / "parameters" / "sample.yaml"
 COMMAND = "bigmama-nb" if INSTALLED or Path(sys.argv[0]).name == "bigmama-nb" else "run_all.py"
 
 
-def as_called(text: str, command: str = COMMAND) -> str:
-    """Return a text whose hints name the command as it was called: `run_all.py`, or `bigmama-nb`."""
+_HINT = re.compile(r"'((?:python )?(?:run_all\.py|bigmama-nb) [a-z][^'\n]*)'")
+
+
+def as_called(text: str, profile: str | Path | None = None, command: str = COMMAND) -> str:
+    """Return a text whose hints name the command as it was called, and the profile that it was called with.
+
+    A hint is what a message tells its reader to type, in quotes: `'run_all.py repair latest'`. One that names a profile
+    already, or asks for help, stays as it is.
+
+    Args:
+        profile: the profile's path; None: hints name none.
+        command: `run_all.py`, or `bigmama-nb`.
+    """
+    if "run_all.py" not in text and "bigmama-nb" not in text:
+        return text
+    if profile:
+        named = f"--profile {_quoted(str(profile))}"
+        text = _HINT.sub(
+            lambda hint: hint[0] if re.search(" --(profile|help)", hint[1]) else f"'{hint[1]} {named}'", text
+        )
     if command == "run_all.py":
         return text
     return re.sub(r"(?<![\w./-])(?:\.venv/bin/)?(?:python )?run_all\.py\b", command, text)
+
+
+def _quoted(path: str) -> str:
+    # Hints stand in single quotes themselves.
+    return path if shlex.quote(path) == path else '"' + re.sub(r'(["\\$`])', r"\\\1", path) + '"'
+
+
+def repair_command(run_id: str, profile: str | Path) -> str:
+    """Return the command that redoes what is no success in a run, to be copied."""
+    return as_called(f"python run_all.py repair {run_id} --profile {_quoted(str(profile))}")
 
 
 def notebooks_of(profile: Path) -> Path:

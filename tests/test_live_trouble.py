@@ -293,8 +293,8 @@ def test_each_trouble_costs_its_own_figures_only(night: Night, game: str) -> Non
         assert (task["value"], task["published"], task["rows"]) == (None, "no", None)
         assert task["message"].startswith(f"{game} {type_} {dt}: ")
         assert re.search(str(words), task["message"]), task["message"]
-        assert task["message"].endswith("run 'run_all.py repair latest' once it is there.") or (
-            "Other games are not affected; run 'run_all.py repair latest'" in task["message"]
+        assert re.search(r"run 'run_all.py repair latest --profile \S+' once it is there\.$", task["message"]) or (
+            "Other games are not affected; run 'run_all.py repair latest --profile /" in task["message"]
         )
         # The cluster, or where in it.
         assert re.fullmatch(rf"{game}|{game}\.(stats|orders)( _id=.*)?", task["place"]), task["place"]

@@ -94,10 +94,10 @@ def test_hints_name_the_command_as_it_was_called(command: Path, tmp_path: Path, 
 def test_a_hint_changes_and_paths_do_not() -> None:
     """The command's name is replaced where it is a command; a folder or file of that name stays."""
     text = "'run_all.py repair latest' or python run_all.py run; see /srv/run_all.py and run_all.pyc"
-    assert as_called(text, "bigmama-nb") == (
+    assert as_called(text, command="bigmama-nb") == (
         "'bigmama-nb repair latest' or bigmama-nb run; see /srv/run_all.py and run_all.pyc"
     )
-    assert as_called(text, "run_all.py") == text
+    assert as_called(text, command="run_all.py") == text
 
 
 def test_init_makes_a_project_that_runs_its_own_notebooks(command: Path, tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ import tenacity
 from filelock import Timeout
 
 from bigmama_nb.alerts.history import History, day, learned, series
-from bigmama_nb.executor.redact import Redactor
+from bigmama_nb.errors import shown
+from bigmama_nb.executor.redact import Redactor, addresses_in
 from bigmama_nb.profile import Profile
+from bigmama_nb.profile.uris import unescaped_address
+from bigmama_nb.project import as_called
 from bigmama_nb.runs.record import RunRecord
 
 TRIES = 3
@@ -45,7 +48,7 @@ def send(profile: Profile, run: RunRecord, digest: str) -> list[str]:
         return unsent
     title, body = _message(profile, run, digest, kind, history, mended)
     redactor = Redactor.of(profile)
-    title, body = redactor.text(title)[0], redactor.text(body)[0]
+    title, body = (as_called(shown(redactor.text(text)[0]), profile.path) for text in (title, body))
     with warnings.catch_warnings():
         # Apprise's plugins import a module that Python is about to drop.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -95,6 +98,13 @@ def _sent(variable: str, title: str, body: str) -> str | None:
     address = os.environ.get(variable)
     if not address:
         return f"The variable {variable}, which should hold an address to notify, is not set. Nobody was told."
+    odd = next((sign for one in addresses_in(address) if (sign := unescaped_address(one)) is not None), None)
+    if odd is not None:
+        return (
+            f"The variable {variable} holds an address with {odd!r} where it has another meaning (not shown): a part "
+            "of its password would be taken for a host. In a user or a password '@' is written as %40, '/' as %2F, "
+            "':' as %3A. Nobody was told, and no host was asked for."
+        )
     # Its log repeats addresses, with their tokens.
     logging.getLogger("apprise").setLevel(logging.CRITICAL)
     target = apprise.Apprise()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from bigmama_nb.errors import TaskError
+from bigmama_nb.executor.atomic_write import replace_file
+from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.periods import day_of
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.plan import published_throughs
@@ -32,7 +35,8 @@ def write(profile: Profile, run: RunRecord, *, now: datetime | None = None) -> l
     except TaskError as error:
         warnings.append(f"metrics_textfile lacks rows and ages: {error.message}")
     try:
-        write_to_textfile(profile.metrics_textfile, registry)
+        text, _ = Redactor.of(profile).text(generate_latest(registry).decode())
+        replace_file(Path(profile.metrics_textfile), text.encode())
     except OSError as error:
         warnings.append(f"{profile.metrics_textfile}: metrics_textfile cannot be written ({error.strerror}). "
                         "The run is as it is; make the folder or mend its rights.")  # fmt: skip

@@ -6,8 +6,6 @@ said goes to stderr.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import tempfile
 import traceback
@@ -18,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from bigmama_nb.cli.streams import enduring, lost_answer
-from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError
+from bigmama_nb.cli.streams import gate, guarded, lost_answer, reply, reply_json, say
+from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError, shown
 from bigmama_nb.executor.process import SwiftEnd
 from bigmama_nb.project import COMMAND, as_called
 
@@ -74,7 +72,7 @@ def verb(
             except click.ClickException:
                 raise
             except Exception as error:
-                done = unforeseen(error, spoken, ctx.obj)
+                done = unforeseen(error, spoken)
             answer(spoken, done, as_json=as_json)
 
         called.__doc__ = as_called(f"{function.__doc__}\n\n    Example: python run_all.py {example}\n")
@@ -137,7 +135,7 @@ def failed(error: BigmamaError) -> VerbResult:
 
 
 def load(path: str | None) -> Profile:
-    """Return the profile that a verb is told, and remember whose secrets an error must not tell.
+    """Return the profile that a verb is told; its secrets are hidden from now on in all that is written.
 
     Raises:
         ProfileError: the profile is wrong.
@@ -145,21 +143,13 @@ def load(path: str | None) -> Profile:
     from bigmama_nb import profile
 
     read = profile.load(path)
-    click.get_current_context().obj = read
+    gate().knows(read)
     return read
 
 
-def unforeseen(error: Exception, spoken: str, profile: Profile | None) -> VerbResult:
-    """Return what a verb comes to that broke off where nobody thought that it could: 1, the trace in a file.
-
-    Args:
-        profile: None where the verb did not get as far as to have read it; it is not read here, which may be what
-            broke off.
-    """
-    from bigmama_nb.executor.redact import Redactor, ambient_secrets
-
-    redactor = Redactor(ambient_secrets(os.environ)) if profile is None else Redactor.of(profile)
-    trace, _ = redactor.text("".join(traceback.format_exception(error)))
+def unforeseen(error: Exception, spoken: str) -> VerbResult:
+    """Return what a verb comes to that broke off where nobody thought that it could: 1, the trace in a file."""
+    trace = shown(gate().text("".join(traceback.format_exception(error))))
     where = "above"
     try:
         with tempfile.NamedTemporaryFile(
@@ -168,9 +158,9 @@ def unforeseen(error: Exception, spoken: str, profile: Profile | None) -> VerbRe
             file.write(trace)
         where = f"in {file.name}"
     except OSError:
-        click.echo(trace, err=True)
+        say(trace)
     message = (
-        f"run_all.py {spoken}: broken off by an error that was not foreseen, {trace.strip().splitlines()[-1]}. "
+        f"{COMMAND} {spoken}: broken off by an error that was not foreseen, {trace.strip().splitlines()[-1]}. "
         "Tables are whole: a partition changes as one or stays as it was. If a run was under way, 'run_all.py runs "
         "show latest' tells how far it came, and 'run_all.py repair latest' does the rest. "
         f"The trace, for who mends this, is {where}."
@@ -186,16 +176,6 @@ def refusal(error: click.ClickException) -> str:
     return f"{text}{'' if text.endswith(('.', '?', ')')) else '.'} Nothing was run; see '{spoken} --help'."
 
 
-def hinted(data: Any) -> Any:
-    """Return data whose messages name the command as it was called; nothing else in them is touched."""
-    if isinstance(data, dict):
-        return {
-            key: as_called(value) if key in ("message", "text") and isinstance(value, str) else hinted(value)
-            for key, value in data.items()
-        }
-    return [hinted(member) for member in data] if isinstance(data, list) else data
-
-
 def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:
     """Print what a verb comes to, and end with its exit status."""
     if as_json:
@@ -203,20 +183,20 @@ def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:
             "format": FORMAT,
             "verb": spoken,
             "exit_status": done.exit_status,
-            "error": hinted(done.error),
-            "data": hinted(done.data),
+            "error": done.error,
+            "data": done.data,
         }
-        click.echo(json.dumps(body, ensure_ascii=False))
+        reply_json(body)
     elif done.text:
-        click.echo(as_called(done.text))
+        reply(done.text)
     if done.error is not None:
-        click.echo(as_called(done.error["message"]), err=True)
+        say(done.error["message"])
     status = done.exit_status
     if (why := lost_answer()) is not None:
         recorded = isinstance(done.data, dict) and "run_id" in done.data
         state = f"'run_all.py runs show {done.data['run_id']}' tells it" if recorded else "Nothing else was lost"
         lost = f"{COMMAND} {spoken}: the answer could not be written to stdout ({why}). {state}."
-        click.echo(as_called(lost), err=True)
+        say(lost)
         # What a run came to is its exit status; who asked and was told nothing must not take that for an answer.
         status = status if recorded else status or 1
     sys.exit(status)
@@ -235,7 +215,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
 
     swift = SwiftEnd() if arguments is None else None
     try:
-        with enduring():
+        with guarded():
             _called(sys.argv[1:] if arguments is None else arguments, services)
     except SystemExit as end:
         if swift is not None and isinstance(end.code, int):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TextIO, cast
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from bigmama_nb.project import as_called
+from bigmama_nb.cli.streams import GuardedStream
+from bigmama_nb.errors import printable
 
 
 class ProgressLog:
@@ -24,7 +27,7 @@ class ProgressLog:
         """Say a line."""
         # Plain, and as long as it is: a message holds brackets that are no markup, and paths that are copied whole.
         self._console.print(
-            f"{datetime.now(UTC):%H:%M:%S}Z {as_called(text)}",
+            f"{datetime.now(UTC):%H:%M:%S}Z {printable(text)}",
             markup=False,
             highlight=False,
             soft_wrap=True,
@@ -48,7 +51,9 @@ class ProgressLog:
 @contextmanager
 def speaking(console: Console | None = None) -> Iterator[ProgressLog]:
     """Give a voice for as long as the work lasts; `console` is stderr where none is given."""
-    console = console or Console(stderr=True)
+    if console is None:
+        display = sys.stderr.display() if isinstance(sys.stderr, GuardedStream) else sys.stderr
+        console = Console(file=cast("TextIO", display), stderr=True)
     if not console.is_terminal:
         yield ProgressLog(console, None)
         return

@@ -14,7 +14,8 @@ import click
 
 from bigmama_nb.cli import VerbResult, load, names, verb, verbs
 from bigmama_nb.cli.progress import speaking
-from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.cli.streams import say
+from bigmama_nb.errors import StorageError, UsageError, printable
 from bigmama_nb.profile import Profile
 
 if TYPE_CHECKING:
@@ -40,22 +41,19 @@ def _instant(text: str | None) -> datetime | None:
 
 def show_on_site(profile: Profile) -> None:
     """Bring the review site up to the records; that it cannot be is a warning and changes nothing of the run."""
-    from bigmama_nb.executor.redact import Redactor
-
     try:
         from bigmama_nb.site.build import build
 
         built = build(profile)
     except Exception as error:
-        what, _ = Redactor.of(profile).text(f"{type(error).__name__}: {error}")
-        click.echo(
-            f"{profile.archive.uri}: the review site could not be brought up to date ({what}). Records, figures and "
-            "the pages before are as they were; 'run_all.py runs site' builds it again.",
-            err=True,
+        why = f"{type(error).__name__}: {error}"
+        say(
+            f"{profile.archive.uri}: the review site could not be brought up to date ({why}). Records, figures and "
+            "the pages before are as they were; 'run_all.py runs site' builds it again."
         )
     else:
         if built.left:
-            click.echo(f"{built.left:,} older runs have no page yet; 'run_all.py runs site' builds them.", err=True)
+            say(f"{built.left:,} older runs have no page yet; 'run_all.py runs site' builds them.")
 
 
 def _finished(run: RunRecord, profile: Profile) -> VerbResult:
@@ -71,7 +69,7 @@ def _finished(run: RunRecord, profile: Profile) -> VerbResult:
     show_on_site(profile)
     digest = show.summary(run, profile.archive.uri)
     for warning in after_run(profile, run, digest):
-        click.echo(warning, err=True)
+        say(warning)
     return VerbResult(run.as_json(), digest, status, error)
 
 
@@ -175,7 +173,7 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
 
     if every == (run_name is not None):
         if every:
-            raise UsageError("repair takes a RUN or --open, and not both. Nothing was done; see 'runs list'.")
+            raise UsageError("repair takes a RUN or --open, not both. Nothing was done; see 'run_all.py runs list'.")
         raise click.UsageError("Missing argument 'RUN'.", click.get_current_context())
     read = load(profile)
     folder = Path(read.archive.uri)
@@ -188,7 +186,7 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
         for run_id in ids:
             planned = plan_repair(read, archive.read(folder, run_id))
             for warning in planned.warnings:
-                click.echo(warning, err=True)
+                say(warning)
             actions += [("redo", task.id) for task in planned.redo] + [("keep", task.id) for task in planned.keep]
         return VerbResult(
             [{"task": task, "action": action} for action, task in actions],
@@ -205,7 +203,8 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
             except UsageError as error:
                 if not every:
                     raise
-                operator.say(str(error))
+                for line in str(error).splitlines():
+                    operator.say(line)
     return _all_finished(done, read, operator.stop) if every else _finished(done[0], read)
 
 
@@ -354,7 +353,7 @@ def list_runs(profile: str | None) -> VerbResult:
         recorded = found.runs()[::-1]
     for run in recorded:
         if run["why"] is not None:
-            click.echo(run["why"], err=True)
+            say(run["why"])
     listed = [{name: run[column] for name, column in _LISTED.items()} for run in recorded]
     rows = [
         (run["run_id"], run["status"], run["exit_status"], show.at(run["started_at"]), show.at(run["ended_at"]),
@@ -392,7 +391,7 @@ def build_site(profile: str | None) -> VerbResult:
     except OSError as error:
         raise StorageError(
             f"{read.archive.uri}: the review site cannot be written ({error}). Records and figures are as they were; "
-            "make room or mend the folder's rights, then run 'runs site' again.",
+            "make room or mend the folder's rights, then run 'run_all.py runs site' again.",
             place=read.archive.uri,
         ) from None
     return VerbResult({"path": str(front)}, f"{front}: {built.runs:,} runs.")
@@ -428,7 +427,7 @@ def diff_runs(profile: str | None, first: str, second: str, notebook: str | None
         text = diff.notebooks(folder, a, b, notebook)
         return VerbResult({"text": text}, text or f"{heading}: {notebook} is the same.", int(bool(text)))
     found = diff.differences(a, b)
-    lines = [heading, *map(str, found)] if found else [f"{heading}: the same."]
+    lines = [heading, *(printable(str(one)) for one in found)] if found else [f"{heading}: the same."]
     return VerbResult([one.as_json() for one in found], "\n".join(lines), int(bool(found)))
 
 

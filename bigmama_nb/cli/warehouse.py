@@ -94,7 +94,8 @@ def rollback(profile: str | None, table: str, partition: str, version: str | Non
 
     stands = change(read, "rollback", reason, utc_now(), do)
     show_on_site(read)
-    text = f"{stands.table} {stands.partition} is {stands.version} again; 'run_all.py who-wrote' says what it holds."
+    who = f"'run_all.py who-wrote {stands.table} {stands.partition}'"
+    text = f"{stands.table} {stands.partition} is {stands.version} again; {who} says what it holds."
     return VerbResult({"text": text}, text)
 
 

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bigmama_nb.errors import REASONS
 from bigmama_nb.executor.fragments import Fragments
+from bigmama_nb.profile.uris import LOGIN, MASK
 
 if TYPE_CHECKING:
     from bigmama_nb.profile import Profile
-
-MASK = "•••"
 
 SHORTEST = 6
 """A known value of fewer characters is hidden only in a URI or behind a word such as `password=`.
@@ -74,14 +73,7 @@ class _Shape:
 
 _WORDS = r"(?:pass(?:word|wd|phrase)?|pwd|secret\w*|token|api_?key|access_?key)"
 
-# To the next blank or quote, since a password may hold an @ or a / that nobody escaped; a host and its path stay where
-# they stand behind the last @. Without any @ it is a cut one, or a host with its port.
-_TO_THE_END = r"(?:\\(?![\"'])|[^\s\"'<>`\\])"
-_URI = _Shape(
-    (":/", ":\\", "%3a"),
-    r"((?::|%3[aA])(?:\\*/){2})[^\s/?#@\"'<>:\[]*:"
-    rf"(?:(?!\d{{1,5}}(?:\\*[/?#])){_TO_THE_END}*(?=@)|(?!\d{{1,5}}(?![\w%+~$!*=-])|•••){_TO_THE_END}+)",
-)
+_URI = _Shape((":/", ":\\", "%3a"), LOGIN)
 
 _TOKENS = (
     _Shape(("-----begin",), r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:(?s:.){0,20000}?"
@@ -328,19 +320,26 @@ def secrets_of(profile: Profile, environ: Mapping[str, str]) -> set[str]:
         if value := environ.get(variable):
             found |= {value, *_uri_parts(value)}
     for variable in profile.notify:
-        for address in re.split(r"[\s,;]+(?=\w+://)", environ.get(variable, "")):
+        for address in addresses_in(environ.get(variable, "")):
             found |= {address, *_uri_parts(address), *_address_parts(address)}
     return (found | ambient_secrets(environ)) - {""}
 
 
+def addresses_in(text: str) -> list[str]:
+    """Return the addresses that a variable of `notify` holds: one, or several with blanks or commas between."""
+    return re.split(r"[\s,;]+(?=\w+://)", text)
+
+
 def ambient_secrets(environ: Mapping[str, str]) -> set[str]:
-    """Return the values of the variables whose name says that they hold a secret."""
-    return {
+    """Return the values of the variables whose name says that they hold a secret, and the passwords in any URI."""
+    named = {
         value
         for name, value in environ.items()
         if AMBIENT.search(name) and not NOT_A_SECRET.search(name)
         if len(value) >= AMBIENT_SHORTEST and not value.startswith("/")
     }
+    within = {part for value in environ.values() if "://" in value for part in _uri_parts(value)}
+    return named | {part for part in within if len(part) >= AMBIENT_SHORTEST}
 
 
 def _env_names(options: object) -> Iterator[str]:

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
-from bigmama_nb.errors import ProfileError, did_you_mean
+from bigmama_nb.errors import ProfileError, did_you_mean, printable
 from bigmama_nb.profile.document import absolute, content_of, parsed
-from bigmama_nb.profile.messages import Section, refusals, refuse, without_secrets
+from bigmama_nb.profile.messages import Section, refusals, refuse
 from bigmama_nb.profile.metric import (
     Filter,
     Metric,
@@ -29,6 +29,7 @@ from bigmama_nb.profile.metric import (
     Ready,
 )
 from bigmama_nb.profile.pairs import Game, configured, dangling
+from bigmama_nb.profile.uris import MASK, without_passwords
 from bigmama_nb.project import sample_profile
 
 __all__ = [
@@ -103,9 +104,18 @@ def _size(text: str) -> str:
 
 
 def _place(text: str) -> str:
-    if re.search(r"://[^/@\s]*:[^/@\s]*@", text):
+    shown = without_passwords(text)
+    # Of S3 there is no port, so that all before an @ is a login.
+    shown = re.sub(r"(?i)^(s3\w*://)[^@]*:.*@", rf"\1{MASK}@", shown)
+    if "@" in text and shown != text:
+        raise refuse(f"is {shown!r}; a password never stands in a file: name its variable in the options")
+    return text
+
+
+def _address(text: str) -> str:
+    if re.search(r"(?i)[;?&](token|password|secret|[a-z_]*key)=", text) or without_passwords(text) != text:
         raise refuse(
-            f"is {without_secrets(text)!r}; a password never stands in a file: name its variable in the options"
+            "holds a secret (not shown); a secret never stands in a file: give it in Spark's own configuration"
         )
     return text
 
@@ -135,6 +145,7 @@ Day = Annotated[dt.date, AfterValidator(_day)]
 Database = Annotated[str, Field(max_length=128), AfterValidator(_database)]
 Size = Annotated[str, AfterValidator(_size)]
 Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
+Address = Annotated[str, Field(min_length=1), AfterValidator(_address)]
 
 
 class Dates(Section):
@@ -295,8 +306,8 @@ class Engine(Section):
 
     kind: Literal["duckdb", "spark"] = "duckdb"
     memory_limit: Size = "4GB"
-    master: Annotated[str, Field(min_length=1)] | None = None
-    remote: Annotated[str, Field(min_length=1)] | None = None
+    master: Address | None = None
+    remote: Address | None = None
     conf: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -435,11 +446,11 @@ def read(path: str | Path, content: bytes | None = None) -> Profile:
 
 
 def _said(file: str, problems: Sequence[str]) -> str:
+    # A URI in the place of a name would be shown with its password.
+    said = [without_passwords(problem) for problem in problems]
     return "\n".join(
-        f"{file}: {problem.rstrip('.')}. Nothing was run."
-        if not problem.endswith("?")
-        else f"{file}: {problem} Nothing was run."
-        for problem in problems
+        f"{printable(file)}: {problem if problem.endswith('?') else problem.rstrip('.') + '.'} Nothing was run."
+        for problem in said
     )
 
 

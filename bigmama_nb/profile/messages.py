@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from bigmama_nb.errors import did_you_mean
+from bigmama_nb.profile.uris import without_passwords
 
 _EXPECTED = {
     "string_type": "a string",
@@ -89,7 +90,7 @@ def _shown(found: object) -> str:
     if found is None or isinstance(found, bool):
         return "null" if found is None else str(found).lower()
     text = str(found) if isinstance(found, dt.date) else repr(found)
-    if text != without_secrets(text):
+    if text != without_passwords(text):
         return SECRET
     return text if len(text) <= 80 else f"{text[:79]}…"
 
@@ -97,11 +98,6 @@ def _shown(found: object) -> str:
 def named(found: object) -> str:
     """Return what YAML calls the kind of thing that `found` is."""
     return {"NoneType": "nothing", "list": "a list", "str": "a string"}.get(type(found).__name__, f"{found!r}")
-
-
-def without_secrets(text: str) -> str:
-    """Return `text` with the user and password of every URI replaced."""
-    return re.sub(r"://[^/@\s]*@", "://•••@", text)
 
 
 def _keys(model: type[BaseModel], location: list[str]) -> list[str]:

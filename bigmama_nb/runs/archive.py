@@ -138,7 +138,9 @@ def find(archive: Path, name: str) -> str:
         raise UsageError(
             f"{name!r} begins {len(begin)} runs: {', '.join(sorted(begin)[:5])}. Nothing was done; name one."
         )
-    raise UsageError(f"{name!r} names no run in {archive}.{did_you_mean(name, ids)} Nothing was done; see 'runs list'.")
+    raise UsageError(
+        f"{name!r} names no run in {archive}.{did_you_mean(name, ids)} Nothing was done; see 'run_all.py runs list'."
+    )
 
 
 def _latest(archive: Path, ids: list[str], *, ok: bool) -> str:
@@ -149,5 +151,5 @@ def _latest(archive: Path, ids: list[str], *, ok: bool) -> str:
             continue
         if not ok or run.status == "ok":
             return run_id
-    why = "is ok. Nothing was done." if ok else "can be read. Nothing was done; 'runs list' says why."
+    why = "is ok. Nothing was done." if ok else "can be read. Nothing was done; 'run_all.py runs list' says why."
     raise UsageError(f"{archive}: none of {len(ids)} runs {why}")

@@ -302,6 +302,7 @@ class Attempt:
         self._record.change(lambda run: run.replace_tasks(mine))
 
     def _log(self, event: dict[str, Any]) -> None:
+        event, _ = self._redactor.document(event)
         line = json.dumps({"at": now(), **event}, ensure_ascii=False)
         path = self.run_dir / "log.jsonl"
         try:

@@ -89,7 +89,7 @@ def _archived(folder: Path) -> Finding:
     bad = [one.message for one in files if not one.ok]
     if not bad:
         return Finding("archived files", True, f"{len(files):,} files of {len(ids):,} runs are as they were archived")
-    more = f" and {len(bad) - 1:,} more; see 'runs verify'" if len(bad) > 1 else ""
+    more = f" and {len(bad) - 1:,} more; see 'run_all.py runs verify'" if len(bad) > 1 else ""
     return Finding("archived files", False, f"{bad[0]}{more}")
 
 

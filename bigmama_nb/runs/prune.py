@@ -103,6 +103,6 @@ def _delete(folder: Path) -> None:
     except OSError as error:
         raise StorageError(
             f"{folder}: cannot be deleted ({error.strerror}). What was dropped before stays dropped; mend the folder's "
-            "rights and run 'runs prune' again.",
+            "rights and run 'run_all.py runs prune' again.",
             place=str(folder),
         ) from None

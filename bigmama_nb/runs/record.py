@@ -19,6 +19,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer
 
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.atomic_write import replace_file
+from bigmama_nb.project import as_called
 from bigmama_nb.runs.task import Task
 
 Json = dict[str, Any]
@@ -172,8 +173,13 @@ class RunRecord(Entry):
         self.status = status(self.exit_status)
 
     def as_json(self) -> Json:
-        """Return what run.json holds."""
-        return self.model_dump(by_alias=True)
+        """Return what run.json holds; a hint in it names the profile, since it is read anywhere."""
+        held = self.model_dump(by_alias=True)
+        for entry in (held, *held["tasks"]):
+            for name in ("message", "error"):
+                if entry.get(name) is not None:
+                    entry[name] = as_called(entry[name], self.profile.path)
+        return held
 
 
 def exit_status(tasks: Sequence[Task], signum: int | None = None) -> int:

@@ -245,7 +245,8 @@ def republish(profile: Profile, name: str, options: Options, operator: Operator)
     left = sum(task.pipeline != "game_metric" for task in run.tasks)
     if left:
         operator.say(
-            f"{left:,} partitions of live viewing are left alone; 'run --pipelines live_play' builds them there."
+            f"{left:,} partitions of live viewing are left alone; "
+            "'run_all.py run --pipelines live_play' builds them there."
         )
     if not figures:
         raise UsageError(f"{run_dir.name} published no figure of a game. Nothing was done.")

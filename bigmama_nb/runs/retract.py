@@ -33,7 +33,8 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, op
     name = f"{game_cd}/{type_}/{day:%Y%m%d}"
     if (game_cd, type_, f"{day:%Y%m%d}") not in published_throughs(profile.warehouse):
         raise UsageError(
-            f"{table.full_name} holds no row {name}. Nothing was done; 'run_all.py sql' shows what it holds."
+            f"{table.full_name} holds no row {name}. Nothing was done; "
+            f"'run_all.py who-wrote {table.name} dt={day:%Y%m%d}' shows what it holds."
         )
     request = Request(day.isoformat(), day.isoformat(), (game_cd,), (type_,))
     task = Task(

@@ -201,7 +201,7 @@ def recorded(record: Record, profile: Profile) -> Iterator[Record]:
         done = sum(task.published == "yes" or task.id in stands for task in run.tasks)
         tells = "" if closed else "the record does not tell the end of it. "
         raise RecordError(
-            f"{what}\n{record.run_id} stopped there: a run is not continued without its record. "
+            f"{what} {record.run_id} stopped there: a run is not continued without its record. "
             f"{done:,} of {len(run.tasks):,} figures are published and stay; {tells}"
             f"'run_all.py repair {record.run_id}' finds out and does the rest once this is mended.",
             exit_status=PARTLY if done else NOTHING,

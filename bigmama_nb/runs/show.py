@@ -9,6 +9,8 @@ from datetime import datetime
 
 import pandas as pd
 
+from bigmama_nb.errors import printable
+from bigmama_nb.project import repair_command
 from bigmama_nb.reports import failures, headline
 from bigmama_nb.runs.archive import Unreadable
 from bigmama_nb.runs.record import REPORT, Json, RunRecord
@@ -28,18 +30,19 @@ def summary(run: RunRecord, archive: str) -> str:
     if not run.tasks:
         if run.verb == "run":
             lines.append("The grid has no task: nothing was due, or nothing is missing.")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
     lines += _outcomes(run)
     if run.report_error:
         lines.append(f"{run.report_error}. What is published is not touched by this.")
     if run.status_error:
         lines.append(f"game_metric_status does not tell what became of this run: {run.status_error}")
     if run.is_open:
-        lines.append(f"Repair just that: python run_all.py repair {run.run_id} --profile {run.profile.path}")
+        lines.append(f"Repair just that: {repair_command(run.run_id, run.profile.path)}")
     reported = [book for book in run.attempts[-1].notebooks if book.path] if run.attempts else []
     if reported and reported[-1].stage == REPORT:
         lines.append(f"Report: {archive}/runs/{run.run_id}/{run.attempts[-1].n}/{REPORT}.ipynb")
-    return "\n".join([*lines, *_suspects(run)])
+    # A reason, an error or a name is a part of its line, whatever is in it.
+    return "\n".join(map(printable, [*lines, *_suspects(run)]))
 
 
 def _suspects(run: RunRecord) -> list[str]:
@@ -83,7 +86,7 @@ def _outcomes(run: RunRecord) -> list[str]:
         lines.append(f"  {head}: {cause['games']} ({cause['what']}; {cause['days']}; {count})")
         lines.append(f"      {cause['message']}")
     if len(causes) > SHOWN:
-        lines.append(f"  and {len(causes) - SHOWN} further causes: run_all.py runs show {run.run_id}")
+        lines.append(f"  and {len(causes) - SHOWN} further causes: 'run_all.py runs show {run.run_id}'")
     return lines
 
 
@@ -118,7 +121,7 @@ def shown(run: RunRecord, archive: str) -> str:
         f"load on {one['cluster']}: {one['queries']:,} queries, {one['documents']:,} documents, {one['bytes']:,} bytes"
         for one in run.load
     ]
-    return "\n".join(lines)
+    return "\n".join([lines[0], *map(printable, lines[1:])])
 
 
 def listed(runs: Sequence[RunRecord | Unreadable]) -> list[Json]:
@@ -145,7 +148,7 @@ def listed(runs: Sequence[RunRecord | Unreadable]) -> list[Json]:
 
 def table(rows: Sequence[Sequence[object]], heads: Sequence[str]) -> str:
     """Return rows as aligned text under their heads."""
-    texts = [[str("" if cell is None else cell) for cell in row] for row in (heads, *rows)]
+    texts = [[printable(str("" if cell is None else cell)) for cell in row] for row in (heads, *rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in texts]
     return "\n".join(line.rstrip() for line in lines)

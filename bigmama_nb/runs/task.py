@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from bigmama_nb.errors import TaskError
 from bigmama_nb.periods import FigureRequest
-from bigmama_nb.project import as_called
 from bigmama_nb.sources.outcome import Outcome
 
 TASKS = pa.schema(
@@ -169,6 +168,5 @@ class Task:
         fields = ("through", "final", "value", "rows", "outcome", "reason", "message", "place", "attempt", "published")
         return {
             **{name: getattr(self, name) for name in ("id", "pipeline", *named, *fields)},
-            "message": None if self.message is None else as_called(self.message),
             "counts": {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None},
         }

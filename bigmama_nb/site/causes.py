@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -94,8 +93,3 @@ def cell(task: Mapping[str, Any], notebooks: Mapping[str, str]) -> tuple[str, st
     else:
         stem = "20_normalize" if task["outcome"] == "suspect" or task["reason"] in _CHECKS else "10_extract"
     return (stem, _CELLS[stem.partition(".")[0]]) if stem in notebooks else None
-
-
-def repair(run_id: str, profile_path: str) -> str:
-    """Return the command that redoes what is no success in a run."""
-    return f"python run_all.py repair {run_id} --profile {shlex.quote(profile_path)}"

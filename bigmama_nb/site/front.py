@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from bigmama_nb.profile import Profile
+from bigmama_nb.project import repair_command
 from bigmama_nb.site import causes, index
 from bigmama_nb.site.pages import Writer
 
@@ -34,7 +35,7 @@ def write(writer: Writer, found: index.Index, runs: list[index.RunRow], profile:
         runs=runs[::-1][:NEWEST_RUNS],
         count=len(runs),
         has_page=has_page,
-        repair=causes.repair,
+        repair=repair_command,
         owners=functools.partial(_owners, profile),
     )
     sets: dict[str, int] = {}

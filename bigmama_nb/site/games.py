@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from bigmama_nb.profile import Profile
+from bigmama_nb.project import repair_command
 from bigmama_nb.site import causes, index
 from bigmama_nb.site.pages import Writer, day, file_name, sign
 
@@ -79,7 +80,7 @@ def _game(writer: Writer, found: index.Index, profile: Profile, code: str, probl
         title=configured.name if configured else None,
         metrics=shown,
         problems=causes.grouped(problems),
-        repair=causes.repair,
+        repair=repair_command,
         limit=DAYS,
     )
 

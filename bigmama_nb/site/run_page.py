@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from bigmama_nb.project import repair_command
 from bigmama_nb.site import causes, index, records
 from bigmama_nb.site.pages import Writer
 
@@ -40,7 +41,7 @@ def write(writer: Writer, found: index.Index, run: index.RunRow) -> None:
         open_tasks=sum(entry["outcome"] is None for entry in data["tasks"]),
         redone={n: sum(task.attempt == n for task in tasks) for n in books},
         stem=records.stem,
-        repair=causes.repair(run["run_id"], data["profile"]["path"])
+        repair=repair_command(run["run_id"], data["profile"]["path"])
         if any(task.ill for task in tasks) or run["status"] == "abandoned" or data.get("status_error")
         else None,
         before=before and before["run_id"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from pymongo.uri_parser import parse_uri
 
 from bigmama_nb.errors import SourceError
 from bigmama_nb.profile import Cluster
+from bigmama_nb.profile.uris import unescaped
 from bigmama_nb.sources import Input, Load
 from bigmama_nb.sources.mongo_errors import Trouble, speaks_tls, trouble
 
@@ -284,23 +284,6 @@ class ClusterClient:
     def options(self, tasks: str) -> dict[str, Any]:
         """Return what goes with each query: the server's limit for it, and who asks."""
         return {"max_time_ms": self._settings.max_time_ms, "comment": f"bigmama-nb {self._comment} {tasks}"}
-
-
-def unescaped(uri: str) -> str | None:
-    """Return a character of a URI's user or password that should be escaped; None where there is none.
-
-    A driver would take a part of the password for a host, ask name servers for it and show it.
-    """
-    rest = uri.partition("://")[2]
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    beyond = rest[len(authority) :]
-    if "@" in beyond:
-        return beyond[0]
-    login, at, _ = authority.rpartition("@")
-    if not at:
-        return None
-    user, _, password = login.partition(":")
-    return next((one for one in "@:[]" if one in user or one in password), None)
 
 
 _KINDS: Final = {

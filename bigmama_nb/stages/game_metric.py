@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
+from bigmama_nb import project
 from bigmama_nb.errors import TaskError, UsageError, did_you_mean
 from bigmama_nb.executor.scraps import glue
-from bigmama_nb.project import as_called
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.plan import pipelines_asked
 from bigmama_nb.runs.status import incoming
@@ -124,7 +124,9 @@ def _judged(here: StageContext, task: Task, history: Mapping[tuple[str | None, s
         return task
     held = here.profile.checks.on_suspect == "hold"
     state = f"Held; 'run_all.py release {here.run_id} {task.id}' publishes it." if held else "Published all the same."
-    return replace(task, outcome="suspect", message=f"{' '.join(task.id.split('/'))}: {why} {state}")
+    # What was said of the figure when it was counted, such as what it left out, is as true of one that is suspect.
+    said = "" if task.message is None else f" {task.message}"
+    return replace(task, outcome="suspect", message=f"{' '.join(task.id.split('/'))}: {why} {state}{said}")
 
 
 def suspects(here: StageContext) -> pd.DataFrame:
@@ -233,7 +235,9 @@ def _landed(task: Task, partition: Published) -> Task:
     name = " ".join(task.id.split("/"))
     if key in partition.retracted:
         out = partition.retracted[key]
-        why = f"{name}: it was retracted by {out.run} ({out.reason}) and stays out; 'run --again' asks for it."
+        stays = f"it was retracted by {out.run} ({out.reason}) and stays out"
+        again = f"'run_all.py run --date {task.through} --games {task.game_cd} --metrics {task.type} --again'"
+        why = f"{name}: {stays}; {again} asks for it."
         return replace(task, outcome="ok", published="no", message=why)
     if key in partition.outdone:
         why = f"{name}: {partition.outdone[key]} published it since, and that stays; '--over' replaces it."
@@ -348,15 +352,18 @@ def reader(here: StageContext, *, scratch: bool = True) -> duckdb.DuckDBPyConnec
     with Warehouse.open(here.profile.warehouse) as warehouse:
         if not warehouse.tables():
             raise UsageError(
-                f"{here.profile.warehouse.uri}: the warehouse holds no table yet. Nothing was done; 'run_all.py run' "
-                "publishes the first, and scratch = True asks a copy made for this notebook."
+                project.as_called(
+                    f"{here.profile.warehouse.uri}: the warehouse holds no table yet. Nothing was done; 'run_all.py "
+                    "run' publishes the first, and scratch = True asks a copy made for this notebook.",
+                    here.profile.path,
+                )
             )
     return connect(here.profile.warehouse)
 
 
 def repair_command(here: StageContext) -> str:
     """Return the command that does again what failed; empty outside a run."""
-    return as_called(f"python run_all.py repair {here.run_id} --profile {here.profile.path}") if here.under_way else ""
+    return project.repair_command(here.run_id, here.profile.path) if here.under_way else ""
 
 
 def receipt(here: StageContext) -> dict[str, Any]:

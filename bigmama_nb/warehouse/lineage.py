@@ -228,7 +228,7 @@ def reading(warehouse: Warehouse, table: str, pointer: Pointer) -> Iterator[None
         raise DamagedError(
             f"{table} {pointer.partition}: {what}. The partition is damaged; no other one is affected. A run "
             "that brings all its rows makes it whole, 'run_all.py recover' points it at its newest whole version, "
-            "'run_all.py rollback' at one by name.",
+            f"'run_all.py rollback {table} {pointer.partition}' at the one before.",
             place=error.place,
         ) from error
 

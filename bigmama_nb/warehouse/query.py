@@ -150,8 +150,8 @@ def _require_one_that_reads(connection: duckdb.DuckDBPyConnection, query: str) -
         _require_one_that_reads(connection, explained.group(1))
     if kind not in READS:
         raise UsageError(
-            f"the query is a statement of the kind {kind.replace('_', ' ')}; 'sql' only reads: SELECT, WITH, FROM, "
-            "VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN. Nothing was changed."
+            f"the query is a statement of the kind {kind.replace('_', ' ')}; the verb sql only reads: SELECT, WITH, "
+            "FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN. Nothing was changed."
         )
 
 
@@ -165,7 +165,7 @@ def _several(entries: Sequence[Entry], own: str, said: str) -> str:
 def _refuse_damaged(warehouse: Warehouse) -> None:
     found = unreadable(warehouse)
     if found:
-        more = f"\nAnd {len(found) - 1:,} more, as 'run_all.py check' lists them." if len(found) > 1 else ""
+        more = f" And {len(found) - 1:,} more, as 'run_all.py check' lists them." if len(found) > 1 else ""
         raise DamagedError(found[0].message + more, place=found[0].table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -207,3 +208,46 @@ def test_a_textfile_that_cannot_be_written_is_a_warning(world: World) -> None:
     answer = world.command("run", "--date", "2024-05-01")
     assert answer["exit_status"] == 0
     assert "metrics_textfile cannot be written (No such file or directory)" in world.said
+
+
+def test_no_host_is_asked_for_by_a_part_of_an_addresss_password(
+    alerting: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An @ in it that nobody escaped: refused with what to write, no name server is asked, the run is as it is."""
+    asked: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.sendto"):
+            asked.append(str(arguments))
+
+    sys.addaudithook(watch)
+    alerting.break_("bb")
+    for password in ("hunter@22secret", "12345/22secret", "hunter:22@secret"):
+        monkeypatch.setenv("NOTIFY_HERE", f"json://etl:{password}@127.0.0.1:9/")
+        assert alerting.command("run", "--date", "2024-05-01")["exit_status"] == 3
+        assert "Nobody was told, and no host was asked for." in alerting.said
+        assert "secret" not in alerting.said.replace("holds a secret", "")
+    watching = False
+    assert asked == []
+
+
+def test_what_is_told_and_measured_holds_no_secret_and_no_control_character(
+    alerting: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that quotes a document goes to people, and a command in it names the profile."""
+    password = "Tr0ub4dor&3-correct-horse"
+    monkeypatch.setenv("SOME_URI", f"mongodb://etl:{password}@127.0.0.1:9/")
+    alerting.write_profile(("timezone:", "metrics_textfile: bigmama.prom\ntimezone:"))
+    documents = [{**one, "_id": f"\x1b[2J {password[:12]} {one['dt']}", "value": "x"} for one in alerting.daily("bb")]
+    alerting.write("bb", "daily", documents)
+    alerting.dump("bb", "orders").unlink()
+    alerting.command("run", "--date", "2024-05-01")
+    (told,) = receiver.received
+    measured = (alerting.folder / "bigmama.prom").read_text(encoding="utf-8")
+    assert "bigmama_run_tasks" in measured
+    assert "wrong_type" in told["message"]
+    assert f"'run_all.py repair latest --profile {alerting.profile}'" in told["message"]
+    for text in (told["message"], measured):
+        assert password[:8] not in text
+        assert all(one.isprintable() for one in text.replace("\n", ""))

@@ -90,7 +90,7 @@ REFUSED = {
     ),
     "SQL that is none": (
         ("sql", "selct 1"),
-        r"(?s)the query failed: .*selct.*none yet; 'run_all\.py run' publishes the",
+        r"(?s)the query failed: .*selct.*none yet; 'run_all\.py run --profile \S+' publishes the",
     ),
     "no reason": (
         ("retract", "aa", "wau", "20240501"),
@@ -98,7 +98,7 @@ REFUSED = {
     ),
     "a row that is not there": (
         ("retract", "aa", "wau", "20240501", "--reason", "x"),
-        r"bigmama\.game_metric holds no row aa/wau/20240501\. Nothing was done; 'run_all\.py sql' shows what it holds",
+        r"bigmama\.game_metric holds no row aa/wau/20240501\. Nothing was done; 'run_all\.py who-wrote game_me",
     ),
 }
 
@@ -238,7 +238,9 @@ def test_a_name_that_names_no_run_is_refused_with_where_to_look(world: World) ->
         assert answer["exit_status"] == 2
         return str(answer["error"]["message"])
 
-    assert refusal("1999") == f"'1999' names no run in {archive}. Nothing was done; see 'runs list'."
+    assert refusal("1999") == (
+        f"'1999' names no run in {archive}. Nothing was done; see 'run_all.py runs list --profile {world.profile}'."
+    )
     assert refusal("2") == f"'2' begins 2 runs: {', '.join(sorted(ids))}. Nothing was done; name one."
     assert refusal("latest-ok") == f"{archive}: none of 2 runs is ok. Nothing was done."
 
@@ -252,7 +254,7 @@ def test_an_archive_that_cannot_be_made_stops_the_run_before_it_begins(world: Wo
     assert re.fullmatch(
         rf"{world.folder}/archive/runs/\d{{8}}T\d{{6}}Z-[0-9a-f]{{6}}: the archive's folder cannot be made "
         r"\(Not a directory\)\. No stage was started and nothing was published; make room or mend archive\.uri or the "
-        r"folder's rights, see 'run_all\.py check', then run again\.",
+        r"folder's rights, see 'run_all\.py check --profile \S+', then run again\.",
         answer["error"]["message"],
     )
     assert not (world.folder / "warehouse").exists() or world.rows() == {}

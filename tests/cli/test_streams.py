@@ -50,6 +50,7 @@ def test_an_answer_that_cannot_be_written_is_said(real_world: World) -> None:
         asked = command(real_world, "runs", "list", stdout=full, stderr=subprocess.PIPE)
     (run,) = records(real_world)
     assert (run["status"], done.returncode, asked.returncode) == ("ok", 0, 1)
+    show = f"'run_all.py runs show {run['run_id']} --profile {real_world.profile}'"
     said = "the answer could not be written to stdout (No space left on device)"
-    assert f"run_all.py run: {said}. 'run_all.py runs show {run['run_id']}' tells it." in done.stderr
+    assert f"run_all.py run: {said}. {show} tells it." in done.stderr
     assert f"run_all.py runs list: {said}." in asked.stderr

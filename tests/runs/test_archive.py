@@ -55,7 +55,7 @@ def test_a_run_goes_by_several_names(tmp_path: Path, name: str, found: str) -> N
     [
         ("20240502", f"'20240502' begins 2 runs: {SECOND}, {THIRD}. Nothing was done; name one."),
         ("", "'' names no run in "),
-        ("20240501T020304Z-1a2b3d", f"Did you mean '{FIRST}'? Nothing was done; see 'runs list'."),
+        ("20240501T020304Z-1a2b3d", f"Did you mean '{FIRST}'? Nothing was done; see 'run_all.py runs list'."),
         ("2023", "'2023' names no run in "),
     ],
 )

@@ -564,7 +564,8 @@ def test_an_empty_result_is_held_until_its_release(world: LiveWorld) -> None:
     assert answer["exit_status"] == 1
     assert only(answer)["message"] == (
         f"wv_live_play part_date={DAY}: the result is empty and rows stand there. Held; the partition is as it was. "
-        f"'run_all.py release {answer['data']['run_id']} {THE_DAY}' or '--allow-empty' replaces it."
+        f"'run_all.py release {answer['data']['run_id']} {THE_DAY} --profile {world.profile}' or '--allow-empty' "
+        "replaces it."
     )
     daily = {f"{table}/{DAY}": ("suspect", "no") for table in DAILY}
     assert outcomes(answer) == everything("skipped", "no") | daily
@@ -618,7 +619,9 @@ def test_a_suspect_date_that_is_held_is_published_by_its_release(world: LiveWorl
     run_id = answer["data"]["run_id"]
 
     assert answer["exit_status"] == 1
-    assert only(answer)["message"] == f"{SAID} Held; 'run_all.py release {run_id} {THE_DAY}' publishes it."
+    assert only(answer)["message"] == (
+        f"{SAID} Held; 'run_all.py release {run_id} {THE_DAY} --profile {world.profile}' publishes it."
+    )
     assert world.published() == before
 
     shutil.rmtree(world.folder / "weverse")

@@ -154,5 +154,5 @@ def test_everything_that_is_open_is_repaired_at_once(world: World) -> None:
     assert world.command("repair", "--open")["data"] == []
     both = world.command("repair", "latest", "--open")
     assert both["error"]["message"] == (
-        "repair takes a RUN or --open, and not both. Nothing was done; see 'runs list'."
+        "repair takes a RUN or --open, not both. Nothing was done; see 'run_all.py runs list'."
     )

@@ -198,7 +198,8 @@ def test_a_retracted_row_is_gone_and_the_record_says_why(world: World) -> None:
 
     again = world.command("retract", "aa", "wau", "2024-04-29", "--reason", "counted twice")
     assert again["error"]["message"] == (
-        "bigmama.game_metric holds no row aa/wau/20240429. Nothing was done; 'run_all.py sql' shows what it holds."
+        "bigmama.game_metric holds no row aa/wau/20240429. Nothing was done; "
+        f"'run_all.py who-wrote game_metric dt=20240429 --profile {world.profile}' shows what it holds."
     )
 
 
@@ -212,7 +213,7 @@ def test_a_stage_that_dies_fails_its_tasks_and_publishes_nothing(world: World) -
     assert {(task["outcome"], task["reason"], task["published"]) for task in tasks} == {("failed", "stage_died", "no")}
     assert tasks[0]["message"] == (
         "20_normalize ended killed, cell work: the kernel died by SIGKILL. What was published before stays as it was; "
-        f"'run_all.py repair {answer['data']['run_id']}' tries again."
+        f"'run_all.py repair {answer['data']['run_id']} --profile {world.profile}' tries again."
     )
     assert tasks[0]["place"] == "1/20_normalize.ipynb#work"
     books = {book["stage"]: book["outcome"] for book in answer["data"]["attempts"][0]["notebooks"]}

@@ -52,7 +52,7 @@ def test_a_site_that_cannot_be_built_is_a_warning(world: World) -> None:
     (world.folder / "archive" / "assets").write_text("in the way", encoding="utf-8")
     assert world.command("run")["exit_status"] == 0
     assert "the review site could not be brought up to date" in world.said
-    assert "'run_all.py runs site' builds it again" in world.said
+    assert f"'run_all.py runs site --profile {world.profile}' builds it again" in world.said
     answer = world.command("runs", "site")
     assert answer["exit_status"] == 1
     assert "the review site cannot be written" in answer["error"]["message"]

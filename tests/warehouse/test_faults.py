@@ -103,7 +103,9 @@ def test_an_answer_that_is_lost_is_found_out_or_told_as_unknown(
     if back:
         publishing(standing, lambda step: None)
     else:
-        with pytest.raises(PublishUnknownError, match=r"did not answer .*Files are kept.*'repair' is safe") as caught:
+        with pytest.raises(
+            PublishUnknownError, match=r"did not answer .*Files are kept.*'run_all.py repair latest' is safe"
+        ) as caught:
             publishing(standing, lambda step: None)
         mortal.start()
         assert [one.partition for one in caught.value.published] == ([DAY] if order == "add_partitions" else [])

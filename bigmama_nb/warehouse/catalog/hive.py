@@ -225,7 +225,7 @@ class HiveCatalog:
                 unknown = PublishUnknownError(
                     f"{where}: the files are in place, but the metastore {self.uri} did not answer "
                     f"({first_line(error)}). Files are kept: Hive may already point at them. "
-                    "'repair' is safe to repeat.",
+                    "'run_all.py repair latest' is safe to repeat.",
                     place=full_name,
                 )
                 unknown.moved = frozenset((full_name, one) for one in moved)

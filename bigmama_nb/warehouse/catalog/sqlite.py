@@ -316,7 +316,7 @@ class SqliteCatalog:
             if committing:
                 raise PublishUnknownError(
                     f"{what}, or was: {error} while {self.path} committed. Files are kept: the catalog may already "
-                    "point at them. 'repair' is safe to repeat.",
+                    "point at them. 'run_all.py repair latest' is safe to repeat.",
                     place=str(self.path),
                 ) from error
             reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -1,0 +1,82 @@
+"""Every command that a message prints can be copied as it stands: the verb, what it needs, and its profile."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from bigmama_nb.cli import check, init, runs, verbs, warehouse  # noqa: F401 - they add their verbs
+from bigmama_nb.project import as_called, repair_command
+from tests.runs.world import REPO
+
+PACKAGE = REPO / "bigmama_nb"
+VERBS = "run|repair|release|republish|retract|rollback|recover|runs|who-wrote|sql|export|ddl|docs|init|check"
+
+
+def docstrings(tree: ast.Module) -> set[int]:
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    return {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield every text of the package that is no docstring, an f-string's values as `1`, and where it stands."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        within = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        documented = docstrings(tree)
+        for node in ast.walk(tree):
+            if id(node) in documented or id(node) in within:
+                continue
+            where = f"{path.relative_to(PACKAGE)}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "1" for part in node.values]
+                yield where, "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield where, node.value
+
+
+HINTS = [(where, hint) for where, text in texts() for hint in re.findall(r"'run_all\.py [a-z][^'\n]*'", text)]
+
+
+def test_there_are_hints() -> None:
+    """What the next tests look at is there."""
+    assert len(HINTS) > 30
+
+
+@pytest.mark.parametrize(("where", "hint"), HINTS)
+def test_a_hint_is_a_command_that_can_be_given(where: str, hint: str) -> None:
+    """Its verb is one, nothing that it needs is missing, and it names the profile and the command as it was called."""
+    named = as_called(f"x {hint} y", "/a b/p.yaml", "bigmama-nb")
+    assert re.fullmatch(r"x 'bigmama-nb [^']* --profile \"/a b/p.yaml\"' y", named), where
+    words = shlex.split(as_called(hint, "/p.yaml")[1:-1])[1:]
+    command: click.Command = verbs
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    with command.make_context(command.name, words) as context:
+        assert context.params["profile"] == "/p.yaml"
+
+
+def test_no_message_prints_a_command_in_another_way() -> None:
+    """Neither a verb alone in quotes nor a command without them, which would get no profile."""
+    for where, text in texts():
+        assert not re.search(rf"'(?:{VERBS})(?: [^']*)?'(?!\])", text) or where.startswith("cli/"), (where, text)
+        bare = re.sub(r"'run_all\.py [^'\n]*'", "", text)
+        assert "run_all.py" not in bare or where.startswith(("cli/", "project.py", "tables/docs.py")), (where, text)
+
+
+@pytest.mark.parametrize("path", ["/p.yaml", "/a b/p.yaml", "/it's/p.yaml", '/a "b"/$HOME/p.yaml'])
+def test_a_profile_of_any_name_can_be_copied_from_a_command(path: str) -> None:
+    """A shell reads the path as it is, and a hint that is put right twice stays as it is."""
+    once = as_called("see 'run_all.py runs list'.", path)
+    for command in (repair_command("20240502T020304Z-1a2b3c", path), once.removeprefix("see '").removesuffix("'.")):
+        read = subprocess.run(["sh", "-c", f"printf '%s\\n' {command}"], stdout=subprocess.PIPE, text=True, check=True)
+        assert read.stdout.splitlines()[-2:] == ["--profile", path]
+    assert as_called(once, path) == once
+    assert as_called("see 'run_all.py run --help'.", Path(path)) == "see 'run_all.py run --help'."
