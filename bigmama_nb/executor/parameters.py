@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
+import typing
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from bigmama_nb.errors import UsageError, did_you_mean
 from bigmama_nb.executor.redact import Redactor
 
-_PLAIN = {
-    "str": str,
-    "int": int,
-    "bool": bool,
-    "list": list,
-    "dict": dict,
-    "List": list,
-    "Dict": dict,
-    "object": object,
-}
+INJECTED = "# Parameters\n"
+"""What papermill begins the cell with that it puts behind the `parameters` cell."""
+_OF_A_TYPE = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp, ast.BitOr, ast.Constant, ast.Tuple, ast.List, ast.Load)
 
 
 @dataclass(frozen=True)
@@ -50,10 +45,7 @@ class Parameter:
 
     def takes(self, value: object) -> bool:
         """Return whether the value is of its type: the annotated one, else its default's."""
-        if self.annotation is not None:
-            return _fits(value, self.annotation)
-        kind = _kind_of(self.default)
-        return kind is None or _is(value, kind)
+        return fits(value, _named(self.annotation) if self.annotation is not None else _kind_of(self.default))
 
 
 def parameters_of(notebook: Path) -> dict[str, Parameter]:
@@ -79,6 +71,10 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
             f"{notebook.name}: the cell tagged 'parameters' is not Python (line {error.lineno}: {error.msg}). "
             "Nothing was run."
         ) from None
+    return _assignments(body)
+
+
+def _assignments(body: Iterable[ast.stmt]) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for statement in body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
@@ -103,16 +99,68 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     problems = []
     for name, value in parameters.items():
         if name not in known:
-            names = ", ".join(known) or "none"
-            problems.append(f"parameter {name!r} is unknown; the notebook's are {names}.{did_you_mean(name, known)}")
+            problems.append(_unknown(name, known))
         elif (odd := _not_json(value)) is not None:
             problems.append(f"parameter {name!r} holds {odd}; expected what JSON holds.")
         elif not known[name].takes(value):
-            shown, _ = Redactor().text(repr(value))
-            shown = shown if len(shown) <= 60 else shown[:59] + "…"
-            problems.append(f"parameter {name!r} is {shown} ({type(value).__name__}); expected {known[name].expected}.")
+            problems.append(mistyped(name, value, known[name].expected))
     if problems:
-        raise UsageError("\n".join(f"{notebook.name}: {problem} Nothing was run." for problem in problems))
+        raise refusal(notebook.name, problems)
+
+
+def require_injected(name: str, cells: Sequence[str], *, understood: Collection[str] = ()) -> None:
+    """Refuse what papermill gave a notebook that it does not have, or not so; papermill itself only logs it.
+
+    Args:
+        name: the notebook's.
+        cells: the sources of the cells that ran so far.
+        understood: parameters whose values are looked at elsewhere.
+
+    Raises:
+        UsageError: every refusal, one a line.
+    """
+    at = next((n for n in range(len(cells) - 1, 0, -1) if cells[n].startswith(INJECTED)), None)
+    # Where the cell before it ran again since, the given ones were taken out of the notebook.
+    if at is None or cells[at - 1] in cells[at + 1 :]:
+        return
+    known = _assigned(cells[at - 1])
+    problems = []
+    for given, parameter in _assigned(cells[at]).items():
+        if given not in known:
+            problems.append(_unknown(given, known))
+        elif given not in understood and parameter.default is not None:
+            try:
+                value = ast.literal_eval(parameter.default)
+            except ValueError:
+                continue  # NaN, which papermill writes as float('nan'): a number, whatever it is for
+            if not known[given].takes(value):
+                problems.append(mistyped(given, value, known[given].expected))
+    if problems:
+        raise refusal(name, problems)
+
+
+def _assigned(cell: str) -> dict[str, Parameter]:
+    try:
+        return _assignments(ast.parse(cell).body)
+    except SyntaxError:
+        return {}  # a cell with a magic
+
+
+def _unknown(name: str, known: Mapping[str, Parameter]) -> str:
+    names = ", ".join(known) or "none"
+    return f"parameter {name!r} is unknown; the notebook's are {names}.{did_you_mean(name, known)}"
+
+
+def mistyped(name: str, value: object, expected: str) -> str:
+    """Return that a parameter is of another type than expected, its value without secrets."""
+    shown, _ = Redactor().text(repr(value))
+    shown = shown if len(shown) <= 60 else shown[:59] + "…"
+    return f"parameter {name!r} is {shown} ({type(value).__name__}); expected {expected}."
+
+
+def refusal(notebook: str, problems: Iterable[str]) -> UsageError:
+    """Return the error that tells of parameters, one a line."""
+    return UsageError("\n".join(f"{notebook}: {problem} Nothing was run." for problem in problems))
 
 
 def with_values(source: str, values: Mapping[str, Any]) -> str:
@@ -131,57 +179,39 @@ def with_values(source: str, values: Mapping[str, Any]) -> str:
     return b"".join(lines).decode()
 
 
-def _kind_of(default: ast.expr | None) -> type | None:
-    if default is None:
-        return None
+def fits(value: object, kind: Any) -> bool:
+    """Return whether a value is of a type as it is: an int is a float too, nothing else is converted."""
     try:
-        value = ast.literal_eval(default)
-    except ValueError:
-        return None
-    return None if value is None else type(value)
-
-
-def _is(value: object, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _fits(value: object, annotation: ast.expr) -> bool:
-    match annotation:
-        case ast.Constant(value=None):
-            return value is None
-        case ast.Constant(value=str() as text):
-            try:
-                return _fits(value, ast.parse(text, mode="eval").body)
-            except SyntaxError:
-                return True
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _fits(value, left) or _fits(value, right)
-        case ast.Name(id="float") | ast.Attribute(attr="float"):
-            return _is(value, float)
-        case ast.Name(id=name) | ast.Attribute(attr=name) if name in _PLAIN:
-            return _is(value, _PLAIN[name])
-        case ast.Subscript(value=ast.Name(id=name) | ast.Attribute(attr=name), slice=inside):
-            return _fits_generic(value, name, inside)
-    return True  # a type that JSON knows nothing of: the notebook's own affair
-
-
-def _fits_generic(value: object, name: str, inside: ast.expr) -> bool:
-    each = inside.elts if isinstance(inside, ast.Tuple) else [inside]
-    if name == "Optional":
-        return value is None or _fits(value, inside)
-    if name == "Union":
-        return any(_fits(value, one) for one in each)
-    if name == "Literal":
-        return any(isinstance(one, ast.Constant) and value == one.value for one in each)
-    if name in ("list", "List", "Sequence", "Iterable"):
-        return isinstance(value, list) and all(_fits(item, inside) for item in value)
-    if name in ("dict", "Dict", "Mapping") and len(each) == 2:
-        return isinstance(value, dict) and all(_fits(k, each[0]) and _fits(v, each[1]) for k, v in value.items())
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    except PydanticUserError:
+        return True  # a type that JSON knows nothing of: the notebook's own affair
     return True
+
+
+def _kind_of(default: ast.expr | None) -> Any:
+    try:
+        value = ast.literal_eval(default) if default is not None else None
+    except ValueError:
+        return Any
+    return Any if value is None else type(value)
+
+
+def _named(annotation: ast.expr) -> Any:
+    """Return the type that an annotation names; any, where it names none that is known here."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        try:
+            annotation = ast.parse(annotation.value, mode="eval").body
+        except SyntaxError:
+            return Any
+    if not all(isinstance(node, _OF_A_TYPE) for node in ast.walk(annotation)):
+        return Any
+    holder = type("Holder", (), {"__annotations__": {"value": ast.unparse(annotation)}})
+    try:
+        return typing.get_type_hints(holder, {**vars(typing), "typing": typing})["value"]
+    except (NameError, TypeError, AttributeError):
+        return Any
 
 
 def _not_json(value: object) -> str | None:

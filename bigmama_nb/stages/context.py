@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from bigmama_nb.errors import UsageError
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.profile import Profile, find, load, read
 from bigmama_nb.profile import WarehouseSettings as Settings
+from bigmama_nb.project import as_called
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.archive import new_run_id
 from bigmama_nb.runs.artifacts import shown_path
@@ -31,6 +32,7 @@ from bigmama_nb.runs.record import RunRecord
 from bigmama_nb.runs.scratch import PROFILE, is_under_way, record_of, scratch_folder, warehouse_of
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sample import prepare
+from bigmama_nb.stages.parameters import checked
 
 if TYPE_CHECKING:
     from bigmama_nb.engines import Engine
@@ -78,7 +80,7 @@ class StageContext:
     def write_artifact(self, name: str, tasks: Sequence[Task]) -> None:
         """Write the tasks of a stage, without secrets: what it writes is archived. `outcomes` shows them."""
         redactor = Redactor.of(self.profile)
-        redacted = [_redacted(task, redactor) for task in tasks]
+        redacted = [_redacted(task, redactor, self.profile.path) for task in tasks]
         artifacts.write_tasks(self.run_dir, name, [task for task, _ in redacted])
         hits = sum(hits for _, hits in redacted)
         self.said["redactions"] = self.said.get("redactions", 0) + hits
@@ -116,8 +118,8 @@ def begin(
     name: str,
     *,
     profile: str = "",
-    games: Sequence[str] = (),
-    metrics: Sequence[str] = (),
+    games: Sequence[str] | str = (),
+    metrics: Sequence[str] | str = (),
     date_from: str = "",
     date_to: str = "",
     run_dir: str = "",
@@ -133,7 +135,7 @@ def begin(
     Args:
         name: the notebook's.
         profile: a profile's path; empty: `BIGMAMA_PROFILE`, else the sample.
-        games, metrics: names; empty: all.
+        games, metrics: names, in a list or in a text with commas; empty: all.
         date_from, date_to: `YYYY-MM-DD` or `YYYYMMDD`; empty: the profile's `dates`, else yesterday.
         run_dir: the attempt's folder; empty: a scratch folder in which the stage makes what it needs.
         run_id, attempt: whose folder that is; counts only while that attempt is under way.
@@ -143,10 +145,19 @@ def begin(
         release: within a run, what was held is published.
 
     Raises:
-        ProfileError, UsageError: the profile or a parameter is wrong.
+        ProfileError, UsageError: the profile or a parameter is wrong, or papermill was given one that the notebook
+            does not have.
     """
-    request = Request(date_from or None, date_to or None, tuple(games), tuple(metrics))
-    timestamp = datetime.fromisoformat(run_timestamp).astimezone(UTC) if run_timestamp else datetime.now(UTC)
+    parameters = checked(
+        name,
+        {
+            "profile": profile, "games": games, "metrics": metrics, "date_from": date_from, "date_to": date_to,
+            "run_dir": run_dir, "run_id": run_id, "attempt": attempt, "run_timestamp": run_timestamp,
+            "scratch": scratch, "allow_empty": allow_empty, "release": release,
+        },
+    )  # fmt: skip
+    request = Request(parameters.date_from or None, parameters.date_to or None, parameters.games, parameters.metrics)
+    timestamp = parameters.timestamp
     given = Path(run_dir) if run_dir else None
     read_profile = _profile(profile, given)
     prepare(read_profile)
@@ -187,16 +198,23 @@ def _asks_the_same(request: Request, run_dir: Path) -> bool:
     )
 
 
-def _redacted(task: Task, redactor: Redactor) -> tuple[Task, int]:
-    """Return a task without secrets in what a database or a server may have said, and how many there were."""
+def _redacted(task: Task, redactor: Redactor, profile: Path) -> tuple[Task, int]:
+    """Return a task without secrets in what a database or a server may have said, and how many there were.
+
+    Hints name the profile from here on: notebooks show them to who does not know which one it was.
+    """
     if task.message is None and task.place is None:
         return task, 0
-    message, in_message = redactor.text(task.message or "")
+    message, in_message = redactor.text(as_called(task.message or "", profile))
     place, in_place = redactor.text(task.place or "")
     return replace(task, message=message or None, place=place or None), in_message + in_place
 
 
 def frame(*tables: pa.Table) -> pd.DataFrame:
     """Return Arrow tables of one schema as one pandas frame."""
-    joined: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-    return joined
+    # A count that a failed task lacks makes no float of the others.
+    integers = {pa.int64(): pd.Int64Dtype()}
+    joined = pa.concat_tables(tables)
+    lacks = any(column.null_count for column in joined.columns if pa.types.is_integer(column.type))
+    shown: pd.DataFrame = joined.to_pandas(types_mapper=integers.get if lacks else None)
+    return shown
