@@ -73,7 +73,7 @@ def test_every_wrong_parameter_is_named_and_no_password_is() -> None:
 
 
 INJECTED = {
-    'game = "lw"': ["'game' is unknown; the notebook's are profile, games, date_from, scratch, table. Did you mean 'ga"],
+    'game = "lw"': ["'game' is unknown; the notebook's are profile, games, date_from, scratch, table. Did you mean"],
     'datefrom = "2024-05-01"\nx = 1': ["'datefrom' is unknown", "'x' is unknown"],
     "table = 5": ["'table' is 5 (int); expected str."],
     'games = "lw"\ntable = "y"': [],
