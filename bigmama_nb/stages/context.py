@@ -89,7 +89,7 @@ class StageContext:
     def without_secrets(self, tasks: Sequence[Task]) -> list[Task]:
         """Return tasks as readers may see them."""
         redactor = Redactor.of(self.profile)
-        return [_redacted(task, redactor)[0] for task in tasks]
+        return [_redacted(task, redactor, self.profile.path)[0] for task in tasks]
 
     def last_artifact(self) -> pd.DataFrame:
         """Return the tasks that this stage handed over last: one row a task, the columns of `task.TASKS`."""
