@@ -101,7 +101,7 @@ def _attempts(run: RunRecord, run_dir: Path) -> list[AttemptEntry]:
     if not done:
         raise UsageError(
             f"{run.run_id} is a {run.verb} that executed no notebook, or what its stages handed over is gone. Nothing "
-            "was done; 'runs list' names other runs."
+            "was done; 'run_all.py runs list' names other runs."
         )
     return done
 
