@@ -19,7 +19,6 @@ from bigmama_nb.sources.scan import Newest, Question, Scan
 from bigmama_nb.sources.values import DOUBLE_EXACT, INT64_MAX, INT64_MIN, ValueRefusedError, shown
 
 State = Literal["ok", "suspect", "not_ready", "failed", "skipped"]
-STATES: tuple[State, ...] = ("ok", "suspect", "not_ready", "failed", "skipped")
 
 OTHERS = "Other games are not affected"
 ONCE_THERE = f"{OTHERS}; run 'run_all.py repair latest' once it is there."
