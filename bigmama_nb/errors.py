@@ -142,6 +142,20 @@ class PublishUnknownError(TaskError):
         super().__init__("publish_unknown", message, place=place)
 
 
+PARTITION_STAYS = "Nothing was published and the published partition stays"
+NOTHING_READ = "Nothing was read and the published partition stays"
+PLEASE_REPORT = "this is a fault of the package, please report it"
+
+
+def explain(where: str, found: str, *, step: str, expected: str | None = None, state: str = PARTITION_STAYS) -> str:
+    """Return a message in the order of all: where, what was found, what was expected, what state is left; what to do.
+
+    Args:
+        found, expected, state, step: without the points between them.
+    """
+    return f"{where}: {found}{f'; expected {expected}' if expected else ''}. {state}; {step}."
+
+
 def printable(text: str) -> str:
     """Return a text of one line that a terminal, JSON and UTF-8 can hold: what is not printable stands as an escape.
 

@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from bigmama_nb.engines import Use, size
-from bigmama_nb.errors import SourceError, StorageError
+from bigmama_nb.errors import SourceError, StorageError, explain
 
 
 class DuckDBEngine:
@@ -190,22 +190,23 @@ def _refusals() -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise StorageError(
-            f"DuckDB: engine.memory_limit does not do ({_first_line(error)}). Nothing was published and the published "
-            f"partition stays; raise the limit, or make room where DuckDB spills.",
+            explain(
+                "DuckDB",
+                f"engine.memory_limit does not do ({_first_line(error)})",
+                step="raise the limit, or make room where DuckDB spills",
+            ),
             place="engine.memory_limit",
         ) from error
     except duckdb.Error as error:
         if "No space left" in str(error):
             raise StorageError(
-                f"DuckDB: no room left to spill ({_first_line(error)}). Nothing was published and the published "
-                f"partition stays; make room and run again.",
+                explain("DuckDB", f"no room left to spill ({_first_line(error)})", step="make room and run again"),
                 place="engine",
             ) from error
         if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):
             raise SourceError(
                 "source_corrupt",
-                f"DuckDB: a file cannot be read ({_first_line(error)}). Nothing was published and the published "
-                f"partition stays; write the file again.",
+                explain("DuckDB", f"a file cannot be read ({_first_line(error)})", step="write the file again"),
             ) from error
         raise
 

@@ -20,9 +20,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from bigmama_nb.engines import Use
-from bigmama_nb.engines.spark_errors import KEPT, refusals
+from bigmama_nb.engines.spark_errors import refusals
 from bigmama_nb.engines.spark_sql import pairs, quoted, sql
-from bigmama_nb.errors import SourceError, UsageError
+from bigmama_nb.errors import SourceError, UsageError, explain
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -231,8 +231,11 @@ class SparkEngine:
         except AnalysisException as error:
             raise SourceError(
                 "source_missing",
-                f"{full_name}: Spark finds no such table ({str(error).splitlines()[0]}). {KEPT}; look at "
-                f"live_play.sources.catalog in the profile, and at spark.sql.catalog in engine.conf.",
+                explain(
+                    full_name,
+                    f"Spark finds no such table ({str(error).splitlines()[0]})",
+                    step="look at live_play.sources.catalog in the profile, and at spark.sql.catalog in engine.conf",
+                ),
                 place=full_name,
             ) from None
         known = {name: type_ for type_, name in _TYPES.items()}
@@ -318,8 +321,11 @@ def _probe(remote: str) -> None:
     except OSError as error:
         raise SourceError(
             "unreachable",
-            f"Spark Connect does not answer at {place.hostname}:{place.port or CONNECT_PORT} ({error}). {KEPT}; look "
-            f"at engine.remote, and at the server.",
+            explain(
+                f"{place.hostname}:{place.port or CONNECT_PORT}",
+                f"Spark Connect does not answer there ({error})",
+                step="look at engine.remote, and at the server",
+            ),
         ) from None
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from bigmama_nb.errors import SourceError, StorageError, TaskError
-
-KEPT = "Nothing was published and the published partition stays"
+from bigmama_nb.errors import SourceError, StorageError, TaskError, explain
 
 
 @contextlib.contextmanager
@@ -38,19 +36,25 @@ def _ours(error: Exception) -> TaskError | None:
         return None
     line = _said(text)
     if "FILE_NOT_EXIST" in text or "PATH_NOT_FOUND" in text:
-        return SourceError("source_missing", f"Spark: a file went away while it was read ({line}). {KEPT}; run again.")
+        return SourceError(
+            "source_missing", explain("Spark", f"a file went away while it was read ({line})", step="run again")
+        )
     if any(mark in text for mark in _UNREADABLE):
-        return SourceError("source_corrupt", f"Spark cannot read a file ({line}). {KEPT}; write the file again.")
+        return SourceError(
+            "source_corrupt", explain("Spark", f"a file cannot be read ({line})", step="write the file again")
+        )
     if "No space left on device" in text:
-        return StorageError(f"Spark: a disk is full ({line}). {KEPT}; make room where its executors spill.")
+        return StorageError(explain("Spark", f"a disk is full ({line})", step="make room where its executors spill"))
     if "OutOfMemoryError" in text or "Cannot grow BufferHolder" in text:
         return StorageError(
-            f"Spark ran out of memory ({line}). {KEPT}; raise spark.executor.memory or -memoryOverhead."
+            explain("Spark", f"it ran out of memory ({line})", step="raise spark.executor.memory or -memoryOverhead")
         )
     if kind in _LOST or any(
         mark in text for mark in ("Job aborted", "SparkContext was shut down", "cancelled because")
     ):
-        return TaskError("stage_died", f"Spark lost the work ({line}). {KEPT}; see Spark's own log, and run again.")
+        return TaskError(
+            "stage_died", explain("Spark", f"the work was lost ({line})", step="see Spark's own log, and run again")
+        )
     return None
 
 

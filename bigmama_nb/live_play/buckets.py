@@ -16,7 +16,7 @@ import pyarrow as pa
 from ibis import _
 
 from bigmama_nb.engines import Engine
-from bigmama_nb.errors import ContractError
+from bigmama_nb.errors import PLEASE_REPORT, ContractError, explain
 from bigmama_nb.live_play.labels import Numbers
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.live import events, viewers
@@ -161,8 +161,7 @@ def in_order(found: pa.Table, before: tuple[int, ...]) -> tuple[pa.Table, tuple[
     first, last = (tuple(int(found[name][at].as_py()) for name in ORDER) for at in (0, found.num_rows - 1))
     if (before and first <= before) or not _rises(found):
         raise ContractError(
-            "wv_live_play: the engine gave a row twice, or out of turn. Nothing was published and the published "
-            "partition stays; this is a fault of the package, please report it.",
+            explain("wv_live_play", "the engine gave a row twice, or out of turn", step=PLEASE_REPORT),
             place="wv_live_play",
         )
     return found, last
@@ -180,8 +179,7 @@ def require_single_marks(found: pa.Table) -> None:
         own = np.sort(viewers * (1 << 10) + found.column("participant_no").to_numpy()[marked] % (1 << 10))
         if (own[1:] == own[:-1]).any():
             raise ContractError(
-                f"wv_live_play: a viewer has {mark} on two rows of one participant. Nothing was published and the "
-                f"published partition stays; this is a fault of the package, please report it.",
+                explain("wv_live_play", f"a viewer has {mark} on two rows of one participant", step=PLEASE_REPORT),
                 place="wv_live_play",
             )
 

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from bigmama_nb.engines import Engine
-from bigmama_nb.errors import TaskError
+from bigmama_nb.errors import NOTHING_READ, TaskError, explain
 from bigmama_nb.live_play import buckets, distributed_writer, source_checks, table_checks
 from bigmama_nb.live_play.dates import is_final, log_dates
 from bigmama_nb.live_play.labels import LIVE_COLUMNS, Labels
@@ -112,15 +112,18 @@ class _Build:
         missing = [day.isoformat() for day in self.wanted if not self.sources.has_log(day)]
         if not missing:
             under_way = self.sources.under_way([*self.earlier, *self.wanted])
-            return under_way and (
-                f"wv_live_play {self.part_date}: {under_way}. Nothing was read and the published partition stays; run "
-                f"again once it is whole, or take away what a killed writer left."
+            return under_way and explain(
+                f"wv_live_play {self.part_date}",
+                under_way,
+                state=NOTHING_READ,
+                step="run again once it is whole, or take away what a killed writer left",
             )
         newest = self.sources.newest_log(self.wanted[-1])
-        return (
-            f"wv_live_play {self.part_date}: wv_server_log_base has no partition date_id={', '.join(missing)}; the "
-            f"newest is {newest or 'none'}. Nothing was read and the published partition stays; run again once it is "
-            f"there."
+        return explain(
+            f"wv_live_play {self.part_date}",
+            f"wv_server_log_base has no partition date_id={', '.join(missing)}; the newest is {newest or 'none'}",
+            state=NOTHING_READ,
+            step="run again once it is there",
         )
 
     def run(self) -> Built:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bigmama_nb import parquet
-from bigmama_nb.errors import StorageError
+from bigmama_nb.errors import StorageError, explain
 from bigmama_nb.live_play.result import Options, TableFiles
 from bigmama_nb.parquet import Form
 from bigmama_nb.tables.contract import Table
@@ -107,7 +107,10 @@ class PartWriter:
     def _refused(self, error: OSError) -> StorageError:
         self.abandon()
         return StorageError(
-            f"{self._table.full_name}: {self._folder} could not be written ({error}). Nothing was published and the "
-            f"published partition stays; make room there and run again.",
+            explain(
+                self._table.full_name,
+                f"{self._folder} could not be written ({error})",
+                step="make room there and run again",
+            ),
             place=str(self._folder),
         )

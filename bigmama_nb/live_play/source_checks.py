@@ -13,7 +13,7 @@ import pyarrow as pa
 from ibis import _
 
 from bigmama_nb.engines import Engine
-from bigmama_nb.errors import TaskError
+from bigmama_nb.errors import TaskError, explain
 from bigmama_nb.live_play.result import Options, SourceCount
 from bigmama_nb.tables.contract import ARROW_TYPES, Table
 from bigmama_nb.tables.live import events
@@ -28,8 +28,6 @@ from bigmama_nb.tables.live.sources import (
 )
 from bigmama_nb.tables.live.time import DAY, kst
 from bigmama_nb.tables.wv_live_play_rejects import as_json
-
-KEPT = "Nothing was published and the published partition stays"
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,13 @@ def require_unique(engine: Engine, part_date: str, tables: Mapping[str, ir.Table
         named = f" ({first!r} first)" if source is LIVE else ""
         raise TaskError(
             "duplicate_key",
-            f"wv_live_play {part_date}: {source.name} holds {keys} {key}{'s' if keys > 1 else ''} more than once"
-            f"{named}, on {found['rows'][0].as_py()} rows; expected one row each. {KEPT}; remove the copies and run "
-            f"again.",
+            explain(
+                f"wv_live_play {part_date}",
+                f"{source.name} holds {keys} {key}{'s' if keys > 1 else ''} more than once{named}, on "
+                f"{found['rows'][0].as_py()} rows",
+                expected="one row each",
+                step="remove the copies and run again",
+            ),
             place=f"{source.full_name}.{key}",
         )
 
@@ -149,8 +151,11 @@ def require_shares(part_date: str, counts: Mapping[str, SourceCount], options: O
     if over:
         raise TaskError(
             "rejected_share",
-            f"wv_live_play {part_date}: {'; '.join(over)}; live_play.max_rejected_share is "
-            f"{options.max_rejected_share:.4%}. {KEPT}; put the source right and run again, or raise the share.",
+            explain(
+                f"wv_live_play {part_date}",
+                f"{'; '.join(over)}; live_play.max_rejected_share is {options.max_rejected_share:.4%}",
+                step="put the source right and run again, or raise the share",
+            ),
             place=over[0].partition(":")[0],
         )
 
@@ -171,8 +176,11 @@ def require_short(part_date: str, lives: pa.Table, options: Options) -> None:
     if over:
         raise TaskError(
             "live_too_long",
-            f"wv_live_play {part_date}: wv_live.post_id {', '.join(over)}; live_play.max_live_days is "
-            f"{options.max_live_days}. {KEPT}; correct end_dt, or raise the limit.",
+            explain(
+                f"wv_live_play {part_date}",
+                f"wv_live.post_id {', '.join(over)}; live_play.max_live_days is {options.max_live_days}",
+                step="correct end_dt, or raise the limit",
+            ),
             place=f"{LIVE.full_name}.end_dt",
         )
 

@@ -18,12 +18,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import SourceError, StorageError
+from bigmama_nb.errors import SourceError, StorageError, explain
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.live.sources import require_source
 from bigmama_nb.warehouse.storage.protocol import Storage, Stored, name_of
 
-KEPT = "Nothing was published and the published partition stays"
 AT_ONCE = 16
 MAGIC = b"PAR1"
 UNDER_WAY = re.compile(r"(_temporary|__magic.*|\.hive-staging.*|\.spark-staging.*|_tmp\..*)")
@@ -86,11 +85,14 @@ def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:
         where = error.filename or folder
         raise SourceError(
             "unreachable",
-            f"{where} cannot be looked at ({error.strerror or error}). {KEPT}; look at live_play.sources.",
+            explain(
+                str(where), f"it cannot be looked at ({error.strerror or error})", step="look at live_play.sources"
+            ),
             place=str(where),
         ) from None
     except StorageError as error:
-        raise SourceError("unreachable", f"{error.message}. {KEPT}; look at live_play.sources.", place=folder) from None
+        message = explain(folder, error.message, step="look at live_play.sources")
+        raise SourceError("unreachable", message, place=folder) from None
     data, hidden = [], []
     for one in found:
         path = _below(folder, one.location)
@@ -162,7 +164,8 @@ def _opened(storage: Storage, location: str) -> Any:
     try:
         return _Closing(storage.open(location))
     except StorageError as error:
-        raise SourceError("source_missing", f"{error.message}. {KEPT}; run again.", place=location) from None
+        message = explain(location, error.message, step="run again")
+        raise SourceError("source_missing", message, place=location) from None
 
 
 class _Closing:
@@ -186,8 +189,12 @@ def _require_footer(source: Table, name: str, file: object) -> None:
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
             "source_corrupt",
-            f"{source.name}: {name} cannot be read as Parquet ({str(error).splitlines()[0]}). {KEPT}; "
-            f"write the file again, or take it away: every file whose name begins with neither '.' nor '_' is data.",
+            explain(
+                source.name,
+                f"{name} cannot be read as Parquet ({str(error).splitlines()[0]})",
+                step="write the file again, or take it away: "
+                "every file whose name begins with neither '.' nor '_' is data",
+            ),
             place=name,
         ) from None
     require_source(source, schema, place=name)

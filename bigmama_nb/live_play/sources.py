@@ -12,9 +12,8 @@ import ibis
 import ibis.expr.types as ir
 
 from bigmama_nb.engines import DistributedEngine, Engine
-from bigmama_nb.errors import SourceError
+from bigmama_nb.errors import SourceError, explain
 from bigmama_nb.live_play.source_files import (
-    KEPT,
     Folder,
     as_input,
     look,
@@ -100,8 +99,11 @@ class Sources:
         if self._storage.scheme == "file" and not self.folder(source).is_dir():
             raise SourceError(
                 "source_missing",
-                f"{source.name}: there is no folder {self.place(source)}. {KEPT}; look at live_play.sources in the "
-                f"profile.",
+                explain(
+                    source.name,
+                    f"there is no folder {self.place(source)}",
+                    step="look at live_play.sources in the profile",
+                ),
                 place=self.place(source),
             )
 
@@ -166,8 +168,11 @@ class Sources:
         if not found.data:
             raise SourceError(
                 "source_missing",
-                f"{source.name}: {found.location} holds no Parquet file. {KEPT}; an empty source is a file without "
-                f"rows.",
+                explain(
+                    source.name,
+                    f"{found.location} holds no Parquet file",
+                    step="an empty source is a file without rows",
+                ),
                 place=found.location,
             )
         return found

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from ibis import _
 
 from bigmama_nb.engines import Engine
-from bigmama_nb.errors import ContractError
+from bigmama_nb.errors import PLEASE_REPORT, ContractError, explain
 from bigmama_nb.live_play.result import Counts, TableFiles
 from bigmama_nb.tables import (
     stats_wv_d_live_play,
@@ -27,7 +27,6 @@ from bigmama_nb.tables.live.sources import SERVER_LOG
 GROUPED_ROWS = 1_000_000
 """Up to so many rows, checks that group by strings run on what was written."""
 
-KEPT = "Nothing was published and the published partition stays"
 OF_A_DAY = (
     wv_live_play,
     wv_live_play_rejects,
@@ -54,20 +53,23 @@ def run(engine: Engine, place: str, contract: Table, files: TableFiles) -> str |
         footer.close()
     if found != files.rows:
         raise ContractError(
-            f"{place}: {found} rows stand in the files of {contract.full_name}, {files.rows} were written. {KEPT}; "
-            f"look at the disk and run again.",
+            explain(
+                place,
+                f"{found} rows stand in the files of {contract.full_name}, {files.rows} were written",
+                step="look at the disk and run again",
+            ),
             place=contract.full_name,
         )
     table = _read_back(engine, contract, files)
     warnings = []
     for check, broken in _broken(engine, contract, table, files.rows):
-        says = f"{place}: check {check.name} of {contract.full_name}: {check.says}; {broken} rows break it"
+        says = f"check {check.name} of {contract.full_name}: {check.says}; {broken} rows break it"
         if check.grade == "fail":
             raise ContractError(
-                f"{says}. {KEPT}; compare the sources with the check in tables/{contract.name}.py.",
+                explain(place, says, step=f"compare the sources with the check in tables/{contract.name}.py"),
                 place=contract.full_name,
             )
-        warnings.append(says)
+        warnings.append(f"{place}: {says}")
     return "; ".join(warnings) or None
 
 
@@ -119,12 +121,15 @@ def after_build(
     place = f"wv_live_play {part_date}"
     warnings = [run(engine, place, m.contract(database), written[m.CONTRACT.name]) for m in OF_A_DAY]
     log = counts.sources[SERVER_LOG.name]
-    told = counts.joins + counts.leaves + counts.duplicates + log.rejected
-    if told != log.delivered:
+    added = counts.joins + counts.leaves + counts.duplicates + log.rejected
+    if added != log.delivered:
         raise ContractError(
-            f"{place}: {counts.joins} joins, {counts.leaves} leaves, {counts.duplicates} duplicates and {log.rejected} "
-            f"rejects make {told}; the log delivered {log.delivered} rows of the counted lives. {KEPT}; a source "
-            f"changed while it was read, or this is a fault of the package: run again, then report it.",
+            explain(
+                place,
+                f"{counts.joins} joins, {counts.leaves} leaves, {counts.duplicates} duplicates and {log.rejected} "
+                f"rejects make {added}; the log delivered {log.delivered} rows of the counted lives",
+                step="a source changed while it was read, or this is a fault of the package: run again, then report it",
+            ),
             place=SERVER_LOG.full_name,
         )
     _reconciled(engine, place, written, marks)
@@ -160,7 +165,10 @@ def _reconciled(
 
 def _unequal(place: str, key: tuple[str, int], name: str, rows: int, meant: int | None) -> ContractError:
     return ContractError(
-        f"{place}: post_id {key[0]!r}, guest_joint_seq {key[1]}: the rows add up to {name} {rows}; counted apart it "
-        f"is {meant}. {KEPT}; this is a fault of the package, please report it.",
+        explain(
+            f"{place}: post_id {key[0]!r}, guest_joint_seq {key[1]}",
+            f"the rows add up to {name} {rows}; counted apart it is {meant}",
+            step=PLEASE_REPORT,
+        ),
         place=wv_live_play.CONTRACT.full_name,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import StorageError
+from bigmama_nb.errors import StorageError, explain
 from bigmama_nb.executor.atomic_write import replace_file
 from bigmama_nb.parquet import Form, file_bytes
 from bigmama_nb.project import ROOT
@@ -64,8 +64,12 @@ def write(run_dir: Path, name: str, table: pa.Table) -> None:
         replace_file(target, file_bytes(table, Form("zstd", "int64")))
     except OSError as error:
         raise StorageError(
-            f"{target}: cannot be written ({error}). What is published is as it was; make room or mend the folder's "
-            "rights, then run again.",
+            explain(
+                str(target),
+                f"cannot be written ({error})",
+                state="What is published is as it was",
+                step="make room or mend the folder's rights, then run again",
+            ),
             place=str(target),
         ) from None
 
@@ -81,7 +85,13 @@ def read(run_dir: Path, name: str) -> pa.Table:
         return pq.read_table(source)
     except (OSError, pa.ArrowInvalid) as error:
         raise StorageError(
-            f"{source}: the stage before left no whole file ({error}). Nothing was published.", place=str(source)
+            explain(
+                str(source),
+                f"the stage before left no whole file ({error})",
+                state="Nothing was published",
+                step="'run_all.py repair latest' runs both stages again",
+            ),
+            place=str(source),
         ) from None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from bigmama_nb.errors import UsageError
 
@@ -28,8 +29,7 @@ def made_once(folder: Path, stamp: Mapping[str, Any], write: Callable[[Path], ob
     folder = folder.absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(stamp) + "\n"
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
         if (folder / STAMP).is_file() and (folder / STAMP).read_text() == text:
             return folder
         if folder.exists() and any(folder.iterdir()) and not (folder / STAMP).is_file():

@@ -8,12 +8,13 @@ end up in the pages.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from bigmama_nb.profile import Profile
 from bigmama_nb.site import front, games, index, lives, notebooks, run_page, tables
@@ -99,6 +100,5 @@ def drop_others(folder: Path, kept: set[Path]) -> None:
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".site.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(root / ".site.lock"):
         yield

@@ -68,7 +68,7 @@ def test_what_the_tables_rest_on_is_not_configured_away(name: str) -> None:
 
 def test_a_server_that_does_not_answer_is_unreachable() -> None:
     """It is an error of the task, with what to look at."""
-    with pytest.raises(SourceError, match=r"Spark Connect does not answer .*look at engine.remote") as told:
+    with pytest.raises(SourceError, match=r"Spark Connect does not answer there .*look at engine.remote") as told:
         opened(remote=f"sc://127.0.0.1:{free_port()}", conf={}).close()
     assert told.value.reason == "unreachable"
 
@@ -167,5 +167,5 @@ def test_memory_that_does_not_do_is_said(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", OUT_OF_MEMORY, str(tmp_path)], capture_output=True, text=True, check=True
     )
-    assert "Spark ran out of memory" in done.stdout
+    assert "Spark: it ran out of memory" in done.stdout
     assert done.stdout.endswith("raise spark.executor.memory or -memoryOverhead.")

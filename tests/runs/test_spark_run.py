@@ -244,7 +244,7 @@ def test_a_driver_that_is_killed_leaves_nothing_half_visible(
     assert answer["exit_status"] == 1
     built = [task for task in answer["data"]["tasks"] if task["table"] in DAILY]
     assert {(task["outcome"], task["reason"], task["published"]) for task in built} == {("failed", "stage_died", "no")}
-    assert all("Spark lost the work" in task["message"] for task in built)
+    assert all("Spark: the work was lost" in task["message"] for task in built)
     with Warehouse.open(load(world.profile).warehouse) as warehouse:
         assert [entry.full_name for entry in warehouse.catalog.tables()] == []
     again = world.real("run", "--pipelines", "live_play", "--run-timestamp", AT)

@@ -11,7 +11,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from bigmama_nb.errors import ContractError, did_you_mean
+from bigmama_nb.errors import NOTHING_READ, ContractError, did_you_mean, explain
 from bigmama_nb.tables.contract import Column, Table
 from bigmama_nb.tables.live.time import DATETIME_PATTERN
 
@@ -159,8 +159,12 @@ def require_source(source: Table, schema: pa.Schema, *, place: str) -> None:
             wrong.append(f"column {column.name!r} is {found}, expected {_READS_AS[column.type]}.")
     if wrong:
         raise ContractError(
-            f"{source.full_name}: {' '.join(wrong)} Nothing was read and the published partition stays; "
-            f"put the column right, or change the contract in tables/live_sources.py.",
+            explain(
+                source.full_name,
+                " ".join(wrong).removesuffix("."),
+                state=NOTHING_READ,
+                step="put the column right, or change the contract in tables/live_sources.py",
+            ),
             place=place,
         )
 
