@@ -85,9 +85,7 @@ def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:
         where = error.filename or folder
         raise SourceError(
             "unreachable",
-            explain(
-                str(where), f"it cannot be looked at ({error.strerror or error})", step="look at live_play.sources"
-            ),
+            explain(str(where), f"cannot be looked at ({error.strerror or error})", step="look at live_play.sources"),
             place=str(where),
         ) from None
     except StorageError as error:
