@@ -54,9 +54,11 @@ def verified(folder: Path, *units: str) -> str:
 )
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     """Not a word from `systemd-analyze verify`; a key that is mistyped it does name."""
-    for name in ("bigmama.service", "bigmama.timer"):
+    units = sorted(path.name for path in EXAMPLES.iterdir() if path.suffix in (".service", ".timer"))
+    assert len(units) == 4
+    for name in units:
         (tmp_path / name).write_text(here(name, tmp_path), encoding="utf-8")
-    assert verified(tmp_path, "bigmama.service", "bigmama.timer") == ""
+    assert verified(tmp_path, *units) == ""
     broken = tmp_path / "bigmama.service"
     broken.write_text(broken.read_text("utf-8").replace("RestartSec=", "RestartSek="), encoding="utf-8")
     assert "Unknown key 'RestartSek'" in verified(tmp_path, "bigmama.service")
