@@ -16,6 +16,7 @@ PROFILE = """\
 # What this project's runs do. Relative paths start at this file's folder.
 # Every key there is, with a comment: production.example.yaml. No secret stands here: name its variable.
 # Look at it without running anything:  {command} check --profile {profile}
+# One metric, and why it is what it is: {command} try wau --profile {profile}
 
 timezone: Asia/Seoul                 # days, weeks and months are cut in this zone
 warehouse:
