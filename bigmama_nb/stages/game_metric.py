@@ -81,21 +81,28 @@ def normalize(here: StageContext) -> pd.DataFrame:
 
     Raises:
         ContractError: two figures have one key.
-        StorageError: 10_extract left no whole hand-over, or the warehouse cannot be read.
+        StorageError: 10_extract left no whole hand-over.
     """
     if not here.under_way and not artifacts.exists(here.run_dir, artifacts.EXTRACTED):
         extract(here)
-    extracted = artifacts.read_tasks(here.run_dir, artifacts.EXTRACTED)
-    history = _history(here)
-    for task in extracted:
-        if task.outcome == "ok" and task.value is not None:
-            history.setdefault((task.game_cd, task.type), {})[str(task.dt)] = task.value
-    tasks = [_judged(here, task, history) for task in extracted]
+    tasks = _all_judged(here, artifacts.read_tasks(here.run_dir, artifacts.EXTRACTED))
     here.write_artifact(artifacts.NORMALIZED, tasks)
     rows = artifacts.figures([task for task in tasks if task.outcome in ("ok", "suspect")])
     game_metric.require(rows)
     artifacts.write(here.run_dir, game_metric.CONTRACT.name, rows)
     return frame(rows)
+
+
+def _all_judged(here: StageContext, extracted: Sequence[Task]) -> list[Task]:
+    """Return every task judged by its history; where the warehouse cannot be read, all figures failed by that."""
+    try:
+        history = _history(here)
+    except TaskError as error:
+        return [task.failed(error) if task.outcome == "ok" else task for task in extracted]
+    for task in extracted:
+        if task.outcome == "ok" and task.value is not None:
+            history.setdefault((task.game_cd, task.type), {})[str(task.dt)] = task.value
+    return [_judged(here, task, history) for task in extracted]
 
 
 def _history(here: StageContext) -> dict[tuple[str | None, str | None], dict[str, int]]:

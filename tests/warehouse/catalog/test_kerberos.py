@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 from bigmama_nb.errors import CatalogError
+from bigmama_nb.executor.execute import Executed
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.thrift import Connection
 from bigmama_nb.warehouse.publish import publish_keyed
 from bigmama_nb.warehouse.query import sql
 from tests.publishing import METRIC, Settings, author, brought
+from tests.runs.world import World, expected
 from tests.services.kerberos import METASTORE, PUBLISHER, environment, kdc, require_client, secured_metastore
 
 pytestmark = pytest.mark.service("Hive")
@@ -145,6 +148,36 @@ def test_a_ticket_that_is_over_in_the_middle_changes_nothing(tickets: Path, tmp_
         assert sql(warehouse, rows)[1] == [["lw", 6, "20240501"]]
         publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 7}), NEXT: brought({"lw/wau": 8})}, author(3))
         assert sql(warehouse, rows)[1] == [["lw", 7, "20240501"], ["lw", 8, "20240502"]]
+
+
+def test_a_night_without_a_ticket_and_one_whose_ticket_ends(tickets: Path, world: World) -> None:
+    """Every figure of it is `failed: catalog` with what to do; `repair` publishes them once there is a ticket."""
+    where = f"{{uri: warehouse, metastore: '{uri()}', metastore_options: {{auth: kerberos}}, database: night,"
+    world.write_profile(("{uri: warehouse,", where))
+    answer = world.command("run")
+    assert answer["exit_status"] == 1
+    assert {task["reason"] for task in answer["data"]["tasks"]} == {"catalog"}
+    assert all(re.search(f"{NO_TICKET}.*kinit.*keytab.*principal", task["message"]) for task in answer["data"]["tasks"])
+    assert "Traceback" not in world.said
+
+    kdc().login(tickets)
+    execute = world.services.execute
+
+    def executed(notebook: Path, *rest: Any, **more: Any) -> Executed:
+        if notebook.stem.startswith("40_write_parquet"):
+            tickets.unlink()
+        return execute(notebook, *rest, **more)
+
+    world.services = replace(world.services, execute=executed)
+    answer = world.command("repair", "latest")
+    assert answer["exit_status"] == 1
+    assert {task["reason"] for task in answer["data"]["tasks"]} == {"catalog"}
+
+    world.services = replace(world.services, execute=execute)
+    kdc().login(tickets)
+    assert world.command("repair", "latest")["exit_status"] == 0
+    found = world.command("sql", "select game_cd, type, dt, value from night.game_metric")["data"]["rows"]
+    assert {tuple(row[:3]): row[3] for row in found} == expected("aa", "bb", "cc")
 
 
 def test_a_keytab_in_the_environment_needs_no_kinit(tickets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
