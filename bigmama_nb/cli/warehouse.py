@@ -35,7 +35,7 @@ def sql(profile: str | None, query: str) -> VerbResult:
 @click.argument("table")
 @click.argument("folder")
 def export(profile: str | None, table: str, folder: str) -> VerbResult:
-    """Write a plain copy of a table, dt=…/part-0.parquet, into a new folder."""
+    """Write a plain copy of a table, all columns in its files, into a new folder."""
     from bigmama_nb.warehouse import Warehouse
     from bigmama_nb.warehouse.query import export as copy
 
@@ -153,9 +153,11 @@ def _recovered(one: Recovered) -> Task:
 
 @verb("ddl", example="ddl game_metric")
 @click.argument("table")
-def ddl(profile: str | None, table: str) -> VerbResult:
-    """Print a table's Hive DDL, comments included."""
+@click.option("--views", "kst", is_flag=True, help="Print views instead, which show instants as text in Seoul's time.")
+def ddl(profile: str | None, table: str, kst: bool) -> VerbResult:
+    """Print a table's Hive DDL, comments included, or views of it that every reader shows alike."""
     from bigmama_nb.tables.registry import contracts
+    from bigmama_nb.tables.views import views
     from bigmama_nb.warehouse.storage.protocol import join
 
     read = load(profile)
@@ -166,7 +168,10 @@ def ddl(profile: str | None, table: str) -> VerbResult:
         raise UsageError(
             f"{table!r} is no table; tables are {', '.join(names)}.{did_you_mean(table, names)} Nothing was done."
         )
-    text = found[0].ddl(join(read.warehouse.uri, f"{found[0].database}.db", found[0].name))
+    if kst:
+        text = views(found[0], read.warehouse.timestamp)
+    else:
+        text = found[0].ddl(join(read.warehouse.uri, f"{found[0].database}.db", found[0].name))
     return VerbResult({"text": text}, text)
 
 

@@ -11,15 +11,16 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bigmama_nb.errors import DamagedError, StorageError, UsageError, did_you_mean
-from bigmama_nb.parquet import part_name
+from bigmama_nb.parquet import Form, writer
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
 from bigmama_nb.warehouse.damage import unreadable
 from bigmama_nb.warehouse.lineage import Key, Provenance, reading, records
 from bigmama_nb.warehouse.storage.protocol import join
+from bigmama_nb.warehouse.version import readable
 
 if TYPE_CHECKING:
     import duckdb
@@ -187,9 +188,10 @@ def who_wrote(warehouse: Warehouse, table: str, partition: str) -> dict[Key, Pro
 
 
 def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
-    """Write a plain copy of a table, `dt=…/part-0.parquet`, into a new or empty folder, and return its files.
+    """Write a plain copy of a table, `20240501-0.parquet`, into a new or empty folder, and return its files.
 
-    The copy appears whole or not at all.
+    Every column stands in the files, the partition's as the last, and nothing in their names: so all readers agree.
+    They are zstd with INT64 timestamps, whatever form the table has. The copy appears whole or not at all.
 
     Raises:
         UsageError: no such table, or `folder` holds something.
@@ -200,21 +202,17 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; expected a new folder. Nothing was written.")
-    pointers = warehouse.catalog.current(entry.full_name)
     written = []
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
-            for partition, pointer in pointers.items():
-                target = Path(unfinished) / "copy" / partition
-                target.mkdir(parents=True)
-                written += _copied(warehouse, entry.full_name, pointer, target, folder / partition)
+            copy = Path(unfinished) / "copy"
+            copy.mkdir()
+            for pointer in warehouse.catalog.current(entry.full_name).values():
+                written += [folder / name for name in _copied(warehouse, entry, pointer, copy)]
             if folder.exists():
                 folder.rmdir()
-            if pointers:
-                (Path(unfinished) / "copy").rename(folder)
-            else:
-                folder.mkdir()
+            copy.rename(folder)
     except OSError as error:
         raise StorageError(
             f"{entry.full_name} could not be copied to {folder}: {error.strerror or error}. No copy is left; the "
@@ -224,26 +222,46 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
     return written
 
 
-def _copied(warehouse: Warehouse, table: str, pointer: Pointer, target: Path, shown: Path) -> list[Path]:
-    """Copy a partition's files into `target`, their checksums compared; return them as they stand below `shown`."""
+def _copied(warehouse: Warehouse, entry: Entry, pointer: Pointer, copy: Path) -> list[str]:
+    """Copy a partition's files into `copy`, their checksums compared; return their names there."""
     expected = {}
     if pointer.run is not None:
-        record = records(warehouse, table, [pointer])[pointer.partition]
+        record = records(warehouse, entry.full_name, [pointer])[pointer.partition]
         expected = {join(pointer.location, file.path): file.sha256 for file in record.files}
-    locations = list(expected) or data_files(pointer, warehouse.storage)
-    for n, location in enumerate(locations):
+    value = pointer.partition.partition("=")[2]
+    names = []
+    for n, location in enumerate(list(expected) or data_files(pointer, warehouse.storage)):
         digest = hashlib.sha256()
-        with reading(warehouse, table, pointer), warehouse.storage.open(location) as source:
-            with (target / part_name(n)).open("wb") as to:
+        with reading(warehouse, entry.full_name, pointer), tempfile.TemporaryFile(dir=copy.parent) as whole:
+            with warehouse.storage.open(location) as source:
                 while piece := source.read(1 << 20):
                     digest.update(piece)
-                    to.write(piece)
+                    whole.write(piece)
             found = digest.hexdigest()
             if expected.get(location, found) != found:
                 raise StorageError(
                     f"{location} has sha256 {found}, was published with {expected[location]}", place=location
                 )
-    return [shown / part_name(n) for n in range(len(locations))]
+            names.append(f"{value}-{n}.parquet")
+            whole.seek(0)
+            _write_with_partition(whole, entry.partition[0], value, copy / names[-1], location)
+    return names
+
+
+def _write_with_partition(whole: BinaryIO, column: str, value: str, target: Path, location: str) -> None:
+    """Write the rows of a file, row group by row group, with one column more that holds `value`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with readable(location):
+        source = pq.ParquetFile(whole, coerce_int96_timestamp_unit="us")
+    schema = source.schema_arrow.append(pa.field(column, pa.string(), nullable=False))
+    with target.open("wb") as to, writer(to, schema, Form("zstd", "int64")) as out:
+        for group in range(source.num_row_groups):
+            with readable(location):
+                rows = source.read_row_group(group)
+            values = pa.repeat(pa.scalar(value), rows.num_rows)
+            out.write_table(rows.append_column(schema.field(column), values))
 
 
 def _is_shown(entry: Entry) -> bool:

@@ -175,10 +175,12 @@ def test_the_warehouse_answers(ran: tuple[World, dict[str, Any]], tmp_path: Any)
     }
     folder = tmp_path / "copy"
     assert shape(world.command("export", "game_metric", str(folder)), "export") == {"path": str(folder)}
-    assert (folder / "dt=20240430" / "part-0.parquet").is_file()
+    assert (folder / "20240430-0.parquet").is_file()
     ddl = shape(world.command("ddl", "game_metric"), "ddl")
     assert list(ddl) == ["text"]
     assert "PARTITIONED BY" in ddl["text"]
+    views = shape(world.command("ddl", "game_metric", "--views"), "ddl")
+    assert views == {"text": "-- bigmama.game_metric has no instants: every reader shows it alike.\n"}
 
 
 def test_a_rollback_says_what_stands(ran: tuple[World, dict[str, Any]]) -> None:

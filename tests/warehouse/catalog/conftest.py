@@ -13,7 +13,7 @@ from bigmama_nb.warehouse.storage.local import LocalStorage
 from tests.warehouse.catalog.kit import Opener
 
 
-@pytest.fixture(params=["sqlite", "hive", "hive4"])
+@pytest.fixture(params=["sqlite", "hive", "hive3", "hive4"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Return what opens one more client of a catalog that holds nothing of ours, and the folder of its warehouse."""
     metastore = None
@@ -21,6 +21,10 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
         from tests.services.hive import metastore as shared
 
         metastore = shared().uri
+    if request.param == "hive3":
+        from tests.services.hive3 import metastore3
+
+        metastore = metastore3().uri
     if request.param == "hive4":
         from tests.services.hive4 import metastore4
 
