@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from bson import Int64
 
 from bigmama_nb.errors import Reason
@@ -136,6 +138,12 @@ class Sum(_OfIntegers):
 
     total = 0
 
+    def take_integers(self, values: npt.NDArray[np.int64]) -> None:
+        """Add these values, each of one document."""
+        self.documents += len(values)
+        # In halves, neither of which overflows.
+        self.total += (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
+
     def take(self, documents: Sequence[Document]) -> None:
         """Add the field of these documents."""
         self.total += sum(self._integers(documents))
@@ -155,6 +163,11 @@ class Max(_OfIntegers):
     """The greatest value of a field."""
 
     greatest: int | None = None
+
+    def take_integers(self, values: npt.NDArray[np.int64]) -> None:
+        """Look at these values, each of one document."""
+        self.documents += len(values)
+        self._raise([int(values.max())] if len(values) else [])
 
     def take(self, documents: Sequence[Document]) -> None:
         """Look at the field of these documents."""

@@ -114,7 +114,7 @@ class Dating:
         self.zone = zone
         today = (now or datetime.now(UTC)).astimezone(zone).date()
         self.horizon = self.start(today + timedelta(days=1))
-        self._spans = epoch_spans(as_) if as_ in ("epoch_s", "epoch_ms") else []
+        self.spans = epoch_spans(as_) if as_ in ("epoch_s", "epoch_ms") else []
         self._zoned = re.compile(ZONED.replace(r"\z", r"\Z"))
         self.own_offsets = own_offsets(zone)
         self._own = re.compile(self.own_offsets.replace(r"\z", r"\Z"))
@@ -202,7 +202,7 @@ class Dating:
     def _place_epoch(self, value: Any) -> float | Unplaced:
         kind = type(value)
         if kind is int or kind is Int64 or (kind is float and math.isfinite(value)):
-            for first, end in self._spans:
+            for first, end in self.spans:
                 if first <= value < end:
                     return value  # type: ignore[no-any-return]
             return Unplaced("bad_date", self._implausible(value), (1.0, float(value)))

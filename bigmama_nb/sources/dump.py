@@ -13,32 +13,26 @@ import contextlib
 import gzip
 import hashlib
 import itertools
-import struct
 import threading
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
-from typing import IO, Any, Final, Protocol, cast
+from typing import IO, Any, Final, cast
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo
-
-import bson
-from bson.errors import BSONError
 
 from bigmama_nb.errors import SourceError, did_you_mean, printable
 from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Ready
-from bigmama_nb.sources import Input, Load, fields, filters
+from bigmama_nb.sources import Input, Load, filters
 from bigmama_nb.sources.identities import Identities, Order
+from bigmama_nb.sources.layouts import Layouts
+from bigmama_nb.sources.pieces import Piece, Readable, corrupt, counted, pieces
 from bigmama_nb.sources.scan import Question, Scan, Scanner
 from bigmama_nb.sources.sight import Looker, Sight
-from bigmama_nb.sources.values import CODEC, shown
+from bigmama_nb.sources.values import shown
 
-CHUNK: Final = 1 << 20
-# MongoDB's own limit for a document, with the room that it leaves itself for internal fields.
-LARGEST: Final = 16 * 1024 * 1024 + 16 * 1024
-SMALLEST: Final = 5
 BUCKETS: Final = "system.buckets."
 # What mongodump makes of a long name: so much of it, and its checksum.
 LONGEST_NAME: Final = 238
@@ -46,9 +40,6 @@ KEPT_OF_NAME: Final = 208
 OFFERED: Final = 4
 # So many folders are looked at for a database that is not where the profile says.
 LOOKED_AT: Final = 10_000
-ARCHIVE: Final = b"\x6d\xe2\x99\x81"
-
-_length_at = struct.Struct("<i").unpack_from
 
 
 class Dump:
@@ -69,10 +60,9 @@ class Dump:
         scanner = Scanner(questions, self._zone)
         path = self.path(database, collection)
         names = {name for question in questions for one in question.metric.paths for name in one.split(".")}
-        order = Order()
-        for documents in self._read(path, names):
-            order.take([document["_id"] for document in documents if "_id" in document])
-            scanner.take(documents)
+        order, layouts = Order(), Layouts()
+        for piece in self._pieces(path):
+            order.take(counted(piece, names, layouts, scanner))
         if not order.ascends:
             self._once_each(path)
         return scanner.scans
@@ -220,36 +210,33 @@ class Dump:
 
     def _read(self, path: Path, names: Collection[str] = ()) -> Iterator[list[dict[str, Any]]]:
         """Yield a file's documents, some at a time; each of the `names` stands once in each of them."""
+        for piece in self._pieces(path):
+            yield piece.documents(names)
+
+    def _pieces(self, path: Path) -> Iterator[Piece]:
         with self._lock:
             self._files += 1
         try:
             with path.open("rb") as raw:
-                counted = _Counted(raw)
-                content: Readable = counted
+                source = _Counted(raw)
+                content: Readable = source
                 packed = path.suffix == ".gz" or _is_packed(raw)
                 if packed:
-                    content = gzip.GzipFile(mode="rb", fileobj=cast(IO[bytes], counted))
-                for documents in decoded(content, path, names):
+                    content = gzip.GzipFile(mode="rb", fileobj=cast(IO[bytes], source))
+                for piece in pieces(content, path):
                     self._check()
                     with self._lock:
-                        self._documents += len(documents)
-                        self._bytes += counted.taken()
-                    yield documents
-                rest = counted.taken()
-            if path.suffix == ".gz" and counted.size == 0:
-                raise _corrupt(path, 0, "the file is empty, without even the head of a compressed file")
+                        self._documents += len(piece.starts)
+                        self._bytes += source.taken()
+                    yield piece
+                rest = source.taken()
+            if path.suffix == ".gz" and source.size == 0:
+                raise corrupt(path, 0, "the file is empty, without even the head of a compressed file")
         except OSError as error:
             raise SourceError("unreachable", f"{path} cannot be read: {error.strerror}", place=str(path)) from None
         with self._lock:
             self._bytes += rest
-            self._inputs[str(path)] = Input(printable(str(path)), counted.size, counted.sha256.hexdigest())
-
-
-class Readable(Protocol):
-    """What bytes are read from."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes; none at the end."""
+            self._inputs[str(path)] = Input(printable(str(path)), source.size, source.sha256.hexdigest())
 
 
 class _Counted:
@@ -273,32 +260,6 @@ class _Counted:
         return taken
 
 
-def decoded(content: Readable, path: Path, names: Collection[str] = ()) -> Iterator[list[dict[str, Any]]]:
-    """Yield all documents of a BSON file, some at a time; raises SourceError (`source_corrupt`) with the offset."""
-    offset, rest = 0, b""
-    while True:
-        try:
-            piece = content.read(max(CHUNK, _missing(rest)))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise _corrupt(path, offset + len(rest), f"the compression breaks off ({error})") from None
-        if not piece:
-            break
-        rest += piece
-        end = _whole(rest, offset, path)
-        if end:
-            documents = _decode(rest[:end], offset, path)
-            if (repeated := fields.repeated(rest[:end], documents, names)) is not None:
-                at, name = repeated
-                raise _corrupt(path, offset + at, f"a document has the field {name!r} twice")
-            yield documents
-            rest, offset = rest[end:], offset + end
-    if rest:
-        found = f"a document begins of which {len(rest)} bytes are there"
-        if len(rest) >= 4:
-            found += f", and it says that it has {_length_at(rest)[0]}"
-        raise _corrupt(path, offset, f"{found}; the file is truncated")
-
-
 def _stem(collection: str) -> str:
     """Return the name that mongodump gives a collection's file: escaped, and shortened where it is too long."""
     escaped = quote(collection, safe="$&+=:@")
@@ -318,51 +279,6 @@ def _is_packed(raw: IO[bytes]) -> bool:
         return bool(zlib.decompressobj(wbits=31).decompress(head))
     except zlib.error:
         return False
-
-
-def _missing(rest: bytes) -> int:
-    return min(_length_at(rest)[0], LARGEST) - len(rest) if len(rest) >= 4 else 0
-
-
-def _whole(content: bytes, offset: int, path: Path) -> int:
-    """Return where the last whole document of `content` ends."""
-    begin, size = 0, len(content)
-    while begin + 4 <= size:
-        length = _length_at(content, begin)[0]
-        if offset == begin == 0 and content.startswith(ARCHIVE):
-            raise _corrupt(path, 0, "there is an archive of mongodump --archive; expected a file of --out")
-        if not SMALLEST <= length <= LARGEST:
-            raise _corrupt(path, offset + begin, f"a document says that it has {length} bytes")
-        if begin + length > size:
-            break
-        begin += length
-    return begin
-
-
-def _decode(content: bytes, offset: int, path: Path) -> list[dict[str, Any]]:
-    try:
-        return bson.decode_all(content, CODEC)
-    except (BSONError, ValueError, OverflowError):
-        # Which of them it is, is only asked now that one of them is broken.
-        begin = 0
-        while begin < len(content):
-            length = _length_at(content, begin)[0]
-            try:
-                bson.decode(content[begin : begin + length], CODEC)
-            except (BSONError, ValueError, OverflowError) as error:
-                raise _corrupt(path, offset + begin, f"a document is broken ({error})") from None
-            begin += length
-        raise
-
-
-def _corrupt(path: Path, offset: int, found: str) -> SourceError:
-    unpacked = " of the unpacked content" if path.suffix == ".gz" else ""
-    return SourceError(
-        "source_corrupt",
-        f"{path.parent.name}/{path.name}: at byte {offset}{unpacked} {found}. Nothing of the file was used; "
-        "dump the collection again",
-        place=f"{path} byte {offset}",
-    )
 
 
 def _is_collection(name: str) -> bool:

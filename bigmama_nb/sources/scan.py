@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 
 from bigmama_nb.periods import DAY, FigureRequest, window
 from bigmama_nb.profile import Metric
-from bigmama_nb.sources import aggregates, filters
+from bigmama_nb.sources import aggregates, columns, filters
 from bigmama_nb.sources.aggregates import Aggregate, Document
 from bigmama_nb.sources.dating import Dating, Unplaced
+from bigmama_nb.sources.layouts import Alike
 from bigmama_nb.sources.paths import Lookup
 from bigmama_nb.sources.values import reader
 
@@ -119,12 +120,13 @@ def buckets(scan: Scan, ask: FigureRequest) -> range:
     return range(start + 1, end + 1)
 
 
-class _Dated:
+class Dated:
     """One date field of the collection, with all the windows that are cut along it."""
 
     def __init__(
         self, path: str, dating: Dating, questions: Sequence[Question], span: tuple[Any, Any] | None = None
     ) -> None:
+        self.path = path
         self.read = reader(path)
         self.span = span
         self.dating = dating
@@ -224,7 +226,7 @@ class Scanner:
     def __init__(self, questions: Sequence[Question], zone: ZoneInfo, *, span: tuple[Any, Any] | None = None) -> None:
         """With a `span` of positions, documents outside of it, from its first up to its second, are left out."""
         self._dated = [
-            _Dated(path, Dating(as_, zone), some, span) for (path, as_), some in by_date_field(questions).items()
+            Dated(path, Dating(as_, zone), some, span) for (path, as_), some in by_date_field(questions).items()
         ]
         self.scans: list[Scan] = [member for dated in self._dated for member, _ in dated.members]
 
@@ -232,6 +234,19 @@ class Scanner:
         """Count these documents."""
         for dated in self._dated:
             dated.take(documents)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that the metrics need has been seen, so that a document's place in the file no longer matters."""
+        return not any(scan.lookup.missing or scan.lookup.no_document for scan in self.scans)
+
+    def take_alike(self, alike: Alike) -> None:
+        """Count documents of one layout; what they have is `settled`."""
+        left = [dated for dated in self._dated if not columns.take(dated, alike)]
+        if left:
+            documents = alike.documents()
+            for dated in left:
+                dated.take(documents)
 
     def merge_aggregates(self, other: Scanner) -> None:
         """Count what another scanner of the same questions has counted in its windows."""
