@@ -153,7 +153,8 @@ def explain(where: str, found: str, *, step: str, expected: str | None = None, s
     Args:
         found, expected, state, step: without the points between them.
     """
-    return f"{where}: {found}{f'; expected {expected}' if expected else ''}. {state}; {step}."
+    said = f"{where}: {found}{f'; expected {expected}' if expected else ''}"
+    return f"{said if said.endswith(('.', '?')) else said + '.'} {state}; {step}."
 
 
 def printable(text: str) -> str:

@@ -18,6 +18,8 @@ def test_a_message_says_where_found_expected_what_is_left_and_what_to_do() -> No
     assert explain("wv_live", "it is missing", state=NOTHING_READ, step="run again") == (
         "wv_live: it is missing. Nothing was read and the published partition stays; run again."
     )
+    asked = explain("wv_live", "no column 'post'. Did you mean 'post_id'?", step="put it right")
+    assert asked.startswith("wv_live: no column 'post'. Did you mean 'post_id'? Nothing was published")
 
 
 def test_the_sentence_of_what_stays_stands_once() -> None:

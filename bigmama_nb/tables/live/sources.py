@@ -161,7 +161,7 @@ def require_source(source: Table, schema: pa.Schema, *, place: str) -> None:
         raise ContractError(
             explain(
                 source.full_name,
-                " ".join(wrong).removesuffix("."),
+                " ".join(wrong),
                 state=NOTHING_READ,
                 step="put the column right, or change the contract in tables/live_sources.py",
             ),
