@@ -5,20 +5,18 @@ Source of every rule here: docs/spec/profile.md, "Keys".
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import os
-import re
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from bigmama_nb.errors import ProfileError, did_you_mean, printable
-from bigmama_nb.profile.document import absolute, content_of, parsed
+from bigmama_nb.errors import ProfileError, printable
+from bigmama_nb.profile.document import absolute, content_of, parsed, resolve_paths
 from bigmama_nb.profile.messages import Section, refusals, refuse
 from bigmama_nb.profile.metric import (
     Filter,
@@ -29,7 +27,21 @@ from bigmama_nb.profile.metric import (
     Ready,
 )
 from bigmama_nb.profile.pairs import Game, configured, dangling
-from bigmama_nb.profile.uris import MASK, without_passwords
+from bigmama_nb.profile.types import (
+    FIRST_DAY,
+    Address,
+    Database,
+    Day,
+    FileName,
+    Name,
+    Place,
+    Size,
+    Variable,
+    Zone,
+    is_metastore,
+    refuse_secrets,
+)
+from bigmama_nb.profile.uris import without_passwords
 from bigmama_nb.project import sample_profile
 
 __all__ = [
@@ -55,97 +67,10 @@ __all__ = [
     "read",
 ]
 
-FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)
-"""Between these every period, window and zone can be reckoned with."""
 VARIABLE = "BIGMAMA_PROFILE"
 """The variable that names the profile where nothing else does."""
 
-
-def _name(text: str) -> str:
-    # A name stands in task ids, paths and query comments: lw/wau/20240501.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
-        raise refuse(f"is {text!r}; expected letters, digits, '_', '-' or '.', beginning with a letter or digit")
-    return text
-
-
-def _variable(text: str) -> str:
-    # The value is never shown: what stands here by mistake is often the secret itself.
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise refuse("is not the name of an environment variable (its value is not shown: it may be a secret)")
-    return text
-
-
-def _file_name(text: str) -> str:
-    if "/" in text:
-        raise refuse(f"is {text!r}; expected the name of a file, without '/'.")
-    return text
-
-
-def _zone(text: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(text)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = did_you_mean(text, sorted(zoneinfo.available_timezones()))
-        raise refuse(f"is {text!r}; expected a name of the tz database such as 'Asia/Seoul'.{hint}") from None
-    return text
-
-
-def _database(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", text):
-        raise refuse(f"is {text!r}; expected lower-case letters, digits and '_', beginning with a letter")
-    return text
-
-
-def _size(text: str) -> str:
-    # No zero, and no size beyond what any machine has.
-    if not re.fullmatch(r"(?i)(?=[\d.]*[1-9])\d{1,9}(\.\d{1,9})?\s*[KMGT]i?B", text):
-        raise refuse(f"is {text!r}; expected a size such as '4GB'")
-    return text
-
-
-def _place(text: str) -> str:
-    shown = without_passwords(text)
-    # Of S3 there is no port, so that all before an @ is a login.
-    shown = re.sub(r"(?i)^(s3\w*://)[^@]*:.*@", rf"\1{MASK}@", shown)
-    if "@" in text and shown != text:
-        raise refuse(f"is {shown!r}; a password never stands in a file: name its variable in the options")
-    return text
-
-
-def _address(text: str) -> str:
-    if re.search(r"(?i)[;?&](token|password|secret|[a-z_]*key)=", text) or without_passwords(text) != text:
-        raise refuse(
-            "holds a secret (not shown); a secret never stands in a file: give it in Spark's own configuration"
-        )
-    return text
-
-
-def _is_metastore(address: str) -> bool:
-    found = re.match(r"thrift://[^/\s]+:(\d{1,5})(?!\d)", address)
-    return found is not None and 0 < int(found[1]) < 65_536
-
-
-def _no_secrets(options: Mapping[str, Any], *, by_name: bool) -> None:
-    for key in options:
-        if re.search(r"secret|password|token|access[._-]?key", key, re.I) and not (by_name and key.endswith("_env")):
-            instead = f"name its variable as {key + '_env'!r}" if by_name else "give it in Spark's own configuration"
-            raise refuse(f"holds {key!r}; a secret never stands in a file: {instead}")
-
-
-def _day(day: dt.date) -> dt.date:
-    if not FIRST_DAY <= day <= LAST_DAY:
-        raise refuse(f"is {day}; expected a day from {FIRST_DAY} to {LAST_DAY}")
-    return day
-
-
-Name = Annotated[str, Field(max_length=128), AfterValidator(_name)]
 Told = Literal["failed", "partial", "suspect", "recovered"]
-Variable = Annotated[str, AfterValidator(_variable)]
-Day = Annotated[dt.date, AfterValidator(_day)]
-Database = Annotated[str, Field(max_length=128), AfterValidator(_database)]
-Size = Annotated[str, AfterValidator(_size)]
-Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
-Address = Annotated[str, Field(min_length=1), AfterValidator(_address)]
 
 
 class Dates(Section):
@@ -209,14 +134,14 @@ class WarehouseSettings(Section):
             raise refuse(
                 f"lies on {scheme}:// without a metastore; the SQLite catalog serves a folder on one machine only"
             )
-        if self.metastore is not None and not _is_metastore(self.metastore):
+        if self.metastore is not None and not is_metastore(self.metastore):
             raise refuse(f"has the metastore {self.metastore!r}; expected thrift://host:9083")
         return self
 
     @model_validator(mode="after")
     def _by_variable(self) -> WarehouseSettings:
-        _no_secrets(self.storage_options, by_name=True)
-        _no_secrets(self.metastore_options, by_name=True)
+        refuse_secrets(self.storage_options, by_name=True)
+        refuse_secrets(self.metastore_options, by_name=True)
         return self
 
 
@@ -278,7 +203,7 @@ class LiveSources(Section):
 class LiveReady(Section):
     """What says that a date of the log is whole."""
 
-    file: Annotated[str, Field(min_length=1), AfterValidator(_file_name)]
+    file: FileName
 
 
 class LivePlay(Section):
@@ -316,7 +241,7 @@ class Engine(Section):
             raise refuse("is duckdb with master, remote or conf, which only kind spark can use")
         if self.kind == "spark" and (self.master is None) == (self.remote is None):
             raise refuse("is spark and needs exactly one of master and remote")
-        _no_secrets(self.conf, by_name=False)
+        refuse_secrets(self.conf, by_name=False)
         return self
 
 
@@ -329,7 +254,7 @@ class Checks(Section):
 class Profile(Section):
     """All of a profile; paths are absolute."""
 
-    timezone: Annotated[str, AfterValidator(_zone)] = "Asia/Seoul"
+    timezone: Zone = "Asia/Seoul"
     dates: Dates | None = None
     warehouse: WarehouseSettings
     archive: Archive
@@ -432,7 +357,7 @@ def read(path: str | Path, content: bytes | None = None) -> Profile:
     path = absolute(path)
     content = content_of(path) if content is None else content
     document = parsed(path, content)
-    problems = [*_resolve_paths(document, path.parent), *dangling(document)]
+    problems = [*resolve_paths(document, path.parent), *dangling(document)]
     try:
         profile = Profile.model_validate(document, by_name=False)
     except ValidationError as error:
@@ -452,31 +377,3 @@ def _said(file: str, problems: Sequence[str]) -> str:
         f"{printable(file)}: {problem if problem.endswith('?') else problem.rstrip('.') + '.'} Nothing was run."
         for problem in said
     )
-
-
-def _resolve_paths(document: dict[str, Any], folder: Path) -> list[str]:
-    """Make the paths in the document absolute, from `folder`; return what is wrong with those that cannot be."""
-    problems: list[str] = []
-
-    def resolve(section: object, key: str, at: str) -> None:
-        if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
-            text = section[key].removeprefix("file://")
-            if "://" in text:
-                return
-            try:
-                section[key] = str(Path(folder, Path(text).expanduser()).resolve())
-            except (RuntimeError, OSError):
-                why = "this machine knows no such user" if text.startswith("~") else "its symbolic links have no end"
-                problems.append(f"{at}.{key} is {text!r}; {why}")
-
-    clusters = document.get("clusters")
-    live_play = document.get("live_play")
-    resolve(document.get("warehouse"), "uri", "warehouse")
-    resolve(document.get("archive"), "uri", "archive")
-    if document.get("metrics_textfile") is not None:
-        resolve(document, "metrics_textfile", "the profile")
-    for name, cluster in clusters.items() if isinstance(clusters, dict) else ():
-        resolve(cluster, "dump", f"clusters.{name}")
-    if isinstance(live_play, dict):
-        resolve(live_play.get("sources"), "uri", "live_play.sources")
-    return problems

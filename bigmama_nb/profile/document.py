@@ -190,3 +190,31 @@ class _Plain:
 def _short(key: object) -> str:
     text = key if isinstance(key, str) else type(key).__name__
     return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def resolve_paths(document: dict[str, Any], folder: Path) -> list[str]:
+    """Make the paths in the document absolute, from `folder`; return what is wrong with those that cannot be."""
+    problems: list[str] = []
+
+    def resolve(section: object, key: str, at: str) -> None:
+        if isinstance(section, dict) and isinstance(section.get(key), str) and section[key]:
+            text = section[key].removeprefix("file://")
+            if "://" in text:
+                return
+            try:
+                section[key] = str(Path(folder, Path(text).expanduser()).resolve())
+            except (RuntimeError, OSError):
+                why = "this machine knows no such user" if text.startswith("~") else "its symbolic links have no end"
+                problems.append(f"{at}.{key} is {text!r}; {why}")
+
+    clusters = document.get("clusters")
+    live_play = document.get("live_play")
+    resolve(document.get("warehouse"), "uri", "warehouse")
+    resolve(document.get("archive"), "uri", "archive")
+    if document.get("metrics_textfile") is not None:
+        resolve(document, "metrics_textfile", "the profile")
+    for name, cluster in clusters.items() if isinstance(clusters, dict) else ():
+        resolve(cluster, "dump", f"clusters.{name}")
+    if isinstance(live_play, dict):
+        resolve(live_play.get("sources"), "uri", "live_play.sources")
+    return problems

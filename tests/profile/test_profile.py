@@ -114,8 +114,9 @@ REFUSALS: dict[str, tuple[str, str]] = {
     "unknown below": (
         warehouse("uri: a, grace_hour: 1"),
         (
-            "warehouse has the unknown key 'grace_hour'; keys are uri, metastore, database, grace_hours, lock_wait_s, "
-            "metastore_options, storage_options, readers, compression, timestamp. Did you mean 'grace_hours'?"
+            "warehouse has the unknown key 'grace_hour'; keys are uri, metastore, database, owner, grace_hours, "
+            "lock_wait_s, metastore_options, storage_options, readers, compression, timestamp. Did you mean "
+            "'grace_hours'?"
         ),
     ),
     "unknown far off": (PLACES + "zzz: 1", f"the profile has the unknown key 'zzz'; keys are {TOP_KEYS}."),
@@ -677,6 +678,7 @@ def test_only_two_keys_are_required_and_the_rest_has_defaults(tmp_path: Path) ->
             "uri": str(tmp_path.resolve() / "out/warehouse"),
             "metastore": None,
             "database": "bigmama",
+            "owner": None,
             "grace_hours": 24,
             "lock_wait_s": 600,
             "metastore_options": {},
@@ -735,6 +737,7 @@ def test_cluster_and_live_defaults(tmp_path: Path) -> None:
         "sources": {"uri": str(tmp_path.resolve() / "in"), "catalog": None},
         "ready": None,
         "database": "we_mart",
+        "owner": None,
         "dates": None,
         "log_days_before": 1,
         "log_days_after": 1,
