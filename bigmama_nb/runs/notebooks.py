@@ -11,7 +11,7 @@ import nbformat
 
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
 from bigmama_nb.executor.parameters import with_values
-from bigmama_nb.executor.seal import BANNER
+from bigmama_nb.executor.seal import BANNER, INJECTED
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.archive import new_run_id
 from bigmama_nb.runs.record import RunRecord
@@ -49,7 +49,8 @@ def copy_to_open(profile: Profile, run: RunRecord, stage: str) -> Path:
         notebook = nbformat.read(source, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise UsageError(f"{source}: cannot be read ({str(error).splitlines()[0]}). Nothing was done.") from None
-    notebook.cells = [cell for cell in notebook.cells if cell.id != BANNER]
+    ours = {BANNER, INJECTED}
+    notebook.cells = [cell for cell in notebook.cells if not ours & {cell.id, *cell.metadata.get("tags", ())}]
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", ()):
             cell.source = with_values(cell.source, {"scratch": True})

@@ -65,7 +65,8 @@ def rendered(text: str) -> tuple[Markup, dict[str, Any]]:
             cell.outputs = [output for output in cell.outputs if _tamed(output)]
     body, _ = _exporter().from_notebook_node(notebook)
     body = re.sub(r"<th([^>]*)>\s*</th>", r"<td\1></td>", body)
-    body = re.sub(r"<table\b", '<table tabindex="0"', body)
+    # What may be wider than a phone scrolls within itself, and the keyboard must get there.
+    body = re.sub(r"<(table|pre)\b", r'<\1 tabindex="0"', body)
     # nbconvert has sanitized what came from the notebook, and no script of the page may run.
     return Markup(body), dict(notebook.metadata.get("bigmama", {}))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ ARGUMENTS = (
 )  # fmt: skip
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PHONE = {"width": 360, "height": 740}
+LONG = json.dumps(HOSTILE + "x" * 10_000)
+"""A game's name and owner as a profile's YAML may hold them."""
 
 
 @dataclass
@@ -213,9 +216,7 @@ def archive(folder: Path, games: list[str]) -> Path:
     """Write a profile with an archive of one run of these games, and return the archive."""
     (folder / "profile.yaml").write_text(
         "warehouse: {uri: warehouse}\narchive: {uri: archive}\nclusters: {east: {dump: dumps}}\n"
-        "games: {aa: {name: '"
-        + HOSTILE.encode("ascii", "replace").decode().replace("\x1b", "")
-        + "', cluster: east, database: aa}}\n"
+        f"games: {{aa: {{name: {LONG}, owner: {LONG}, cluster: east, database: aa}}}}\n"
         "metrics: {wau: {collection: daily, date: {field: dt, as: yyyymmdd}, value: {field: value}, period: day}}\n",
         encoding="utf-8",
     )
@@ -231,7 +232,7 @@ def test_hostile_texts_are_texts(page: Page, site: Site, tmp_path: Path) -> None
     odd = task(HOSTILE, "20240502", "failed", message=hostile, reason=HOSTILE, type=HOSTILE)
     record(
         root, "20240502T020304Z-1a2b3c", [ill, odd], "partial", profile={"path": hostile, "sha256": "1"},
-        games=[hostile], metrics=[HOSTILE], reason=hostile, pipelines=["game_metric", HOSTILE],
+        games=[hostile], metrics=[HOSTILE], reason=hostile, pipelines=["game_metric", HOSTILE], status_error=hostile,
     )  # fmt: skip
     build(profiles.read(tmp_path / "profile.yaml"))
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]

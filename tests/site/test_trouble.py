@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -148,12 +149,15 @@ def test_every_kind_of_page_is_accessible_and_fits_a_phone(browser: Browser, tro
 
 def test_mended_and_repaired_all_is_well(page: Page, trouble: Trouble) -> None:
     """The front page has no problem any more, and the run shows both attempts."""
-    generate(trouble.folder / "mended", trouble=False)
+    mended = generate(trouble.folder / "mended", trouble=False)
+    # Without trouble the games of ncmc4 are on ncmc3.
+    shutil.copytree(mended / "ncmc3", mended / "ncmc4")
     source = trouble.folder / "out" / "sample-trouble" / "mongodump"
     source.rename(trouble.folder / "before")
-    (trouble.folder / "mended").rename(source)
+    mended.rename(source)
     answer = trouble.command("repair", "latest")
-    assert answer["exit_status"] == 0, answer["error"]
+    assert [task["message"] for task in answer["data"]["tasks"] if task["outcome"] != "ok"] == []
+    assert answer["exit_status"] == 0
     page.goto(trouble.url())
     assert page.locator(".problem").count() == 0
     assert "None" in page.locator(".well").inner_text()
