@@ -17,7 +17,7 @@ import click
 from click.core import ParameterSource
 
 from bigmama_nb.cli.streams import gate, guarded, lost_answer, reply, reply_json, say
-from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError, shown
+from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError, printable, shown
 from bigmama_nb.executor.process import SwiftEnd
 from bigmama_nb.project import COMMAND, as_called
 
@@ -66,6 +66,7 @@ def verb(
             spoken = " ".join(ctx.command_path.split()[1:])
             try:
                 refuse_empty(ctx)
+                refuse_bytes(ctx)
                 done = function(**arguments)
             except BigmamaError as error:
                 done = failed(error)
@@ -109,6 +110,31 @@ def refuse_empty(ctx: click.Context) -> None:
             f"{', '.join(empty)}; expected a value. Nothing was run; leave out what is not meant, and look for a "
             f"variable of the shell that is not set. See '{ctx.command_path} --help'."
         )
+
+
+def refuse_bytes(ctx: click.Context) -> None:
+    """Refuse an option or argument that is no text: bytes that are not UTF-8, which no record or table could hold.
+
+    Raises:
+        UsageError: naming the first.
+    """
+    for parameter in ctx.command.params:
+        given = ctx.params.get(str(parameter.name))
+        for text in given if isinstance(given, tuple) else (given,):
+            if isinstance(text, str) and ("\0" in text or _has_bytes(text)):
+                raise UsageError(
+                    f"{parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)} is "
+                    f"{printable(text)!r}, which holds bytes that are no text in UTF-8. Nothing was run; give a file "
+                    "of such a name a link with another one."
+                )
+
+
+def _has_bytes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _emptiness(value: object) -> str:

@@ -28,15 +28,16 @@ def _instant(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
+        read = datetime.fromisoformat(text)
+        instant = read.astimezone(UTC) if read.tzinfo is not None else None
+    except (ValueError, OverflowError):
         instant = None
-    if instant is None or instant.tzinfo is None:
+    if instant is None:
         raise UsageError(
             f"--run-timestamp is {text!r}; expected an instant with its zone, as in 2024-05-02T02:03:04Z. "
             "Nothing was run."
         )
-    return instant.astimezone(UTC)
+    return instant
 
 
 def show_on_site(profile: Profile) -> None:
@@ -158,7 +159,9 @@ def run(
 @verb("repair", example="repair latest --plan")
 @click.argument("run_name", metavar="RUN", required=False)
 @click.option("--open", "every", is_flag=True, help="Every run of the last days in which something is open, not one.")
-@click.option("--days", type=click.IntRange(1), default=7, show_default=True, help="How many days --open looks back.")
+@click.option(
+    "--days", type=click.IntRange(1, 36_500), default=7, show_default=True, help="How many days --open looks back."
+)
 @click.option("--plan", "only_plan", is_flag=True, help="Print what would be redone and what kept, and do nothing.")
 @click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="How many notebooks run at once.")
 def repair(profile: str | None, run_name: str | None, every: bool, days: int, only_plan: bool, jobs: int) -> VerbResult:

@@ -12,7 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from bigmama_nb.errors import ProfileError, did_you_mean
+from bigmama_nb.errors import ProfileError, did_you_mean, printable
 from bigmama_nb.profile.messages import named
 
 BYTES = 4_000_000
@@ -28,14 +28,21 @@ def absolute(path: str | Path) -> Path:
     """Return the path from the root, with a leading `~` resolved.
 
     Raises:
-        ProfileError: it begins with `~` and a name that this machine does not know as a user.
+        ProfileError: it begins with `~` and a name that this machine does not know as a user, or is no text.
     """
     try:
-        return Path(path).expanduser().absolute()
+        found = Path(path).expanduser().absolute()
+        str(found).encode()
+    except UnicodeEncodeError:
+        raise ProfileError(
+            f"{printable(str(path))}: the profile cannot be used (its path holds bytes that are no text in UTF-8). "
+            "Nothing was run; give it, or its folder, another name or a link."
+        ) from None
     except (RuntimeError, KeyError):
         raise ProfileError(
             f"{path}: the profile cannot be read (this machine knows no user {Path(path).parts[0]!r}). Nothing was run."
         ) from None
+    return found
 
 
 def content_of(path: Path) -> bytes:

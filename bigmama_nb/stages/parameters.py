@@ -31,7 +31,10 @@ def _day(value: Any) -> Any:
 
 
 def _instant(text: str) -> str:
-    return text if not text else datetime.fromisoformat(text).astimezone(UTC).isoformat()
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).isoformat() if text else text
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]

@@ -200,10 +200,10 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
     """
     entry = warehouse.entry(table)
     folder = folder.absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is not empty; expected a new folder. Nothing was written.")
     written = []
     try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} is not empty; expected a new folder. Nothing was written.")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
             copy = Path(unfinished) / "copy"

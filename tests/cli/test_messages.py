@@ -79,6 +79,19 @@ REFUSED = {
         ("run", "--run-timestamp", "2024-05-02T02:03:04"),
         r"--run-timestamp is '2024-05-02T02:03:04'; expected an instant with its zone, as in 2024-05-02T02:03:04Z",
     ),
+    "an instant beyond all time": (
+        ("run", "--run-timestamp", "9999-12-31T23:59:59-23:59"),
+        r"--run-timestamp is '9999-12-31T23:59:59-23:59'; expected an instant with its zone",
+    ),
+    "days beyond all time": (("repair", "--open", "--days", "9" * 12), r"'--days': 9+ is not in the range 1<=x<=36500"),
+    "bytes that are no text": (
+        ("retract", "aa", "wau", "20240501", "--reason", "\udcb0\udccb"),
+        r"--reason is '[^']*udcb0[^']*udccb', which holds bytes that are no text in UTF-8\. Nothing was run",
+    ),
+    "a folder that is no text": (
+        ("export", "game_metric", "x\udcff"),
+        r"FOLDER is '.*udcff', which holds bytes that a",
+    ),
     "no time of day": (("run", "--wait-until", "25:00"), r"--wait-until is '25:00'; expected HH:MM, as in 07:30\. Not"),
     "a run where there is none": (
         ("repair", "latest"),

@@ -230,3 +230,14 @@ def test_any_file_is_a_profile_or_refused(content: bytes, tmp_path_factory: pyte
     except ProfileError as refused:
         said = str(refused)
     assert said.endswith("Nothing was run.")
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """A folder named in EUC-KR: no record could name the profile, so no run begins."""
+    folder = Path(os.fsdecode(bytes(tmp_path) + b"/\xb0\xcb\xbb\xf6"))
+    folder.mkdir()
+    (folder / "p.yaml").write_text(PLACES, encoding="utf-8")
+    said = refusal(folder / "p.yaml")
+    assert said.isprintable()
+    assert "\\udcb0\\udccb" in said
+    assert "its path holds bytes that are no text in UTF-8" in said

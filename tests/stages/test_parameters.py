@@ -52,7 +52,7 @@ def test_what_papermills_command_line_makes_of_a_parameter_is_understood(
         ("scratch", 0, "true or false"), ("release", "False", "true or false"), ("attempt", "1", "a whole number"),
         ("attempt", True, "a whole number"), ("attempt", 1.0, "a whole number"), ("run_dir", 5, "a text"),
         ("profile", ["x"], "a text"), ("run_id", None, "a text"), ("run_timestamp", "yesterday", "an instant"),
-        ("run_timestamp", 5, "an instant"),
+        ("run_timestamp", 5, "an instant"), ("run_timestamp", "9999-12-31T23:59:59-23:59", "an instant"),
     ],
 )  # fmt: skip
 def test_a_parameter_of_another_type_is_refused_by_name(name: str, value: Any, expected: str) -> None:
