@@ -239,5 +239,5 @@ def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (folder / "p.yaml").write_text(PLACES, encoding="utf-8")
     said = refusal(folder / "p.yaml")
     assert said.isprintable()
-    assert "\\udcb0\\udccb" in said
+    assert "\\udcb0" in said
     assert "its path holds bytes that are no text in UTF-8" in said
