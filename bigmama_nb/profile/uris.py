@@ -31,7 +31,9 @@ def unescaped(uri: str) -> str | None:
     beyond = rest[len(authority) :]
     if "@" in beyond:
         return beyond[0]
-    return _unescaped_login(authority)
+    # Who escapes the @ before the host as well makes one long host of it all.
+    hosts = authority.rpartition("@")[2]
+    return _unescaped_login(authority) or next((one for one in ("%40", "%3A") if one in hosts.upper()), None)
 
 
 def unescaped_address(address: str) -> str | None:
