@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import vl_convert
 from bigmama_nb import profile as profiles
 from bigmama_nb.site import causes
 from bigmama_nb.site.build import Built, build
-from tests.runs.world import World
+from tests.runs.world import CLUSTERS, World
 from tests.site.test_index import FIRST, SECOND, THIRD, record, task
 
 
@@ -156,3 +157,33 @@ def test_runs_list_says_what_the_records_say(world: World) -> None:
     os.utime(path)
     assert [run["status"] for run in world.command("runs", "list")["data"]] == ["unreadable"]
     assert str(path) in world.said
+
+
+def test_the_page_of_values_says_what_a_figure_left_out(world: World) -> None:
+    """Beside its value: when it is published, when it is suspect, and when a later attempt of the day fails."""
+    buyers = "collection: buyers, date: {field: dt, as: yyyymmdd}, value: {count_distinct: who}, period: day"
+    world.write_profile(("metrics:\n", f"metrics:\n  buyers: {{{buyers}, checks: {{max: 5}}}}\n"))
+    page = world.folder / "archive" / "games" / "aa.html"
+    several = {"20240430": 2, "20240501": 9}
+    documents = [
+        {"_id": f"{dt}-{n}", "dt": dt, "who": who}
+        for dt, count in several.items()
+        for n, who in enumerate([*range(count), None, None])
+    ]
+    for game in CLUSTERS:
+        world.write(game, "buyers", documents)
+    few = "counted without 2 of 4 documents, in which buyers.who holds no value (2 null)"
+    many = "counted without 2 of 11 documents, in which buyers.who holds no value (2 null)"
+    arguments = ("run", "--games", "aa", "--metrics", "buyers", "--from", "2024-04-30", "--to", "2024-05-01")
+    assert world.command(*arguments)["exit_status"] == 0
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert few in text
+    assert many in text
+    assert "suspect" in text
+
+    world.dump("aa", "buyers").write_bytes(b"cut")
+    assert world.command(*arguments)["exit_status"] == 1
+    text = html.unescape(page.read_text(encoding="utf-8"))
+    assert "source_corrupt" in text
+    assert few in text
+    assert many in text
