@@ -61,9 +61,10 @@ bench: $(VENV)/installed-dev  ## measure against peers, in one run
 
 # Without the extra kerberos, which is built with headers that not every machine has.
 lock: $(VENV)/uv  ## pin every version anew
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --all-extras --no-emit-package kerberos pyproject.toml \
-		-o requirements-dev.txt
-	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url -c requirements-dev.txt pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --all-extras --no-emit-package kerberos \
+		--python-version 3.11 pyproject.toml -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --no-header --no-emit-index-url --python-version 3.11 \
+		-c requirements-dev.txt pyproject.toml -o requirements.txt
 
 .venv-%/installed: $(VENV)/uv pyproject.toml
 	$(PYTHON) -m venv $(@D)

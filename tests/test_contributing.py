@@ -7,11 +7,13 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
 REPO = Path(__file__).parent.parent
@@ -34,6 +36,22 @@ def test_a_command_of_the_page_works(line: str) -> None:
 def test_every_dependency_has_a_floor(text: str) -> None:
     """A pin or a lowest version, so that the lowest allowed set is one that somebody can try."""
     assert {each.operator for each in Requirement(text).specifier} & {">=", "=="}
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_pin_can_be_installed_by_the_lowest_python(name: str) -> None:
+    """`make run` with the oldest release of the oldest Python that is allowed finds every version that is pinned."""
+    (floor,) = re.findall(r">=(\d+\.\d+)", PROJECT["requires-python"])
+    pins = dict(re.findall(r"^([\w.-]+)(?:\[.*?\])?==(\S+)", (REPO / name).read_text("utf-8"), flags=re.MULTILINE))
+    assert len(pins) > 50
+    installed = {one.metadata["Name"].lower(): one for one in distributions()}
+    wanted = {
+        pin: SpecifierSet(str(one.metadata.json.get("requires_python", "")))
+        for pin, version in pins.items()
+        if (one := installed.get(pin.lower())) is not None and one.version == version
+    }
+    assert len(wanted) > len(pins) / 2
+    assert {pin: str(asked) for pin, asked in wanted.items() if not asked.contains(f"{floor}.0")} == {}
 
 
 def test_hooks_are_commands_of_the_environment() -> None:
