@@ -21,7 +21,9 @@ from bigmama_nb.sources.layouts import Layouts
 from bigmama_nb.sources.scan import Scanner
 from bigmama_nb.sources.values import CODEC, MISSING
 
+FIRST_CHUNK: Final = 1 << 16
 CHUNK: Final = 1 << 20
+"""So many bytes are read at once; few at first, since columns are read once all that is looked for has been seen."""
 # MongoDB's own limit for a document, with the room that it leaves itself for internal fields.
 LARGEST: Final = 16 * 1024 * 1024 + 16 * 1024
 SMALLEST: Final = 5
@@ -94,15 +96,15 @@ def counted(piece: Piece, names: Collection[str], layouts: Layouts, scanner: Sca
 
 def pieces(content: Readable, path: Path) -> Iterator[Piece]:
     """Yield all documents of a BSON file, some at a time; raises SourceError (`source_corrupt`) with the offset."""
-    offset, rest = 0, b""
+    offset, rest, size = 0, b"", FIRST_CHUNK
     while True:
         try:
-            piece = content.read(max(CHUNK, _missing(rest)))
+            piece = content.read(max(size, _missing(rest)))
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise corrupt(path, offset + len(rest), f"the compression breaks off ({error})") from None
         if not piece:
             break
-        rest += piece
+        rest, size = rest + piece, CHUNK
         starts, end = _whole(rest, offset, path)
         if end:
             yield Piece(rest[:end], starts, offset, path)
