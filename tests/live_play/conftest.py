@@ -9,6 +9,7 @@ import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
+from tests.live_play.equality import Cramped
 from tests.services.spark import connected, small_spark
 
 
@@ -16,6 +17,12 @@ from tests.services.spark import connected, small_spark
 def duck() -> Iterator[DuckDBEngine]:
     with DuckDBEngine("1GB", threads=2) as engine:
         yield engine
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Cramped]:
+    with Cramped("1GB", threads=2) as duck:
+        yield duck
 
 
 # There is one Spark in a process: it ends with the module, so that the next one's own can start.

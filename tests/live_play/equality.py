@@ -21,6 +21,10 @@ TABLES = {
 }
 
 
+TOGETHER = 10
+"""Data sets in a build."""
+
+
 class Cramped(DuckDBEngine):
     """DuckDB that says it has room for a handful of rows, so that a small data set is built in many buckets."""
 
@@ -29,6 +33,11 @@ class Cramped(DuckDBEngine):
     @property
     def memory_limit(self) -> int:
         return self.rows * ROW_BYTES if self.rows else super().memory_limit
+
+
+def group(nth: int) -> list[int]:
+    """Return the seeds of the data sets of a build."""
+    return list(range(nth * TOGETHER, (nth + 1) * TOGETHER))
 
 
 def assert_equal_to_oracle(engine: Engine, data: World, folder: Path, *, buckets: int = 1) -> str:

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.live_play.adversary import together, world
-from tests.live_play.equality import Cramped, assert_equal_to_oracle
-
-TOGETHER = 10
-"""Data sets in a build."""
+from tests.live_play.equality import Cramped, assert_equal_to_oracle, group
 
 GROUPS = 20
 GROUPS_LONG = 180
 ALONE = 50
 ALONE_LONG = 200
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Cramped]:
-    with Cramped("1GB", threads=2) as duck:
-        yield duck
-
-
-def group(nth: int) -> list[int]:
-    return list(range(nth * TOGETHER, (nth + 1) * TOGETHER))
 
 
 @pytest.mark.parametrize("nth", range(GROUPS))

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.live_play.adversary import together
-from tests.live_play.equality import Cramped, assert_equal_to_oracle
-
-TOGETHER = 10
-"""Data sets in a build."""
+from tests.live_play.equality import Cramped, assert_equal_to_oracle, group
 
 GROUPS = 10
 GROUPS_LONG = 120
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Cramped]:
-    with Cramped("1GB", threads=2) as duck:
-        yield duck
-
-
-def group(nth: int) -> list[int]:
-    return list(range(nth * TOGETHER, (nth + 1) * TOGETHER))
 
 
 @pytest.mark.parametrize("nth", range(100, 100 + GROUPS))
