@@ -47,9 +47,10 @@ def _hive(table: Table, suffix: str, reader: str, text: Callable[[str], str], na
 
 def _trino(table: Table, names: list[str]) -> str:
     columns = [f'"{column.name}"' for column in table.columns]
+    # format_datetime rounds to milliseconds what is finer.
     columns += [
-        f"format_datetime(with_timezone(\"{name}\", 'UTC') AT TIME ZONE 'Asia/Seoul', 'yyyy-MM-dd HH:mm:ss') "
-        f'AS "{name}_kst"'
+        f"format_datetime(with_timezone(date_trunc('second', \"{name}\"), 'UTC') AT TIME ZONE 'Asia/Seoul', "
+        f"'yyyy-MM-dd HH:mm:ss') AS \"{name}_kst\""
         for name in names
     ]
     listed = ",\n  ".join(columns)

@@ -73,7 +73,7 @@ def spark4() -> ThriftServer:
 @functools.cache
 def trino() -> Trino:
     """Return Trino over `metastore4()`, its timestamps to the microsecond; it ends with the tests."""
-    server = Trino(metastore4().uri)
+    server = Trino(metastore4().uri, {"hive.timestamp-precision": "MICROSECONDS"})
     atexit.register(server.stop)
     return server
 
@@ -89,8 +89,8 @@ def by_spark(asked: Asked) -> Rows:
 
 
 def by_trino(asked: Asked) -> Rows:
-    """Trino 476 with `timestamp_precision` MICROSECONDS."""
-    return shown(trino().query(asked.select('"'), timestamp_precision="MICROSECONDS"))
+    """Trino 476 with `hive.timestamp-precision` MICROSECONDS."""
+    return shown(trino().query(asked.select('"')))
 
 
 def by_hive2(asked: Asked) -> Rows:

@@ -16,6 +16,8 @@ VERSION, HADOOP = "3.1.3", "3.1.4"
 JARS = (
     Jar("org.apache.hive", "hive-standalone-metastore", VERSION),
     Jar("org.apache.hadoop", "hadoop-common", HADOOP),
+    # Named, or one of Hadoop 2 comes by way of others.
+    Jar("org.apache.hadoop", "hadoop-hdfs", HADOOP),
     Jar("org.apache.hadoop", "hadoop-hdfs-client", HADOOP),
     Jar("org.apache.hadoop", "hadoop-mapreduce-client-core", HADOOP),
     # Hive asks for an older one, which this Hadoop cannot work with.

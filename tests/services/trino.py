@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def home() -> Path:
 class Trino:
     """One node; `settings` are further ones of the catalog `hive`."""
 
-    def __init__(self, metastore: str, **settings: str) -> None:
+    def __init__(self, metastore: str, settings: Mapping[str, str]) -> None:
         machine = java()
         built = home()
         self._folder = folder = Path(tempfile.mkdtemp(prefix="bigmama-trino-"))
