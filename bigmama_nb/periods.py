@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from bigmama_nb.errors import UsageError, did_you_mean
@@ -47,11 +47,6 @@ def day_of(text: str) -> date:
         except ValueError:
             pass
     raise UsageError(f"{text!r} is no day; expected YYYY-MM-DD or YYYYMMDD. Nothing was run.")
-
-
-def instant_of(day: date, profile: Profile) -> datetime:
-    """Return the instant at which `day` begins in the profile's zone."""
-    return datetime.combine(day, time(), profile.zone)
 
 
 @dataclass(frozen=True, order=True)

@@ -150,22 +150,6 @@ def test_what_is_no_day_is_refused(text: str) -> None:
     assert f"{text!r} is no day; expected YYYY-MM-DD or YYYYMMDD. Nothing was run." == str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("zone", "day", "instant"),
-    [
-        ("Asia/Seoul", date(2024, 5, 1), dt.datetime(2024, 4, 30, 15, tzinfo=dt.UTC)),
-        ("UTC", date(2024, 5, 1), dt.datetime(2024, 5, 1, tzinfo=dt.UTC)),
-        ("America/New_York", date(2024, 3, 10), dt.datetime(2024, 3, 10, 5, tzinfo=dt.UTC)),
-        ("America/New_York", date(2024, 3, 11), dt.datetime(2024, 3, 11, 4, tzinfo=dt.UTC)),
-        # Clocks went from 23:59:59 to 01:00: the day began at what a clock would have called 01:00.
-        ("America/Sao_Paulo", date(2018, 11, 4), dt.datetime(2018, 11, 4, 3, tzinfo=dt.UTC)),
-    ],
-)
-def test_day_begins_at_midnight_of_the_profiles_zone(zone: str, day: date, instant: dt.datetime) -> None:
-    """A day of 23 hours and one without a midnight begin where the day before ends."""
-    assert instant == periods.instant_of(day, profile_of({}, timezone=zone)).astimezone(dt.UTC)
-
-
 # Which days
 
 

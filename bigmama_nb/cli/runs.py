@@ -245,7 +245,8 @@ def release(profile: str | None, run_name: str, task: str, reason: str | None, o
 @click.argument("run_name", metavar="RUN", required=False)
 @click.option("--over", is_flag=True, help="Also over what a later run published.")
 @click.option("--form", is_flag=True, help="Rewrite all tables as warehouse.readers, compression and timestamp say.")
-def republish(profile: str | None, run_name: str | None, over: bool, form: bool) -> VerbResult:
+@click.option("--reason", help="Why; the run's record keeps it.")
+def republish(profile: str | None, run_name: str | None, over: bool, form: bool, reason: str | None) -> VerbResult:
     """Publish RUN's figures to another profile's warehouse, asking no source again.
 
     RUN is a run in that profile's archive, or the folder of a run in another archive. With --form instead, every
@@ -254,26 +255,21 @@ def republish(profile: str | None, run_name: str | None, over: bool, form: bool)
     if form == (run_name is not None):
         raise UsageError("republish takes a RUN or --form, one of the two. Nothing was done.")
     if run_name is None:
-        return _rewritten(load(profile))
+        return _rewritten(load(profile), reason)
     from bigmama_nb.runs.repair import republish as publish_again
     from bigmama_nb.runs.run import Options
 
     read = load(profile)
     with _operated() as operator:
-        done = publish_again(read, run_name, Options(over=over), operator)
+        done = publish_again(read, run_name, Options(over=over), operator, reason)
     return _finished(done, read)
 
 
-def _rewritten(profile: Profile) -> VerbResult:
-    from bigmama_nb.runs.archive import new_run_id
-    from bigmama_nb.tables.registry import contracts
-    from bigmama_nb.warehouse import Warehouse
-    from bigmama_nb.warehouse.lineage import Writer
-    from bigmama_nb.warehouse.rewrite import rewrite
+def _rewritten(profile: Profile, reason: str | None) -> VerbResult:
+    from bigmama_nb.runs.changes import rewrite
 
-    author = Writer(new_run_id(), 1, "")
-    with Warehouse.open(profile.warehouse) as warehouse:
-        done = [one for table in contracts(profile) for one in rewrite(warehouse, table, author)]
+    done = rewrite(profile, reason, _services().clock())
+    show_on_site(profile)
     lines = [f"{one.table} {one.partition} is {one.version} now." for one in done]
     lines.append(f"{len(done):,} partitions were rewritten; rows and lineage are as before.")
     return VerbResult([one.record() for one in done], "\n".join(lines))

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from bigmama_nb.cli import VerbResult, load, verb
 from bigmama_nb.cli.runs import show_on_site
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from bigmama_nb.runs.task import Task
-    from bigmama_nb.warehouse.recovery import Recovered
 
 
 @verb("sql", example="sql \"select * from game_metric where game_cd = 'lw' order by dt\"")
@@ -78,21 +74,11 @@ def who_wrote(profile: str | None, table: str, partition: str) -> VerbResult:
 @click.option("--reason", help="Why; the run's record keeps it.")
 def rollback(profile: str | None, table: str, partition: str, version: str | None, reason: str | None) -> VerbResult:
     """Point a partition at an earlier version of it: VERSION, or the one before."""
-    from bigmama_nb.runs.changes import Change, change, partition_task
+    from bigmama_nb.runs.changes import rollback as point_back
     from bigmama_nb.runs.services import utc_now
-    from bigmama_nb.warehouse import Warehouse
-    from bigmama_nb.warehouse.lineage import Writer
-    from bigmama_nb.warehouse.maintenance import rollback as point_back
 
     read = load(profile)
-
-    def do(writer: Writer) -> Change:
-        with Warehouse.open(read.warehouse) as warehouse:
-            stands = point_back(warehouse, table, partition, writer, version)
-        task = partition_task(stands.table, stands.partition, outcome="ok", published="yes", message=stands.version)
-        return Change(stands, (task,), (stands.record(),))
-
-    stands = change(read, "rollback", reason, utc_now(), do)
+    stands = point_back(read, table, partition, version, reason, utc_now())
     show_on_site(read)
     who = f"'run_all.py who-wrote {stands.table} {stands.partition}'"
     text = f"{stands.table} {stands.partition} is {stands.version} again; {who} says what it holds."
@@ -107,24 +93,12 @@ def recover(profile: str | None, only_plan: bool, reason: str | None) -> VerbRes
 
     Exit status: 0 every partition is whole, 3 some have no whole version left, 1 none has.
     """
-    from bigmama_nb.runs.changes import Change, change
+    from bigmama_nb.runs.changes import recover as point_again
     from bigmama_nb.runs.services import utc_now
     from bigmama_nb.runs.show import table
-    from bigmama_nb.tables.registry import contracts
-    from bigmama_nb.warehouse import Warehouse
-    from bigmama_nb.warehouse.lineage import Writer
-    from bigmama_nb.warehouse.recovery import recover as point_again
 
     read = load(profile)
-
-    def do(writer: Writer) -> Change:
-        with Warehouse.open(read.warehouse) as warehouse:
-            found = point_again(warehouse, contracts(read), writer, only_plan=only_plan)
-        return Change(found, tuple(_recovered(one) for one in found if one.became != "kept"))
-
-    found: list[Recovered] = (
-        do(Writer("", 1, "")).answer if only_plan else change(read, "recover", reason, utc_now(), do)
-    )
+    found = point_again(read, reason, utc_now(), only_plan=only_plan)
     if not only_plan:
         show_on_site(read)
     damaged = [one for one in found if one.became == "damaged"]
@@ -140,15 +114,6 @@ def recover(profile: str | None, only_plan: bool, reason: str | None) -> VerbRes
         )
     status = 0 if not damaged else 3 if len(damaged) < len(found) else 1
     return VerbResult([{head: vars(one)[head] for head in heads} for one in found], "\n".join(lines), status)
-
-
-def _recovered(one: Recovered) -> Task:
-    from bigmama_nb.runs.changes import partition_task
-
-    if one.became == "damaged":
-        message = f"{one.table} {one.partition}: no whole version is left; nothing was done."
-        return partition_task(one.table, one.partition, outcome="failed", reason="storage", message=message)
-    return partition_task(one.table, one.partition, outcome="ok", published="yes", message=one.version)
 
 
 @verb("ddl", example="ddl game_metric")

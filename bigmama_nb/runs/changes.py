@@ -1,32 +1,47 @@
-"""Changes of the tables that run no stage: a rollback, a recovery, a prune, each as a run with reason and person."""
+"""Changes of the tables that run no stage: a rollback, a recovery, a rewrite, a prune, each a run with its reason.
+
+Source of the rules: docs/spec/runs_and_archive.md, "Stages and attempts".
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from bigmama_nb.errors import TaskError, UsageError
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.plan import Grid, Request
-from bigmama_nb.runs.record import LOCKED, NOTHING, AttemptEntry, Json, Record, RunRecord, now, status
+from bigmama_nb.runs.record import LOCKED, NOTHING, PARTLY, AttemptEntry, Json, Record, RunRecord, now, status
 from bigmama_nb.runs.run import Options, begin, recorded
 from bigmama_nb.runs.scratch import person
 from bigmama_nb.runs.task import Task
+from bigmama_nb.tables.registry import contracts
+from bigmama_nb.warehouse import Warehouse, maintenance, recovery
+from bigmama_nb.warehouse.commit import Published
 from bigmama_nb.warehouse.lineage import Writer
+from bigmama_nb.warehouse.recovery import Recovered
+from bigmama_nb.warehouse.rewrite import rewrite as rewrite_table
+
+Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Change:
-    """What was changed: what is answered, what became of which partition, where they point now, what is gone."""
+@dataclass
+class Changes:
+    """What was changed so far: what became of which partition, where they point now, and what is gone."""
 
-    answer: Any
-    tasks: tuple[Task, ...] = ()
-    published: tuple[Json, ...] = ()
-    dropped: tuple[str, ...] = ()
+    tasks: list[Task] = field(default_factory=list)
+    published: list[Json] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+    def point(self, stands: Published) -> None:
+        """Note that a partition points at another version now."""
+        task = _partition_task(stands.table, stands.partition, outcome="ok", published="yes", message=stands.version)
+        self.tasks.append(task)
+        self.published.append(stands.record())
 
     @property
     def is_empty(self) -> bool:
@@ -34,14 +49,72 @@ class Change:
         return not (self.tasks or self.published or self.dropped)
 
 
-def partition_task(table: str, partition: str, **known: Any) -> Task:
-    """Return the task of a partition that is pointed elsewhere."""
-    name = table.partition(".")[2]
-    day = partition.partition("=")[2]
-    return Task(id=f"{name}/{day}", pipeline="tables", table=name, part_date=day, **known)
+def rollback(
+    profile: Profile, table: str, partition: str, version: str | None, reason: str | None, at: datetime
+) -> Published:
+    """Point a partition at an earlier version of it (None: the one before) as a run of its own; return what stands.
+
+    Raises:
+        UsageError: there is no such table, partition or version; nothing was changed and no run is recorded.
+        TaskError: it could not be done; the run is recorded as failed.
+        StorageError: the archive cannot be written.
+    """
+
+    def do(writer: Writer, changes: Changes) -> Published:
+        with Warehouse.open(profile.warehouse) as warehouse:
+            stands = maintenance.rollback(warehouse, table, partition, writer, version)
+        changes.point(stands)
+        return stands
+
+    return change(profile, "rollback", reason, at, do)
 
 
-def change(profile: Profile, verb: str, reason: str | None, at: datetime, do: Callable[[Writer], Change]) -> Any:
+def recover(profile: Profile, reason: str | None, at: datetime, *, only_plan: bool = False) -> list[Recovered]:
+    """Point every partition at its newest whole version as a run of its own; return what was found of each.
+
+    Where nothing had to be moved no run is recorded.
+
+    Raises:
+        TaskError: it could not be done; the run is recorded as failed.
+        StorageError: the archive cannot be written.
+    """
+
+    def do(writer: Writer, changes: Changes) -> list[Recovered]:
+        with Warehouse.open(profile.warehouse) as warehouse:
+            found = recovery.recover(warehouse, contracts(profile), writer, only_plan=only_plan)
+        changes.tasks += [_recovered(one) for one in found if one.became != "kept"]
+        return found
+
+    if only_plan:
+        return do(Writer("", 1, ""), Changes())
+    return change(profile, "recover", reason, at, do)
+
+
+def rewrite(profile: Profile, reason: str | None, at: datetime) -> list[Published]:
+    """Write all tables anew in the form that the profile asks for, as a run of its own; return what was rewritten.
+
+    Rows, who wrote them and what was retracted are as before.
+
+    Raises:
+        TaskError: it could not be done; the run is recorded as failed, with the tables that were rewritten before.
+        StorageError: the archive cannot be written.
+    """
+
+    def do(writer: Writer, changes: Changes) -> list[Published]:
+        done: list[Published] = []
+        with Warehouse.open(profile.warehouse) as warehouse:
+            for table in contracts(profile):
+                for one in rewrite_table(warehouse, table, writer):
+                    changes.point(one)
+                    done.append(one)
+        return done
+
+    return change(profile, "rewrite", reason, at, do)
+
+
+def change(
+    profile: Profile, verb: str, reason: str | None, at: datetime, do: Callable[[Writer, Changes], Answer]
+) -> Answer:
     """Do a change of the tables as a run of its own; return what it answers.
 
     A change that is refused, or that changed nothing, leaves no run.
@@ -50,7 +123,7 @@ def change(profile: Profile, verb: str, reason: str | None, at: datetime, do: Ca
         verb: how the run is called.
         reason: why, where a person says it.
         at: the present instant.
-        do: makes the change, in the name of the writer that it is given.
+        do: makes the change in the name of the writer that it is given, and notes what it changed as it goes.
 
     Raises:
         UsageError: it was refused, and nothing was changed.
@@ -58,25 +131,27 @@ def change(profile: Profile, verb: str, reason: str | None, at: datetime, do: Ca
         StorageError: the archive cannot be written.
     """
     day = at.astimezone(profile.zone).date()
-    failed: TaskError | None = None
-    done = Change(None)
+    changes = Changes()
     begun = begin(profile, Grid(day, day, (), ()), Request(), Options(), at, verb=verb, reason=reason)
     with recorded(begun, profile) as record:
         record.change(lambda run: _begun(run, profile))
         try:
-            done = do(Writer(record.run_id, 1, ""))
+            answer = do(Writer(record.run_id, 1, ""), changes)
         except UsageError:
             shutil.rmtree(record.run_dir)
             raise
         except TaskError as error:
             failed = error
-        if failed is None and done.is_empty:
-            shutil.rmtree(record.run_dir)
+            for stands in error.published:
+                changes.point(stands)
         else:
-            _end(record, done, failed)
-    if failed is not None:
-        raise failed
-    return done.answer
+            if changes.is_empty:
+                shutil.rmtree(record.run_dir)
+            else:
+                _end(record, changes, None)
+            return answer
+        _end(record, changes, failed)
+    raise failed
 
 
 def _begun(run: RunRecord, profile: Profile) -> None:
@@ -89,14 +164,28 @@ def _begun(run: RunRecord, profile: Profile) -> None:
     )  # fmt: skip
 
 
-def _end(record: Record, done: Change, failed: TaskError | None) -> None:
+def _end(record: Record, changes: Changes, failed: TaskError | None) -> None:
     def note(run: RunRecord) -> None:
-        run.tasks, run.published, run.dropped = list(done.tasks), list(done.published), list(done.dropped)
+        run.tasks, run.published, run.dropped = changes.tasks, changes.published, changes.dropped
         run.attempts[-1].ended_at = now()
         run.end()
         if failed is not None:
             run.error = failed.message
-            run.exit_status = LOCKED if failed.reason == "locked" else NOTHING
+            run.exit_status = PARTLY if not changes.is_empty else LOCKED if failed.reason == "locked" else NOTHING
             run.status = status(run.exit_status)
 
     record.change(note)
+
+
+def _partition_task(table: str, partition: str, **known: Any) -> Task:
+    """Return the task of a partition that is pointed elsewhere."""
+    name = table.partition(".")[2]
+    day = partition.partition("=")[2]
+    return Task(id=f"{name}/{day}", pipeline="tables", table=name, part_date=day, **known)
+
+
+def _recovered(one: Recovered) -> Task:
+    if one.became == "damaged":
+        message = f"{one.table} {one.partition}: no whole version is left; nothing was done."
+        return _partition_task(one.table, one.partition, outcome="failed", reason="storage", message=message)
+    return _partition_task(one.table, one.partition, outcome="ok", published="yes", message=one.version)

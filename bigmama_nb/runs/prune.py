@@ -13,7 +13,7 @@ from pathlib import Path
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive
-from bigmama_nb.runs.changes import Change, change
+from bigmama_nb.runs.changes import Changes, change
 from bigmama_nb.runs.services import utc_now
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import Writer, runs_behind
@@ -43,20 +43,33 @@ def prune(profile: Profile, now: datetime, *, only_plan: bool, reason: str | Non
     if only_plan:
         with Warehouse.open(profile.warehouse) as warehouse:
             runs, scratch = _old(profile, warehouse, now)
-            return _dropped(runs, scratch, superseded(warehouse, now, dropped=runs))
+            versions = superseded(warehouse, now, dropped=runs)
+        return [
+            *map(_version, versions),
+            *(Dropped("run", run_id) for run_id in runs),
+            *(Dropped("scratch", name) for name in scratch),
+        ]
 
-    def do(writer: Writer) -> Change:
+    def do(writer: Writer, changes: Changes) -> list[Dropped]:
         root = Path(profile.archive.uri)
+        dropped: list[Dropped] = []
+
+        def note(one: Dropped) -> None:
+            dropped.append(one)
+            changes.dropped.append(f"{one.kind} {one.name}")
+
         with Warehouse.open(profile.warehouse) as warehouse:
             runs, scratch = _old(profile, warehouse, now)
-            versions = prune_versions(warehouse, now, writer, dropped=runs)
-            for folder in (*(root / "runs" / run_id for run_id in runs), *(root / "scratch" / one for one in scratch)):
-                _delete(folder)
-        dropped = _dropped(runs, scratch, versions)
-        return Change(dropped, dropped=tuple(f"{one.kind} {one.name}" for one in dropped))
+            prune_versions(warehouse, now, writer, dropped=runs, tell=lambda one: note(_version(one)))
+            for run_id in runs:
+                _delete(root / "runs" / run_id)
+                note(Dropped("run", run_id))
+            for name in scratch:
+                _delete(root / "scratch" / name)
+                note(Dropped("scratch", name))
+        return dropped
 
-    done: list[Dropped] = change(profile, "prune", reason, utc_now(), do)
-    return done
+    return change(profile, "prune", reason, utc_now(), do)
 
 
 def _old(profile: Profile, warehouse: Warehouse, now: datetime) -> tuple[list[str], list[str]]:
@@ -73,12 +86,8 @@ def _old(profile: Profile, warehouse: Warehouse, now: datetime) -> tuple[list[st
     return [run_id for run_id in old if _has_ended(root, run_id)], scratch
 
 
-def _dropped(runs: list[str], scratch: list[str], versions: list[Expired]) -> list[Dropped]:
-    return [
-        *(Dropped("run", run_id) for run_id in runs),
-        *(Dropped("scratch", name) for name in scratch),
-        *(Dropped("version", f"{one.table}/{one.partition}/{one.version}") for one in versions),
-    ]
+def _version(one: Expired) -> Dropped:
+    return Dropped("version", f"{one.table}/{one.partition}/{one.version}")
 
 
 def _is_old(run_id: str, profile: Profile, now: datetime) -> bool:

@@ -31,7 +31,7 @@ from bigmama_nb.runs.run import (
 from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task
 
-AGAIN = {"rollback": "rollback", "recover": "recover", "prune": "runs prune"}
+AGAIN = {"rollback": "rollback", "recover": "recover", "prune": "runs prune", "rewrite": "republish --form"}
 """The verbs whose runs have nothing to finish: they moved what they name or nothing."""
 
 
@@ -224,12 +224,15 @@ def _released_with(run: RunRecord, task: Task) -> list[Task]:
     return [one for one in run.tasks if one.part_date in (date_, date_[:7])]
 
 
-def republish(profile: Profile, name: str, options: Options, operator: Operator) -> RunRecord:
+def republish(
+    profile: Profile, name: str, options: Options, operator: Operator, reason: str | None = None
+) -> RunRecord:
     """Publish a run's figures to the warehouse of `profile`, as a run of its own in that profile's archive.
 
     Args:
         profile: says where to publish and where to record it.
         name: a run in the profile's archive, or the folder of a run in another archive.
+        reason: why, where a person says it.
 
     Returns:
         The new run's record, which names the run that the figures come from.
@@ -252,7 +255,7 @@ def republish(profile: Profile, name: str, options: Options, operator: Operator)
         raise UsageError(f"{run_dir.name} published no figure of a game. Nothing was done.")
     request = Request(run.first, run.last, tuple(run.games), tuple(run.metrics))
     grid = Grid(date.fromisoformat(run.first), date.fromisoformat(run.last), ("game_metric",), tuple(figures))
-    return publish_figures(profile, grid, request, options, operator, verb="republish", of=run_dir.name)
+    return publish_figures(profile, grid, request, options, operator, verb="republish", of=run_dir.name, reason=reason)
 
 
 def _run_dir(profile: Profile, name: str) -> Path:

@@ -115,7 +115,15 @@ def run(profile: Profile, grid: Grid, request: Request, options: Options, operat
 
 
 def publish_figures(
-    profile: Profile, grid: Grid, request: Request, options: Options, operator: Operator, *, verb: str, of: str
+    profile: Profile,
+    grid: Grid,
+    request: Request,
+    options: Options,
+    operator: Operator,
+    *,
+    verb: str,
+    of: str,
+    reason: str | None,
 ) -> RunRecord:
     """Publish figures that are known already, as a run of its own, and return its record.
 
@@ -123,13 +131,14 @@ def publish_figures(
         grid: its tasks hold the figures.
         verb: what the run is called.
         of: the run that the figures come from.
+        reason: why, where a person says it.
 
     Raises:
         StorageError: the archive cannot be written.
     """
     require_notebooks(profile)
     with recorded(
-        begin(profile, grid, request, options, operator.services.clock(), verb=verb, of=of), profile
+        begin(profile, grid, request, options, operator.services.clock(), verb=verb, of=of, reason=reason), profile
     ) as record:
         tasks = [task.fresh() for task in grid.tasks]
         pass_over(record, profile, options, operator, tasks, verb=verb, normalized=grid.tasks)

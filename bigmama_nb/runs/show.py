@@ -12,8 +12,7 @@ import pandas as pd
 from bigmama_nb.errors import printable
 from bigmama_nb.project import repair_command
 from bigmama_nb.reports import failures, headline
-from bigmama_nb.runs.archive import Unreadable
-from bigmama_nb.runs.record import REPORT, Json, RunRecord
+from bigmama_nb.runs.record import REPORT, RunRecord
 from bigmama_nb.runs.task import TASKS, Task
 
 SHOWN = 10
@@ -122,28 +121,6 @@ def shown(run: RunRecord, archive: str) -> str:
         for one in run.load
     ]
     return "\n".join([lines[0], *map(printable, lines[1:])])
-
-
-def listed(runs: Sequence[RunRecord | Unreadable]) -> list[Json]:
-    """Return what `runs list` says of each run: run_id, status, exit_status, started_at, ended_at, from, to."""
-    return [
-        {
-            "run_id": run.run_id,
-            "status": run.status,
-            "exit_status": run.exit_status,
-            "started_at": run.started_at,
-            "ended_at": run.attempts[-1].ended_at if run.attempts else None,
-            "from": run.first,
-            "to": run.last,
-        }
-        if isinstance(run, RunRecord)
-        else {
-            "run_id": run.run_id,
-            "status": "unreadable",
-            **dict.fromkeys(("exit_status", "started_at", "ended_at", "from", "to")),
-        }
-        for run in runs
-    ]
 
 
 def table(rows: Sequence[Sequence[object]], heads: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ Source of the rules: docs/spec/publishing.md, "The protocol".
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -163,8 +163,15 @@ def superseded(warehouse: Warehouse, now: datetime, *, dropped: Collection[str] 
     return sorted(found, key=lambda one: one.location)
 
 
-def prune(warehouse: Warehouse, now: datetime, writer: Writer, *, dropped: Collection[str] = ()) -> list[Expired]:
-    """Delete what `superseded` lists, under each table's lock, and return it.
+def prune(
+    warehouse: Warehouse,
+    now: datetime,
+    writer: Writer,
+    *,
+    dropped: Collection[str] = (),
+    tell: Callable[[Expired], None] | None = None,
+) -> list[Expired]:
+    """Delete what `superseded` lists, under each table's lock, and return it; `tell` gets each as it is gone.
 
     Raises:
         LockedError: a publish is under way; run it again later.
@@ -178,6 +185,8 @@ def prune(warehouse: Warehouse, now: datetime, writer: Writer, *, dropped: Colle
             for one in _expired(warehouse, warehouse.entry(name), now, dropped):
                 warehouse.storage.delete(one.location)
                 deleted.append(one)
+                if tell is not None:
+                    tell(one)
             return []
 
         commit(warehouse, [name], writer, collected, files="standing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -24,7 +25,8 @@ from bigmama_nb.warehouse.version import Version, discard, readable, seal, stage
 def rewrite(warehouse: Warehouse, table: Table, author: Writer) -> list[Published]:
     """Rewrite every partition of a table that stands in another form than the profile asks for.
 
-    Who wrote which rows stays as it was. Readers see the old files until all new ones are read back, then the new ones.
+    Who wrote which rows, and which were retracted, stays as it was. Readers see the old files until all new ones are
+    read back, then the new ones.
 
     Returns:
         What became of each partition that was rewritten; none where the table stands as it is meant.
@@ -69,7 +71,8 @@ def _staged(
         version = stage(warehouse, entry, table, pointer.partition, paths, record.groups, author)
     try:
         verify(warehouse, table, version, rows=record.rows)
-        return seal(warehouse, version, pointer)
+        told = replace(version, record=replace(version.record, retracted=record.retracted))
+        return seal(warehouse, told, pointer)
     except TaskError:
         discard(warehouse.storage, version.location)
         raise

@@ -11,7 +11,6 @@ import pytest
 
 from bigmama_nb.errors import UsageError
 from bigmama_nb.runs import archive
-from bigmama_nb.runs.show import listed
 
 FIRST, SECOND, THIRD = "20240501T020304Z-1a2b3c", "20240502T020304Z-1a2b3c", "20240502T030304Z-000000"
 
@@ -133,8 +132,7 @@ def test_one_record_that_cannot_be_read_stops_nobody(tmp_path: Path, content: st
 
     found = archive.read_all(tmp_path)
     assert [one.run_id for one in found] == [FIRST, SECOND, THIRD]
-    assert [isinstance(one, archive.Unreadable) for one in found] == [False, False, True]
-    assert [row["status"] for row in listed(found)] == ["ok", "failed", "unreadable"]
+    assert [getattr(one, "status", "unreadable") for one in found] == ["ok", "failed", "unreadable"]
     assert archive.find(tmp_path, "latest") == SECOND
     assert archive.find(tmp_path, "latest-ok") == FIRST
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from tests.runs.test_repair import hold, locked
-from tests.runs.world import World, wau
+from tests.runs.world import DAYS, World, wau
 
 
 def runs(world: World) -> list[dict[str, Any]]:
@@ -76,3 +76,53 @@ def test_a_release_says_why_and_by_whom(world: World) -> None:
         ("release", "a launch day"),
     ]
     assert done["attempts"][1]["person"] == getpass.getuser()
+
+
+def test_a_rewrite_of_the_tables_is_a_run(world: World) -> None:
+    """It names every partition with its new version, why and who; a second one that finds nothing to do is none."""
+    world.command("run", "--games", "aa", "--metrics", "wau")
+    world.write_profile(("{uri: warehouse,", "{uri: warehouse, readers: [hive3],"))
+    answer = world.command("republish", "--form", "--reason", "Hive 3 reads it")
+    assert answer["exit_status"] == 0
+    done = runs(world)[0]
+    assert (done["verb"], done["reason"], done["person"], done["status"]) == (
+        *("rewrite", "Hive 3 reads it", getpass.getuser(), "ok"),
+    )
+    assert {(one["partition"], one["version"]) for one in done["published"]} == {
+        (f"dt={day:%Y%m%d}", f"{done['run_id']}-1") for day in DAYS
+    }
+    assert done["published"] == answer["data"]
+    assert "again" in world.command("repair", done["run_id"])["error"]["message"]
+    before = len(runs(world))
+    assert world.command("republish", "--form")["data"] == []
+    assert len(runs(world)) == before
+
+
+def test_a_rewrite_that_met_the_lock_is_recorded_as_failed(world: World) -> None:
+    """Exit 75, readers see the old form, and the record says so."""
+    world.command("run", "--games", "aa", "--metrics", "wau")
+    world.write_profile(("{uri: warehouse,", "{uri: warehouse, readers: [hive3],"))
+    before = world.files()
+    with locked(world):
+        assert world.command("republish", "--form")["exit_status"] == 75
+    assert (runs(world)[0]["verb"], runs(world)[0]["status"]) == ("rewrite", "failed")
+    assert world.files() == before
+
+
+def test_what_was_retracted_stays_out_of_rewritten_tables(world: World) -> None:
+    """A run after the rewrite does not bring it back."""
+    asked = ("--games", "aa", "--metrics", "wau", "--date", "2024-04-29")
+    world.command("run", *asked)
+    world.command("retract", "aa", "wau", "20240429", "--reason", "counted twice")
+    world.command("run", "--games", "bb", "--metrics", "wau", "--date", "2024-04-29")
+    world.write_profile(("{uri: warehouse,", "{uri: warehouse, readers: [hive3],"))
+    assert world.command("republish", "--form")["exit_status"] == 0
+    world.command("run", *asked)
+    assert world.rows() == {("bb", "wau", "20240429"): wau("bb", date(2024, 4, 29))}
+
+
+def test_a_republish_says_why(world: World) -> None:
+    """The reason that a person gives stands in its record."""
+    run_id = world.command("run", "--games", "aa", "--metrics", "wau")["data"]["run_id"]
+    done = world.command("republish", run_id, "--reason", "a new cluster")["data"]
+    assert (done["verb"], done["reason"], done["of"]) == ("republish", "a new cluster", run_id)
