@@ -29,6 +29,7 @@ ROOMS = {
     "papermill": ("executor/execute.py", "executor/client.py"),
     "nbclient": ("executor/execute.py", "executor/client.py"),
     "jupyter_client": ("executor/",),
+    "tornado": ("lab.py",),
     "matplotlib": ("reports/",),
     "ruamel": ("profile/",),
     "click": ("cli/",),

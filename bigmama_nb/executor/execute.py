@@ -30,6 +30,7 @@ from bigmama_nb.executor.seal import (
     SealedOutcome,
     one_line,
     seal,
+    word,
     write,
 )
 from bigmama_nb.executor.stage import Stage
@@ -127,7 +128,6 @@ def execute(
         sha256 = write(sealed, stage.output)
     except StorageError as error:
         raise StorageError(f"{error.message} The stage itself: {truth.outcome}.", place=error.place) from error
-    said = sealed.metadata["bigmama"]
     return Executed(
         stage=about.stage,
         path=stage.output,
@@ -135,7 +135,7 @@ def execute(
         outcome=truth.outcome if truth.outcome != "running" else "failed",
         seconds=stage.seconds,
         cell=truth.cell,
-        error=said["error"],
+        error=word(sealed)["error"],
         signal=truth.signal,
         redactions=redactions,
         scraps=scraps.read(sealed),

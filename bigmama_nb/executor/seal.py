@@ -25,6 +25,8 @@ Outcome = Literal["ok", "failed", "timeout", "killed", "not started"]
 CellOutcome = Literal["ok", "failed", "timeout", "killed", "running", "never ran"]
 
 BANNER = "bigmama-banner"
+WORD = "bigmama"
+"""Where the banner's output keeps what the seal says, for programs: another execution drops it with the banner."""
 BANNER_SOURCE = "# What became of this notebook; executed again, it is another's to say."
 INJECTED = "injected-parameters"
 PAPERMILL_MARKER = "papermill-error-cell-tag"
@@ -67,17 +69,17 @@ class SealedOutcome:
 def seal(notebook: Any, about: NotebookInfo, truth: SealedOutcome, redactor: Redactor) -> tuple[Any, int]:
     """Return a copy of an executed notebook that tells the truth, without secrets, and how many hits were hidden.
 
-    It begins with a banner cell; its metadata has `bigmama` (format 1: run, attempt, stage, table, outcome, cell,
-    error, signal, started_at, ended_at, seconds, redactions), each cell's has `bigmama.outcome`, and papermill's agree
-    with it. A cell that never ran says so, the cell in which a kernel died shows why, and what was printed beyond
-    `STREAM_LIMIT` is cut, with a note.
+    It begins with a banner cell, in whose output `word` finds the same for programs (format 1: run, attempt, stage,
+    table, outcome, cell, error, signal, started_at, ended_at, seconds, redactions, the outcome of each cell by its id,
+    and how many characters of which were dropped); papermill's metadata agree with it. A cell that never ran says so,
+    the cell in which a kernel died shows why, and what was printed beyond `STREAM_LIMIT` is cut, with a note.
     """
     sealed = copy.deepcopy(notebook)
     sealed.cells = [cell for cell in sealed.cells if not _is_ours(cell)]
-    for cell in sealed.cells:
-        _settle(cell, truth)
+    outcomes = {cell.id: _settle(cell, truth) for cell in sealed.cells}
+    cells = {name: outcome for name, outcome in outcomes.items() if outcome is not None}
     ended_at = truth.started_at + timedelta(seconds=truth.seconds)
-    sealed.metadata["bigmama"] = {
+    said: dict[str, Any] = {
         "format": 1,
         "run": about.run,
         "attempt": about.attempt,
@@ -90,20 +92,26 @@ def seal(notebook: Any, about: NotebookInfo, truth: SealedOutcome, redactor: Red
         "started_at": truth.started_at.isoformat(timespec="milliseconds"),
         "ended_at": None if truth.outcome == "running" else ended_at.isoformat(timespec="milliseconds"),
         "seconds": round(truth.seconds, 3),
+        "cells": cells,
     }
     papermill = sealed.metadata.get("papermill")
     if papermill is not None:
         papermill["exception"] = None if truth.outcome in ("ok", "running") else True
-    never_ran = sum(
-        cell.metadata.get("bigmama", {}).get("outcome") == "never ran" for cell in sealed.cells if _has_code(cell)
-    )
-    sealed.cells.insert(0, _banner_cell(_banner(about, truth, never_ran)))
+    never_ran = sum(outcome == "never ran" for outcome in cells.values())
+    sealed.cells.insert(0, _banner_cell(_banner(about, truth, never_ran), said))
     sealed, redactions = redactor.notebook(sealed)
-    for cell in sealed.cells[1:]:
-        if _has_code(cell):
-            _cut(cell, truth.dropped.get(cell.id, 0))
-    sealed.metadata["bigmama"]["redactions"] = redactions
+    cut = {cell.id: _cut(cell, truth.dropped.get(cell.id, 0)) for cell in sealed.cells[1:] if _has_code(cell)}
+    told = word(sealed)
+    told["redactions"] = redactions
+    told["dropped"] = {name: characters for name, characters in cut.items() if characters}
     return sealed, redactions
+
+
+def word(notebook: Any) -> Any:
+    """Return what the seal of an executed notebook says, as `seal` tells; nothing of one that has none."""
+    banner = next((cell for cell in notebook.cells if BANNER in cell.metadata.get("tags", ())), None)
+    outputs = [] if banner is None else banner.get("outputs", [])
+    return next((one.metadata[WORD] for one in outputs if WORD in one.get("metadata", {})), {})
 
 
 def write(notebook: Any, path: Path) -> str:
@@ -142,15 +150,15 @@ def _has_code(cell: Any) -> bool:
     return cell.cell_type == "code" and bool(cell.source.strip())
 
 
-def _settle(cell: Any, truth: SealedOutcome) -> None:
+def _settle(cell: Any, truth: SealedOutcome) -> CellOutcome | None:
+    """Make a cell say what became of it, and return that; None where it has no code."""
     status = cell.metadata.get("papermill")
     if not _has_code(cell):
         if status:
             status["status"] = "completed" if truth.outcome == "ok" else "pending"
             status["exception"] = None
-        return
+        return None
     outcome = truth.cells.get(cell.id, "never ran")
-    cell.metadata["bigmama"] = {"outcome": outcome}
     if status is not None:
         status["status"] = _PAPERMILL_STATUS.get(outcome, "failed")
         status["exception"] = None if outcome in ("never ran", "running") else outcome != "ok"
@@ -172,6 +180,7 @@ def _settle(cell: Any, truth: SealedOutcome) -> None:
         if not re.fullmatch(r"\w+", name):
             name, value = outcome.capitalize(), said
         cell.outputs.append(nbformat.v4.new_output("error", ename=name, evalue=value, traceback=[said]))
+    return outcome
 
 
 def _joined(outputs: list[Any]) -> list[Any]:
@@ -192,7 +201,8 @@ def _joined(outputs: list[Any]) -> list[Any]:
     return joined
 
 
-def _cut(cell: Any, dropped: int) -> None:
+def _cut(cell: Any, dropped: int) -> int:
+    """Cut what a cell printed at its limit; return how many characters are not kept."""
     # After the secrets are hidden, so that none is cut in two.
     left = STREAM_LIMIT
     for output in cell.outputs:
@@ -202,14 +212,15 @@ def _cut(cell: Any, dropped: int) -> None:
             left -= len(output.text)
     cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.text]
     if dropped:
-        cell.metadata.setdefault("bigmama", {})["dropped"] = dropped
         note = f"… {dropped:,} more characters were printed and are not kept (limit: {STREAM_LIMIT:,} a cell)."
         cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=note))
+    return dropped
 
 
-def _banner_cell(text: str) -> Any:
+def _banner_cell(text: str, said: dict[str, Any]) -> Any:
     """Return the banner as a cell's output: whoever executes the notebook again gets rid of it, papermill too."""
-    shown = nbformat.v4.new_output("display_data", data={"text/markdown": text, "text/plain": text})
+    data = {"text/markdown": text, "text/plain": text}
+    shown = nbformat.v4.new_output("display_data", data=data, metadata={WORD: said})
     cell = nbformat.v4.new_code_cell(BANNER_SOURCE, outputs=[shown], id=BANNER)
     cell.metadata |= {"tags": [BANNER], "jupyter": {"source_hidden": True}}
     return cell

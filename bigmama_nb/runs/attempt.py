@@ -61,13 +61,14 @@ BRANCHES: Mapping[str, tuple[Step, ...]] = {
 
 @dataclass(frozen=True)
 class AttemptSettings:
-    """How an attempt is done: by which verb, how many notebooks at once, and what it may publish."""
+    """How an attempt is done: by which verb and why, how many notebooks at once, and what it may publish."""
 
     verb: str = "run"
     jobs: int = 2
     allow_empty: bool = False
     release: bool = False
     over: bool = False
+    reason: str | None = None
 
 
 class Attempt:
@@ -147,9 +148,17 @@ class Attempt:
             started_at=now(),
             heartbeat_at=now(),
             over=self._settings.over,
+            reason=self._settings.reason,
         )
-        self._record.change(lambda run: run.attempts.append(started))
-        self._merge([_unsettled(task) for task in tasks])
+        # What is held stays held until it is released: whoever takes this attempt over finishes the release.
+        releasing = self._settings.release
+        begun = [task if releasing and task.held else _unsettled(task) for task in tasks]
+
+        def begin(run: RunRecord) -> None:
+            run.attempts.append(started)
+            run.replace_tasks(replace(task, attempt=self._n) for task in begun)
+
+        self._record.change(begin)
         branches = {task.pipeline for task in tasks}
         with ThreadPoolExecutor(max(1, min(self._settings.jobs, 2)), "branch") as pool:
             running = [

@@ -125,7 +125,7 @@ def repair(profile: Profile, run_id: str, options: Options, operator: Operator) 
         if record.run.verb == "retract":
             finish_retraction(record, profile, planned.redo, operator)
         elif record.run.verb == "republish":
-            figures = _figures(record.run_dir, planned.redo, [1])
+            figures = _to_republish(record, planned.redo)
             tasks = [task.fresh() for task in figures]
             pass_over(record, profile, how, operator, tasks, verb="repair", normalized=figures)
         else:
@@ -138,8 +138,8 @@ def _repair_run(record: Record, profile: Profile, redo: Sequence[Task], how: Opt
     begun = [task for task in redo if _release_begun(record.run, task)]
     for task in begun:
         if next(one for one in record.run.tasks if one.id == task.id).held:
-            over = any(one.over for one in record.run.attempts if one.verb == "release")
-            _let_go(record, profile, task, operator, over=over)
+            (begun_by,) = [one for one in record.run.attempts if one.n == task.attempt]
+            _let_go(record, profile, task, operator, begun_by.reason, over=begun_by.over)
     rest = [task for task in redo if task not in begun and not _settled_since(record.run, task)]
     # A month that was well is built again with a date that it lacked, and not by itself.
     if not all(task.succeeded for task in rest):
@@ -186,29 +186,37 @@ def _let_go(
     run = record.run
     together = _released_with(run, task)
     held = {one.id: one for one in together if one.held}
-    normalized = [
-        replace(one, outcome="ok", reason=None, message=None) if one.id in held else one.fresh() for one in together
-    ]
+    n = len(run.attempts) + 1
+    why = f" Released by attempt {n}{f' ({reason})' if reason else ''}."
+    figures = _as_found(record.run_dir, list(held.values()), why)
+    normalized = [figures[one.id] if one.id in held else one.fresh() for one in together]
     options = Options(scratch=run.scratch, over=over)
-    pass_over(record, profile, options, operator, together, verb="release", normalized=normalized)
+    pass_over(record, profile, options, operator, together, verb="release", reason=reason, normalized=normalized)
 
     def note(run: RunRecord) -> None:
-        n = run.attempts[-1].n
-        run.attempts[-1].reason = reason
-        why = f" ({reason})" if reason else ""
         for one in list(run.tasks):
             before = held.get(one.id)
             if before is None:
                 continue
             if one.published == "yes":
-                said = f"{before.message} Released by attempt {n}{why}."
-                run.replace_tasks([replace(one, outcome="suspect", message=said)])
+                run.replace_tasks([replace(one, outcome="suspect", message=f"{before.message}{why}")])
             elif one.published == "no":
                 # What was held is held still, and says why it was not published.
                 said = _once_more(before, one, n)
                 run.replace_tasks([replace(before, reason=one.reason, place=one.place, attempt=n, message=said)])
 
     record.change(note)
+
+
+def _as_found(run_dir: Path, held: Sequence[Task], why: str) -> dict[str, Task]:
+    """Return by id what is held, as it is to be published; a figure with where it was read, which no record tells."""
+    metrics = {one.id: one for one in held if one.pipeline == "game_metric"}
+    figures = [
+        replace(one, outcome="suspect", message=f"{metrics[one.id].message}{why}")
+        for one in _figures(run_dir, list(metrics.values()))
+    ]
+    dates = [replace(one, outcome="ok", reason=None, message=None) for one in held if one.pipeline == "live_play"]
+    return {one.id: one for one in (*figures, *dates)}
 
 
 def _once_more(before: Task, now: Task, attempt: int) -> str:
@@ -244,6 +252,8 @@ def republish(
     run_dir = _run_dir(profile, name)
     run = archive.read(run_dir.parent.parent, run_dir.name)
     there = [task for task in run.tasks if task.pipeline == "game_metric" and task.succeeded]
+    if run.verb == "retract":
+        there = []  # what it took out is no figure
     figures = _figures(run_dir, there)
     left = sum(task.pipeline != "game_metric" for task in run.tasks)
     if left:
@@ -267,12 +277,22 @@ def _run_dir(profile: Profile, name: str) -> Path:
 
 
 def _figures(run_dir: Path, tasks: Sequence[Task], attempts: Sequence[int] = ()) -> list[Task]:
-    """Return tasks with their figures and where those were read, as their attempts (or `attempts`) handed them over."""
+    """Return tasks with their figures and where those were read, as their attempts (or `attempts`) handed them over.
+
+    What was implausible is that still, with its message.
+    """
     handed: dict[int, dict[str, Task]] = {}
     for attempt in attempts or sorted({task.attempt for task in tasks}):
         handed[attempt] = {one.id: one for one in artifacts.read_tasks(run_dir / str(attempt), artifacts.NORMALIZED)}
     found = [handed[attempts[0] if attempts else task.attempt][task.id] for task in tasks]
-    return [replace(one, outcome="ok", message=None, published="no") for one in found]
+    return [replace(one, published="no") for one in found]
+
+
+def _to_republish(record: Record, tasks: Sequence[Task]) -> list[Task]:
+    """Return the figures that a republish was to bring; where it was ended before its first attempt, its record's."""
+    if artifacts.exists(record.run_dir / "1", artifacts.NORMALIZED):
+        return _figures(record.run_dir, tasks, [1])
+    return [replace(one, outcome="ok", reason=None, message=None, source=f"run {record.run.of}") for one in tasks]
 
 
 def reopened(profile: Profile, run_id: str, verb: str) -> Record:

@@ -151,7 +151,8 @@ def _pass(record: Record, own: Profile, run_dir: Path, attempt: AttemptEntry, op
     execute = partial(_as_archived, operator.services.execute, folder)
     services = replace(operator.services, execute=execute)
     options = replace(_options(record.run), over=attempt.over or record.run.over)
-    pass_over(record, own, options, replace(operator, services=services), tasks, verb=attempt.verb, **handed)
+    operator = replace(operator, services=services)
+    pass_over(record, own, options, operator, tasks, verb=attempt.verb, reason=attempt.reason, **handed)
 
 
 def _as_archived(

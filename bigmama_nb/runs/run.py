@@ -137,8 +137,10 @@ def publish_figures(
         StorageError: the archive cannot be written.
     """
     require_notebooks(profile)
+    # Known, and not published yet.
+    begun = replace(grid, tasks=tuple(replace(task, outcome=None) for task in grid.tasks))
     with recorded(
-        begin(profile, grid, request, options, operator.services.clock(), verb=verb, of=of, reason=reason), profile
+        begin(profile, begun, request, options, operator.services.clock(), verb=verb, of=of, reason=reason), profile
     ) as record:
         tasks = [task.fresh() for task in grid.tasks]
         pass_over(record, profile, options, operator, tasks, verb=verb, normalized=grid.tasks)
@@ -153,6 +155,7 @@ def pass_over(
     tasks: Sequence[Task],
     *,
     verb: str = "run",
+    reason: str | None = None,
     extracted: Sequence[Task] | None = None,
     normalized: Sequence[Task] | None = None,
 ) -> None:
@@ -160,6 +163,7 @@ def pass_over(
 
     Args:
         verb: what the attempt is for.
+        reason: why, where a person says it.
         extracted: where the sources were asked already, what they answered.
         normalized: where figures are published that are known already, these.
     """
@@ -167,7 +171,12 @@ def pass_over(
         return
     known = normalized is not None
     settings = AttemptSettings(
-        verb, options.jobs, allow_empty=options.allow_empty or known, release=known, over=options.over
+        verb,
+        options.jobs,
+        allow_empty=options.allow_empty or known,
+        release=known,
+        over=options.over,
+        reason=reason,
     )
     record.change(_under_way)
     attempt = Attempt(record, profile, settings, Redactor.of(profile), operator.say, operator.services)
@@ -247,6 +256,9 @@ def settle_open(record: Record, profile: Profile, why: str) -> None:
     judged = _handed_over(record) if run.attempts else {}
 
     def settled(task: Task) -> Task:
+        if task.held and task.id in stands:
+            said = f"{task.message} Released by attempt {run.attempts[-1].n}."
+            return replace(task, published="yes", message=said)
         if task.outcome is not None:
             return task
         known = judged.get(task.id)

@@ -9,12 +9,13 @@ from typing import Any
 import nbformat
 from markupsafe import Markup
 
+from bigmama_nb.executor.seal import word
 from bigmama_nb.site.pages import Writer, clean
 
 _TEMPLATE = """
 {%- extends 'basic/index.html.j2' -%}
 {% block any_cell %}
-{% set outcome = cell.metadata.get('bigmama', {}).get('outcome', 'ok') %}
+{% set outcome = cell.metadata['outcome'] %}
 <section class="c-{{ outcome | replace(' ', '-') | e }}">
 {% if outcome not in ('ok', 'never ran', 'running') %}<p class="marked">This cell ended the notebook.</p>{% endif %}
 {{ super() }}
@@ -59,8 +60,10 @@ def write(writer: Writer, run_id: str, attempt: int, stem: str) -> None:
 def rendered(text: str) -> tuple[Markup, dict[str, Any]]:
     """Return the cells of a notebook as HTML, and what its seal says."""
     notebook = nbformat.reads(text, as_version=4)
+    said = dict(word(notebook))
     for cell in notebook.cells:
         cell.metadata.pop("tags", None)
+        cell.metadata["outcome"] = said.get("cells", {}).get(cell.get("id"), "ok")
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if _tamed(output)]
     body, _ = _exporter().from_notebook_node(notebook)
@@ -68,7 +71,7 @@ def rendered(text: str) -> tuple[Markup, dict[str, Any]]:
     # What may be wider than a phone scrolls within itself, and the keyboard must get there.
     body = re.sub(r"<(table|pre)\b", r'<\1 tabindex="0"', body)
     # nbconvert has sanitized what came from the notebook, and no script of the page may run.
-    return Markup(body), dict(notebook.metadata.get("bigmama", {}))
+    return Markup(body), said
 
 
 def _tamed(output: Any) -> bool:

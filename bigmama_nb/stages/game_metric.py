@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ import pyarrow as pa
 from bigmama_nb import project
 from bigmama_nb.errors import TaskError, UsageError, did_you_mean
 from bigmama_nb.executor.scraps import glue
-from bigmama_nb.runs import artifacts
+from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.plan import pipelines_asked
 from bigmama_nb.runs.status import incoming
 from bigmama_nb.runs.task import Task
@@ -173,7 +174,7 @@ def publish(here: StageContext, table: str = "game_metric") -> pd.DataFrame:
     if not here.under_way and not artifacts.exists(here.run_dir, artifacts.NORMALIZED):
         normalize(here)
     tasks = artifacts.read_tasks(here.run_dir, artifacts.NORMALIZED)
-    holds = here.profile.checks.on_suspect == "hold"
+    holds = here.profile.checks.on_suspect == "hold" and not here.releasing
     held = {task.id for task in tasks if task.outcome == "suspect" and holds}
     bring = [task for task in tasks if task.outcome in ("ok", "suspect") and task.id not in held]
     done, ended = _published(here, tasks, bring)
@@ -258,6 +259,7 @@ def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[st
     again = record is not None and record.again
     # A release and a republish bring what an earlier run found.
     found_by = None if record is None or not here.releasing else record.of or record.run_id
+    order = tuple(archive.run_ids(Path(here.profile.archive.uri))) if again or found_by else ()
     by_dt: dict[str, list[Task]] = {}
     for task in tasks:
         by_dt.setdefault(str(task.dt), []).append(task)
@@ -273,6 +275,7 @@ def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[st
             },
             again=frozenset((str(task.game_cd), str(task.type)) for task in those if again),
             found_by=found_by,
+            order=order,
             over=here.over,
         )
         for dt, those in sorted(by_dt.items())

@@ -23,8 +23,9 @@ class Incoming:
     """What a run brings for one partition of a keyed table.
 
     `rows` has the contract's file columns; `groups` says for each key in it how far it is counted and from where.
-    `again`: keys that come back though they were retracted. `found_by`: the run that found these figures, where that is
-    not the one that publishes them: it replaces nothing that a later run wrote, unless `over`.
+    `again`: keys that come back though an earlier run retracted them. `found_by`: the run that found these figures,
+    where that is not the one that publishes them: it replaces nothing that a later run wrote, unless `over`. `order`:
+    ids of runs as they began; of others their ids' instants say it.
     """
 
     rows: pa.Table
@@ -32,6 +33,13 @@ class Incoming:
     again: frozenset[Key] = frozenset()
     found_by: str | None = None
     over: bool = False
+    order: tuple[str, ...] = ()
+
+    def began_later(self, run: str, than: str) -> bool:
+        """Return whether `run` began after `than`; of two that began in one second and are not known it did."""
+        if run in self.order and than in self.order:
+            return self.order.index(run) > self.order.index(than)
+        return run[:16] >= than[:16]
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,11 @@ def merge(
     stood = dict(record.groups) if record is not None else {}
     out = dict(record.retracted) if record is not None else {}
     outdone = _outdone(warehouse, table, brought, writer, pointer, record)
-    stays_out = brings_from.keys() & out.keys() - brought.again
+    stays_out = {
+        key
+        for key in brings_from.keys() & out.keys()
+        if key not in brought.again or not brought.began_later(writer.run, out[key].run)
+    }
     kept = frozenset(
         key
         for key, one in brings_from.items()
@@ -109,7 +121,8 @@ def _outdone(
     later = {
         key: record.groups[key].run
         for key in brought.groups.keys() & record.groups.keys()
-        if record.groups[key].run not in (found_by, writer.run) and record.groups[key].run[:16] >= found_by[:16]
+        if record.groups[key].run not in (found_by, writer.run)
+        and brought.began_later(record.groups[key].run, found_by)
     }
     if not later:
         return {}

@@ -49,12 +49,13 @@ def recover(
         CatalogError, StorageError, PublishUnknownError: as a publish; running it again is safe.
     """
     lost = warehouse.catalog.is_lost()
-    if lost and not only_plan:
+    if only_plan:
+        return [one for table in tables for one in _planned(warehouse, table, lost=lost)[0]]
+    if lost:
         warehouse.catalog.renew()
-        lost = False
-    found: list[Recovered] = []
-    for table in tables:
-        found += _planned(warehouse, table, lost=lost)[0] if only_plan else _recovered(warehouse, table, writer)
+    found = [one for table in tables for one in _recovered(warehouse, table, writer)]
+    if lost:
+        warehouse.catalog.renewed()
     return found
 
 

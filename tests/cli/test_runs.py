@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 import pytest
 
+from bigmama_nb.executor.seal import word
 from bigmama_nb.profile import load
 from bigmama_nb.warehouse import Warehouse
 from tests.runs.world import CLUSTERS, REPO, World, expected, in_process
@@ -36,7 +37,7 @@ def test_a_run_publishes_every_game_and_archives_sealed_notebooks(real_world: Wo
         path = run_dir / book["path"]
         assert book["outcome"] == "ok"
         assert hashlib.sha256(path.read_bytes()).hexdigest() == book["sha256"]
-        assert nbformat.read(path, as_version=4).metadata["bigmama"]["outcome"] == "ok"
+        assert word(nbformat.read(path, as_version=4))["outcome"] == "ok"
     assert json.loads((run_dir / "run.json").read_text(encoding="utf-8")) == data
     assert {entry.name for entry in (run_dir / "1").iterdir() if entry.suffix != ".html"} == {
         "10_extract.ipynb",

@@ -26,7 +26,7 @@ from bigmama_nb.executor import kernel
 from bigmama_nb.executor.client import MARGIN, Client
 from bigmama_nb.executor.execute import execute
 from bigmama_nb.executor.redact import Redactor
-from bigmama_nb.executor.seal import STREAM_LIMIT
+from bigmama_nb.executor.seal import STREAM_LIMIT, word
 from bigmama_nb.runs.signals import Stop
 from tests.runs.stages import ABOUT, FOREVER, Bell, cell, notebook, outcomes, printed, read, run, wait_until_gone
 
@@ -227,7 +227,7 @@ def test_a_signal_to_the_run_ends_it_with_the_truth(tmp_path: Path, bell: Bell, 
 
     assert (process.returncode, complaints) == (0, b"")
     assert json.loads(said)["outcome"] == "killed"
-    assert read(tmp_path / "out.ipynb").metadata.bigmama.signal == signum.name
+    assert word(read(tmp_path / "out.ipynb"))["signal"] == signum.name
     wait_until_gone(kernel)
 
 
@@ -243,7 +243,7 @@ def test_a_kernel_dies_with_a_run_that_is_killed(tmp_path: Path, bell: Bell, han
 
     wait_until_gone(kernel)
     found = read(tmp_path / "out.ipynb")
-    assert found.metadata.bigmama.outcome == "running"
+    assert word(found)["outcome"] == "running"
     assert outcomes(found)["parameters"] == "ok"
     assert outcomes(found)["after"] == "never ran"
 
@@ -428,7 +428,7 @@ def test_no_secret_stands_in_what_is_written_or_returned(tmp_path: Path) -> None
     assert executed.scraps == {"said": "•••"}
     assert executed.error == "ValueError: x•••"
     assert "horse battery" not in executed.path.read_text()
-    assert executed.redactions == read(executed.path).metadata.bigmama.redactions > 2
+    assert executed.redactions == word(read(executed.path))["redactions"] > 2
 
 
 def test_the_process_prints_of_c_code_stand_in_the_notebook(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -470,7 +470,7 @@ except StorageError as error:
     assert "out.ipynb: the executed notebook could not be written" in said
     assert "What stood there is as before." in said
     assert "The stage itself: ok." in said
-    assert read(tmp_path / "out.ipynb").metadata.bigmama.outcome == "running"
+    assert word(read(tmp_path / "out.ipynb"))["outcome"] == "running"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.ipynb", "out.ipynb"]
 
 

@@ -25,6 +25,7 @@ from bigmama_nb.executor.seal import (
     SealedOutcome,
     one_line,
     seal,
+    word,
     write,
 )
 
@@ -74,7 +75,7 @@ def test_what_papermill_says_is_put_right() -> None:
     assert redactions == 0
     assert sealed.metadata.papermill.exception is True
     story = {
-        cell.id: (cell.metadata.papermill.status, cell.metadata.papermill.exception, cell.metadata.bigmama.outcome)
+        cell.id: (cell.metadata.papermill.status, cell.metadata.papermill.exception, word(sealed)["cells"][cell.id])
         for cell in sealed.cells
         if cell.cell_type == "code" and cell.source.strip() and cell.id != BANNER
     }
@@ -83,7 +84,7 @@ def test_what_papermill_says_is_put_right() -> None:
         "second": ("failed", True, "killed"),
         "third": ("pending", None, "never ran"),
     }
-    assert sealed.metadata.bigmama == {
+    assert word(sealed) == {
         "format": 1,
         "run": "20240502T020304Z-1a2b3c",
         "attempt": 2,
@@ -96,7 +97,9 @@ def test_what_papermill_says_is_put_right() -> None:
         "started_at": "2024-05-02T02:03:04.000+00:00",
         "ended_at": "2024-05-02T02:03:07.250+00:00",
         "seconds": 3.25,
+        "cells": {"first": "ok", "second": "killed", "third": "never ran"},
         "redactions": 0,
+        "dropped": {},
     }
 
 
@@ -174,7 +177,7 @@ def test_what_was_dropped_is_counted() -> None:
     sealed, _ = seal(notebook, ABOUT, killed(dropped={"first": 5}), Redactor())
 
     assert sealed_cell(sealed, "first").outputs[-1].text.startswith("… 12 more characters")
-    assert sealed_cell(sealed, "first").metadata.bigmama.dropped == 12
+    assert word(sealed)["dropped"] == {"first": 12}
 
 
 def test_what_is_written_is_what_was_hashed(tmp_path: Path) -> None:

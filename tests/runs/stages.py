@@ -14,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from bigmama_nb.executor.execute import Executed, NotebookInfo, execute
 from bigmama_nb.executor.redact import Redactor
+from bigmama_nb.executor.seal import word
 from bigmama_nb.runs.signals import Stop
 
 ABOUT = NotebookInfo("20240502T020304Z-1a2b3c", 1, "10_extract")
@@ -53,7 +54,7 @@ def cell(found: Any, name: str) -> Any:
 
 def outcomes(found: Any) -> dict[str, str]:
     """Return what each code cell says became of it."""
-    return {cell.id: cell.metadata.bigmama.outcome for cell in found.cells if "bigmama" in cell.metadata}
+    return dict(word(found)["cells"])
 
 
 def printed(found: Any, name: str) -> str:

@@ -10,6 +10,7 @@ import nbformat
 import papermill
 import pytest
 
+from bigmama_nb.executor.seal import word
 from tests.runs.world import World, expected
 
 
@@ -56,6 +57,8 @@ def test_an_archived_notebook_executed_again_is_of_its_run_but_not_its_word(
     papermill.execute_notebook(str(archived), str(mine), day, kernel_name="python3", progress_bar=False)
 
     text = mine.read_text()
+    assert (word(nbformat.read(archived, 4))["run"], word(nbformat.read(mine, 4))) == (data["run_id"], {})
+    assert "bigmama" not in nbformat.read(mine, 4).metadata
     assert f"run {data['run_id']}, attempt 1 ·" not in text
     assert "> **ok**" not in text
     scraps = [

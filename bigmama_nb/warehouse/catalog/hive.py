@@ -76,6 +76,9 @@ class HiveCatalog:
     def renew(self) -> None:
         """Leave the metastore as it is: schematool makes one."""
 
+    def renewed(self) -> None:
+        """Leave the metastore as it is."""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

@@ -122,7 +122,13 @@ class Catalog(Protocol):
         """Return whether the catalog is gone or cannot be read, though versions stand in the warehouse."""
 
     def renew(self) -> None:
-        """Make a lost catalog anew, with nothing in it; one that cannot be read is put aside."""
+        """Make a lost catalog anew, with nothing in it; one that cannot be read is put aside.
+
+        It stays lost to everybody else until `renewed`.
+        """
+
+    def renewed(self) -> None:
+        """Take a catalog that was made anew, and has its pointers by now, into use."""
 
     def close(self) -> None:
         """Let go of connections."""

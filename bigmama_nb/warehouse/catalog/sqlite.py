@@ -53,6 +53,7 @@ class SqliteCatalog:
     def __init__(self, uri: str) -> None:
         self._root = local_path(uri).rstrip("/")
         self.path = Path(self._root) / "catalog.db"
+        self._renewing = False
 
     def close(self) -> None:
         """Nothing stays open between calls: a connection that idles would hold nothing anybody needs."""
@@ -62,21 +63,35 @@ class SqliteCatalog:
         return not self._is_whole() and self._any_version() is not None
 
     def renew(self) -> None:
-        """Make the catalog anew; a file that is no whole database is kept as `catalog.db.damaged`."""
-        if not self._is_whole() and self.path.exists() and self.path.stat().st_size:
+        """Make the catalog anew; a file that is no whole database is kept as `catalog.db.damaged`.
+
+        Until `renewed` it has no format, and everybody else takes it for lost: a recovery may be killed midway.
+        """
+        if self._format_of_whole() is None and self.path.exists() and self.path.stat().st_size:
             self.path.replace(self.path.with_name("catalog.db.damaged"))
-        with self._writing("the catalog could not be made anew", renewing=True):
+        self._renewing = True
+        with self._writing("the catalog could not be made anew"):
+            pass
+
+    def renewed(self) -> None:
+        """Take a catalog that was made anew into use."""
+        self._renewing = False
+        with self._writing("the catalog could not be made anew", lost=True):
             pass
 
     def _is_whole(self) -> bool:
+        return bool(self._format_of_whole())
+
+    def _format_of_whole(self) -> int | None:
+        """Return the format of a whole database, 0 where it has none yet, and None where it is no whole database."""
         try:
             with contextlib.closing(self._connected("rw")) as connection:
-                made = connection.execute("PRAGMA user_version").fetchone()[0]
-                return bool(made) and connection.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+                made: int = connection.execute("PRAGMA user_version").fetchone()[0]
+                return made if connection.execute("PRAGMA quick_check").fetchone()[0] == "ok" else None
         except sqlite3.DatabaseError as error:
             if self.path.exists() and isinstance(error, sqlite3.OperationalError):
                 raise self._unreadable(error) from error
-            return False
+            return None
 
     def _any_version(self) -> Path | None:
         return next(Path(self._root).glob(f"*.db/*/.runs/*/*/{SEAL}"), None)
@@ -84,7 +99,7 @@ class SqliteCatalog:
     def _refuse_lost(self) -> None:
         version = self._any_version()
         if version is not None:
-            state = "is empty" if self.path.exists() else "is gone"
+            state = "is empty or was not recovered to its end" if self.path.exists() else "is gone"
             raise CatalogError(
                 f"the catalog {self.path} {state}, but versions stand beside it "
                 f"({version.parent.relative_to(self._root)}). Nothing was done. Put it back, or 'run_all.py recover': "
@@ -259,12 +274,13 @@ class SqliteCatalog:
             # reading alone where the file is write-protected.
             with contextlib.closing(self._connected("rw")) as connection:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
+                if version == 0 and not self._renewing:
                     # Its first writer died, or works still, before the schema was committed: no version is there yet.
                     self._refuse_lost()
                     yield None
                     return
-                self._refuse_other_format(version)
+                if version:
+                    self._refuse_other_format(version)
                 yield connection
         except sqlite3.Error as error:
             raise self._unreadable(error) from error
@@ -285,7 +301,7 @@ class SqliteCatalog:
         )
 
     @contextlib.contextmanager
-    def _writing(self, what: str, *, renewing: bool = False) -> Iterator[sqlite3.Connection]:
+    def _writing(self, what: str, *, lost: bool = False) -> Iterator[sqlite3.Connection]:
         """Yield a connection in a transaction that holds the write lock; commit where the block ends well."""
         committing = False
         try:
@@ -296,11 +312,12 @@ class SqliteCatalog:
                 try:
                     version = connection.execute("PRAGMA user_version").fetchone()[0]
                     if version == 0:
-                        if not renewing:
+                        if not (lost or self._renewing):
                             self._refuse_lost()
                         for statement in SCHEMA.split(";"):
                             connection.execute(statement)
-                        connection.execute(f"PRAGMA user_version = {FORMAT}")
+                        if not self._renewing:
+                            connection.execute(f"PRAGMA user_version = {FORMAT}")
                     else:
                         self._refuse_other_format(version)
                     yield connection
