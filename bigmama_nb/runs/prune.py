@@ -20,6 +20,9 @@ from bigmama_nb.warehouse.lineage import Writer, runs_behind
 from bigmama_nb.warehouse.maintenance import Expired, superseded
 from bigmama_nb.warehouse.maintenance import prune as prune_versions
 
+GONE = ".pruned"
+"""The end of a folder's name while it is deleted."""
+
 
 @dataclass(frozen=True)
 class Dropped:
@@ -83,7 +86,13 @@ def _old(profile: Profile, warehouse: Warehouse, now: datetime) -> tuple[list[st
         for folder in (root / "scratch").glob("*")
         if archive.RUN_ID.fullmatch(folder.name) and _is_old(folder.name, profile, now)
     )
-    return [run_id for run_id in old if _has_ended(root, run_id)], scratch
+    runs = [run_id for run_id in old if _has_ended(root, run_id)]
+    return _half_gone(root / "runs") + runs, _half_gone(root / "scratch") + scratch
+
+
+def _half_gone(folder: Path) -> list[str]:
+    """Return what a prune that was killed was about to delete."""
+    return sorted(gone.name.removeprefix(".").removesuffix(GONE) for gone in folder.glob(f".*{GONE}"))
 
 
 def _version(one: Expired) -> Dropped:
@@ -105,9 +114,10 @@ def _has_ended(root: Path, run_id: str) -> bool:
 
 def _delete(folder: Path) -> None:
     # Renamed first: a reader of the archive sees the run or none.
-    gone = folder.with_name(f".{folder.name}.pruned")
+    gone = folder.with_name(f".{folder.name}{GONE}")
     try:
-        folder.rename(gone)
+        if folder.exists():
+            folder.rename(gone)
         shutil.rmtree(gone)
     except OSError as error:
         raise StorageError(

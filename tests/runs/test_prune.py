@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 from bigmama_nb.profile import load
@@ -83,3 +84,16 @@ def test_a_run_that_is_under_way_is_not_dropped(world: World) -> None:
     path.write_text(json.dumps(record))
     dropped = prune(load(world.profile), YEARS_LATER, only_plan=True)
     assert first not in [one.name for one in dropped if one.kind == "run"]
+
+
+def test_what_a_killed_prune_left_is_deleted_by_the_next(world: World) -> None:
+    """Also where nothing else is to be dropped; its plan names it."""
+    run_id = world.command("run")["data"]["run_id"]
+    runs = world.folder / "archive" / "runs"
+    gone = runs / f".{run_id[:-6]}000000.pruned"
+    shutil.copytree(runs / run_id / "1", gone / "1")
+    planned = [{"task": f"run {run_id[:-6]}000000", "action": "drop"}]
+    assert world.command("runs", "prune", "--plan")["data"] == planned
+    assert world.command("runs", "prune")["exit_status"] == 0
+    assert not gone.exists()
+    assert [one.name for one in runs.iterdir() if one.name.endswith(".pruned")] == []
