@@ -99,7 +99,9 @@ class SqliteCatalog:
     def _refuse_lost(self) -> None:
         version = self._any_version()
         if version is not None:
-            state = "is empty or was not recovered to its end" if self.path.exists() else "is gone"
+            state = "is gone"
+            if self.path.exists():
+                state = "was not recovered to its end" if self.path.stat().st_size else "is empty"
             raise CatalogError(
                 f"the catalog {self.path} {state}, but versions stand beside it "
                 f"({version.parent.relative_to(self._root)}). Nothing was done. Put it back, or 'run_all.py recover': "
