@@ -280,9 +280,9 @@ def rows_of(warehouse: Warehouse, table: Table, pointer: Pointer, record: Record
                     f"{location} has sha256 {found}, was published with {expected[location]}", place=location
                 )
             with readable(location):
-                read = pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit="us").read()
-            table.require(read.schema, place=location)
-            parts.append(read.cast(table.arrow_schema()))
+                file = pq.ParquetFile(pa.BufferReader(content), coerce_int96_timestamp_unit="us")
+                table.require_file(file, place=location)
+                parts.append(file.read().cast(table.arrow_schema()))
     return pa.concat_tables(parts)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -115,6 +116,8 @@ class Place:
     def _child(self, verb: Callable[[], Any], writes: int, kill_at: int | None) -> None:
         # What a run says of the machine's git is of no matter here, and takes longer than all else.
         os.environ["PATH"] = ""
+        # A collection would copy every page that the two processes share.
+        gc.disable()
         if kill_at is not None:
             sys.addaudithook(_Killer(str(self.folder), kill_at))
         try:

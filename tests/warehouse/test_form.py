@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bigmama_nb.errors import CatalogError, ContractError
+from bigmama_nb.tables import game_metric_status
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, data_files
 from bigmama_nb.warehouse.maintenance import rollback
 from bigmama_nb.warehouse.probe import KOREAN, require_kept_text, require_tables
-from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole
+from bigmama_nb.warehouse.publish import Group, Incoming, Replacement, publish_keyed, publish_whole
 from bigmama_nb.warehouse.query import sql, who_wrote
 from bigmama_nb.warehouse.rewrite import rewrite
+from bigmama_nb.warehouse.version import rows_of
 from tests.places import NAMES, Place, place
 from tests.publishing import METRIC, PLAY, Settings, author, brought, plays
 
@@ -127,3 +130,22 @@ def test_a_metastore_of_hive_4_keeps_korean(tmp_path: Path) -> None:
     with Warehouse.open(settings) as warehouse:
         require_kept_text(warehouse, replace(METRIC, database=settings.database))
         assert [entry for entry in warehouse.catalog.tables() if entry.database == settings.database] == []
+
+
+def test_rows_with_instants_of_int96_are_merged(tmp_path: Path) -> None:
+    """A keyed table in that form keeps the rows that a run does not bring, and their instants."""
+    table = game_metric_status.contract("bigmama")
+    at = datetime(2024, 5, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    said = {"outcome": "ok", "reason": None, "message": None, "run_id": "x", "updated_dt": at}
+
+    def rows(game: str) -> Incoming:
+        row = {"game_cd": game, "type": "wau", **said}
+        found = pa.Table.from_pylist([row], schema=table.arrow_schema())
+        return Incoming(found, {(game, "wau"): Group(date(2024, 5, 1), True, "x")})
+
+    with Warehouse.open(Settings(str(tmp_path), **OLD)) as warehouse:
+        publish_keyed(warehouse, table, {DAY: rows("lw")}, author(1))
+        publish_keyed(warehouse, table, {DAY: rows("bns")}, author(2))
+        (pointer,) = warehouse.catalog.current(table.full_name).values()
+        found = rows_of(warehouse, table, pointer, None).to_pylist()
+    assert [(row["game_cd"], row["updated_dt"]) for row in found] == [("bns", at), ("lw", at)]
