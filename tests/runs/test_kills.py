@@ -109,7 +109,7 @@ def test_a_recovery_that_was_killed_leaves_no_catalog_that_holds_little(place: P
             place.figures[FIGURE] = 1
             later = done(place.do(collect(place, 1, "aa")))
             assert task(place, later)["reason"] == "catalog"
-            assert "'run_all.py recover': it points every partition" in task(place, later)["message"]
+            assert "it points every partition at its newest whole version again" in task(place, later)["message"]
     recovered = place.do(lambda: changes.recover(place.profile, None, AT) and None)
     assert recovered.error is None, recovered
     assert place.rows(DAY) == {"bb": 7}
