@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -60,12 +61,24 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         for line in server.stderr:
             said.append(line)
             if "http://127.0.0.1:" in line:
-                yield Lab(line[line.index("http://127.0.0.1:") :].split()[0].partition("?")[0].partition("tree")[0])
+                url = line[line.index("http://127.0.0.1:") :].split()[0].partition("?")[0].partition("tree")[0]
+                _wait_for(int(url.split(":")[2].partition("/")[0]), server)
+                yield Lab(url)
                 break
         else:
             pytest.fail("".join(said))
         server.terminate()
         server.stderr.read()
+
+
+def _wait_for(port: int, server: subprocess.Popen[str]) -> None:
+    """Return once the server listens: it tells its address before."""
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            assert server.poll() is None, "the server ended"
 
 
 def test_nothing_is_saved_over_an_archived_notebook(lab: Lab, tmp_path: Path) -> None:

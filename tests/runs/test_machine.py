@@ -370,9 +370,15 @@ class Tables(RuleBasedStateMachine):
         dead.dead = True
         if of is not None and not moved:
             dead.found = before.runs[of].found
+        verbs = {one["n"]: one for one in record["attempts"]}
         for task in record["tasks"]:
             key = _key(task)
             well = _state(task) == "ok"
+            # A release is begun where the record says so: before, it left nothing to finish.
+            by = verbs.get(task["attempt"], {})
+            dead.begun.pop(key, None)
+            if _state(task) == "held" and by.get("verb") == "release":
+                dead.begun[key] = by.get("over", False)
             assert not well or dead.tasks.get(key) == "ok", f"{task['id']} is ok before it is published"
             dead.tasks[key] = "ok" if well else "held" if key in dead.begun else "open"
         before.runs[name] = dead
@@ -456,8 +462,9 @@ def run_machine(examples: int, *, alike: bool) -> None:
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
+@pytest.mark.long
 def test_the_tables_are_as_the_model_says() -> None:
-    """200 series of up to eight verbs, the same ones every time."""
+    """200 series of up to eight verbs, the same ones every time; some three minutes."""
     run_machine(200, alike=True)
 
 
