@@ -9,11 +9,15 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test test-long test-lowest test-highest coverage docs lab notebooks vega lint bench lock clean
 
+# PROFILE=my.yaml or BIGMAMA_PROFILE=my.yaml: another profile than the sample. What is published of a run that was not
+# wholly well is shown as well, and make ends with the run's exit status.
+ifdef PROFILE
+export BIGMAMA_PROFILE := $(PROFILE)
+endif
+
 run: $(VENV)/installed  ## install, then publish the sample and show its report
-	$(BIN)/python run_all.py run
-	@PYTHONWARNINGS=ignore $(BIN)/jupyter nbconvert --log-level ERROR --no-input --to html --output-dir out --output report \
-		"$$(ls -d out/archive/runs/*/*/50_report.ipynb | tail -n 1)"
-	@echo "The report to look at: out/report.html. To work with it: make lab"
+	@$(BIN)/python run_all.py run; status=$$?; $(BIN)/python run_all.py report --to out/report.html && \
+		echo "The report to look at: out/report.html. To work with it: make lab"; exit $$status
 
 test: $(VENV)/installed-dev  ## install what the tests need, then run them
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long"

@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
     """
     # jsonschema tries to import this, which builds grammars for a second; no notebook's schema speaks of URIs.
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    from bigmama_nb.cli import check, init, runs, trial, warehouse  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
 
     swift = SwiftEnd() if arguments is None else None
     try:

@@ -10,7 +10,6 @@ from bigmama_nb.reports.shown import Html
 
 if TYPE_CHECKING:
     from bigmama_nb.reports.grid import outcome_grid
-    from bigmama_nb.reports.history import metric_history
     from bigmama_nb.reports.live_play import audiences, concurrent_viewers, watch_time
     from bigmama_nb.reports.style import Chart
 
@@ -22,7 +21,6 @@ __all__ = [
     "failures",
     "failures_html",
     "headline",
-    "metric_history",
     "outcome_grid",
     "watch_time",
 ]
@@ -30,7 +28,6 @@ __all__ = [
 # matplotlib takes a quarter of a second to import, and most stages draw nothing.
 _DRAWN = {
     "Chart": "style",
-    "metric_history": "history",
     "outcome_grid": "grid",
     **dict.fromkeys(("audiences", "concurrent_viewers", "watch_time"), "live_play"),
 }

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from bigmama_nb.reports.history import compact
 from bigmama_nb.reports.style import (
     ACCENT,
     FAINT,
@@ -18,6 +17,7 @@ from bigmama_nb.reports.style import (
     QUIET,
     Chart,
     bare,
+    compact,
     drawable,
     shortened,
     write,

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OUTCOME_MARKS = {"ok": "", "suspect": "?", "not_ready": "○", "failed": "×", "skipped": "–"}
+
+VEGA_LITE = "application/vnd.vegalite.v5+json"
+"""The kind of a chart that JupyterLab 4 draws: https://jupyterlab.readthedocs.io/en/stable/user/file_formats.html"""
+
 
 @dataclass(frozen=True)
 class Html:

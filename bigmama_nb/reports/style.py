@@ -26,7 +26,6 @@ OUTCOME_COLOURS = {
     "failed": "#c8431b",
     "skipped": "#9aa5ac",
 }
-OUTCOME_MARKS = {"ok": "", "suspect": "?", "not_ready": "○", "failed": "×", "skipped": "–"}
 
 _HANGUL = (
     "Noto Sans CJK KR",
@@ -93,6 +92,14 @@ def write(where: Any, x: float, y: float, text: str, *, size: float = 8, **prope
     properties = {"color": INK, "family": list(fonts()), "parse_math": False, **properties}
     drawn: Text = where.text(x, y, text, fontsize=size, **properties)
     return drawn
+
+
+def compact(level: float) -> str:
+    """Return a number as an axis says it: 1.5M, 200k."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(level) >= size:
+            return f"{level / size:,g}{unit}"
+    return f"{level:,g}"
 
 
 def bare(axes: Any) -> None:

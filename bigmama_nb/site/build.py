@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from bigmama_nb.profile import Profile
-from bigmama_nb.site import front, games, index, lives, notebooks, run_page, tables
+from bigmama_nb.site import front, games, index, lives, notebooks, report, run_page, tables
 from bigmama_nb.site.pages import Writer
 
 OLDER_AT_ONCE = 20
@@ -57,8 +57,10 @@ def build(profile: Profile, *, everything: bool = False) -> Built:
 
 
 def _run(writer: Writer, found: index.Index, run: index.RunRow) -> None:
-    for book in found.rows("select attempt, stem from notebook where run = ?", (run["no"],)):
-        notebooks.write(writer, run["run_id"], book["attempt"], book["stem"])
+    for book in found.rows("select attempt, stem, outcome from notebook where run = ?", (run["no"],)):
+        # Of one that failed a page says where.
+        is_report = book["stem"] == report.STEM and book["outcome"] == "ok"
+        (report if is_report else notebooks).write(writer, run["run_id"], book["attempt"], book["stem"])
     run_page.write(writer, found, run)
     with contextlib.suppress(OSError):
         os.utime(_page(writer.root, run), ns=(run["mtime"], run["mtime"]))

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from bigmama_nb.profile import Profile
 from bigmama_nb.project import repair_command
+from bigmama_nb.reports.changes import month_before
 from bigmama_nb.site import causes, index
 from bigmama_nb.site.pages import Writer, day, file_name, sign
 
@@ -129,16 +130,11 @@ def _changes(good: dict[int, int]) -> list[tuple[str, int | None, float | None]]
     last = date.fromisoformat(str(max(good)))
     found = []
     for name, days in _BACK:
-        then = last - timedelta(days=days) if days else _month_before(last)
+        then = last - timedelta(days=days) if days else month_before(last)
         before = good.get(int(f"{then:%Y%m%d}"))
         percent = None if not before else 100 * (good[int(f"{last:%Y%m%d}")] - before) / before
         found.append((name, before, percent))
     return found
-
-
-def _month_before(of: date) -> date:
-    end = of.replace(day=1) - timedelta(days=1)
-    return end.replace(day=min(of.day, end.day))
 
 
 def _points(by_day: dict[int, list[dict[str, Any]]], good: dict[int, int]) -> list[dict[str, Any]]:
@@ -157,15 +153,6 @@ def chart(points: list[dict[str, Any]], says: str) -> dict[str, Any]:
 def _chart() -> dict[str, Any]:
     import altair as alt
 
-    base = alt.Chart(alt.NamedData("points")).encode(x=alt.X("day:T", title=None, axis=alt.Axis(aria=False)))
-    line = base.mark_line(point=alt.OverlayMarkDef(size=14, aria=False), color="#0072b2", aria=False).encode(
-        y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(aria=False)),
-    )
-    suspect = (
-        base.mark_point(aria=False, shape="diamond", size=90, color="#d55e00", filled=True)
-        .encode(y="value:Q")
-        .transform_filter("datum.outcome == 'suspect' && isValid(datum.value)")
-    )
-    missing = base.mark_rule(aria=False, color="#d55e00", strokeDash=[3, 3]).transform_filter("!isValid(datum.value)")
-    made: dict[str, Any] = (line + suspect + missing).properties(width="container", height=180).to_dict()
-    return made
+    from bigmama_nb.reports.timeline import as_spec, layers
+
+    return as_spec(layers().properties(data=alt.NamedData("points")), "", height=180)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import nbformat
 from markupsafe import Markup
@@ -23,16 +25,26 @@ _TEMPLATE = """
 {% endblock any_cell %}
 {% block input_group %}<details><summary>Code</summary>{{ super() }}</details>{% endblock input_group %}
 """
-_KINDS = ("text/html", "text/plain", "image/png", "text/markdown")
+_KINDS = ("text/html", "text/plain", "text/markdown")
 _TAGS = frozenset(
     re.findall(
         r"\w+",
-        "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p pre s "
-        "samp small span strong sub sup table tbody td tfoot th thead tr u ul",
+        "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p pre s "
+        "samp small span strong sub sup svg path circle table tbody td tfoot th thead tr u ul",
     )
 )
-_SPANS = ["colspan", "rowspan", "class"]
+_ATTRIBUTES = {
+    "a": ("title",), "td": ("colspan", "rowspan"), "th": ("colspan", "rowspan"),
+    "svg": ("role", "aria-label", "viewBox", "width", "height", "fill"),
+    "path": ("d", "stroke", "stroke-width", "stroke-linecap"), "circle": ("cx", "cy", "r", "fill"),
+}  # fmt: skip
+"""An SVG is its lines and dots; without texts, styles and links nothing in it can be misread as something else."""
+_PROTOCOLS = ("http", "https", "mailto", "data")
+_LINK = re.compile(r"(?i)(?:https?:|mailto:|[#/.\w][^:]*$)")
+SVG, PNG = "image/svg+xml", "image/png"
 _TOO_LONG = 50_000_000
+UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError)
+"""What reading a file that is no notebook raises."""
 
 
 def write(writer: Writer, run_id: str, attempt: int, stem: str) -> None:
@@ -44,7 +56,7 @@ def write(writer: Writer, run_id: str, attempt: int, stem: str) -> None:
         if path.stat().st_size > _TOO_LONG:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")
         body, metadata = rendered(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError) as error:
+    except UNREADABLE as error:
         body = Markup("<p>The notebook cannot be shown: {}</p>").format(clean(error)[:500])
     writer.page(
         f"{folder}/{stem}.html",
@@ -65,17 +77,38 @@ def rendered(text: str) -> tuple[Markup, dict[str, Any]]:
         cell.metadata.pop("tags", None)
         cell.metadata["outcome"] = said.get("cells", {}).get(cell.get("id"), "ok")
         if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if _tamed(output)]
-    body, _ = _exporter().from_notebook_node(notebook)
+            cell.outputs = [output for output in cell.outputs if tamed(output)]
+    return exported(notebook, _TEMPLATE), said
+
+
+def exported(notebook: Any, template: str) -> Markup:
+    """Return a notebook as HTML by a template of nbconvert's; its outputs are sanitized."""
+    body, _ = _exporter(template).from_notebook_node(notebook)
     body = re.sub(r"<th([^>]*)>\s*</th>", r"<td\1></td>", body)
     # What may be wider than a phone scrolls within itself, and the keyboard must get there.
     body = re.sub(r"<(table|pre)\b", r'<\1 tabindex="0"', body)
-    # nbconvert has sanitized what came from the notebook, and no script of the page may run.
-    return Markup(body), said
+    # nbconvert has sanitized what came from the notebook, and no script of its may run.
+    return Markup(body)
 
 
-def _tamed(output: Any) -> bool:
+def as_picture(address: str, says: str, kind: str = "picture", width: int | None = None) -> str:
+    """Return a picture as an image, which runs no script whatever stands in it."""
+    size = f' width="{width}"' if width else ""
+    return f'<img class="{kind}" alt="{escape(says)}"{size} src="{address}">'
+
+
+def svg_address(svg: str | list[str]) -> str:
+    """Return an SVG as the address of an image."""
+    return f"data:{SVG},{quote(''.join(svg))}"
+
+
+def tamed(output: Any) -> bool:
+    """Leave of an output what a page can show, and return whether that is anything."""
     data = output.get("data", {})
+    if "text/html" not in data and (SVG in data or PNG in data):
+        address = svg_address(data[SVG]) if SVG in data else f"data:{PNG};base64,{''.join(data[PNG].split())}"
+        width = output.get("metadata", {}).get(PNG, {}).get("width")
+        data["text/html"] = as_picture(address, "".join(data.get("text/plain", "")), width=width)
     for kind in [kind for kind in data if kind not in _KINDS]:
         del data[kind]
     if "text/html" in data:
@@ -91,21 +124,25 @@ def _tamed(output: Any) -> bool:
 def _sanitized(html: Any) -> str:
     import bleach
 
-    return str(
-        bleach.clean(
-            str(html), tags=_TAGS, attributes={"a": ["href", "title"], "*": ["class"], "td": _SPANS, "th": _SPANS}
-        )
-    )
+    return str(bleach.clean(str(html), tags=_TAGS, attributes=_allowed, protocols=_PROTOCOLS))
+
+
+def _allowed(tag: str, name: str, value: str) -> bool:
+    if tag == "img":
+        return name in ("alt", "class", "width") or (name == "src" and value.startswith("data:image/"))
+    if tag == "a" and name == "href":
+        return _LINK.match(value) is not None
+    return name in _ATTRIBUTES.get(tag, ()) or name == "class" or (name == "id" and value.startswith("metric-"))
 
 
 @functools.cache
-def _exporter() -> Any:
+def _exporter(template: str) -> Any:
     from jinja2 import DictLoader
     from nbconvert import exporters
 
     html_exporter: Any = exporters.HTMLExporter
     exporter = html_exporter(
-        template_name="basic", extra_loaders=[DictLoader({"page.html.j2": _TEMPLATE})], template_file="page.html.j2"
+        template_name="basic", extra_loaders=[DictLoader({"page.html.j2": template})], template_file="page.html.j2"
     )
     exporter.sanitize_html = True
     exporter.register_filter("clean_html", _sanitized)

@@ -24,7 +24,7 @@ from markupsafe import Markup
 from bigmama_nb.executor.redact import ANSI
 from bigmama_nb.site import records
 
-ASSETS = ("site.css", "site.js", "vega.js", "vega.LICENSES.txt")
+ASSETS = ("site.css", "site.js", "charts.js", "vega.js", "vega.LICENSES.txt")
 SIGNS = {
     "ok": "✓",
     "suspect": "?",
@@ -110,18 +110,8 @@ class Writer:
 
     def page(self, path: str, template: str, **values: Any) -> None:
         """Render a template into `root/path`."""
-        depth = path.count("/")
-        text = (
-            _environment()
-            .get_template(template)
-            .render(
-                root="../" * depth,
-                at=self.at,
-                zone=self.zone.key,
-                made=self.at(datetime.now(UTC).isoformat()),
-                **values,
-            )
-        )
+        made = self.at(datetime.now(UTC).isoformat())
+        text = render(template, root="../" * path.count("/"), at=self.at, zone=self.zone.key, made=made, **values)
         self.write(path, text)
 
     def write(self, path: str, text: str) -> None:
@@ -136,10 +126,20 @@ class Writer:
     def assets(self) -> None:
         """Write what all pages share, where it is not there yet."""
         for asset in ASSETS:
-            content = (resources.files("bigmama_nb.site") / "assets" / asset).read_bytes()
+            content = asset_text(asset).encode()
             target = self.root / "assets" / asset
             if not target.is_file() or target.stat().st_size != len(content) or target.read_bytes() != content:
                 replace(target, content)
+
+
+def asset_text(name: str) -> str:
+    """Return what an asset holds."""
+    return (resources.files("bigmama_nb.site") / "assets" / name).read_text(encoding="utf-8")
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template with its values, all of them escaped that are no markup."""
+    return _environment().get_template(template).render(**values)
 
 
 def replace(target: Path, content: bytes) -> None:

@@ -3,9 +3,7 @@
 from bigmama_nb.stages.context import StageContext, begin
 from bigmama_nb.stages.game_metric import (
     extract,
-    figures,
     game_names,
-    latest,
     load_by_cluster,
     normalize,
     outcomes,
@@ -15,14 +13,13 @@ from bigmama_nb.stages.game_metric import (
     repair_command,
     suspects,
 )
+from bigmama_nb.stages.report_parts import report
 
 __all__ = [
     "StageContext",
     "begin",
     "extract",
-    "figures",
     "game_names",
-    "latest",
     "load_by_cluster",
     "normalize",
     "outcomes",
@@ -30,5 +27,6 @@ __all__ = [
     "reader",
     "receipt",
     "repair_command",
+    "report",
     "suspects",
 ]

@@ -307,41 +307,6 @@ def game_names(here: StageContext) -> dict[str, str]:
     return {game_cd: f"{name} ({game_cd})" if name in shared else name for game_cd, name in names.items()}
 
 
-def figures(here: StageContext) -> pd.DataFrame:
-    """Return what readers see now: game_cd string, dt string, type string, value int64, all of the table."""
-    history = _history(here)
-    rows = sorted(
-        (game_cd, dt, type_, value) for (game_cd, type_), by_dt in history.items() for dt, value in by_dt.items()
-    )
-    return pd.DataFrame(rows, columns=["game_cd", "dt", "type", "value"]).astype(
-        {"game_cd": "str", "dt": "str", "type": "str", "value": "int64"}
-    )
-
-
-def latest(rows: pd.DataFrame, names: Mapping[str, str], outcomes: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the latest figure of every game and metric as text: a game a line, a metric a column.
-
-    The dt stands behind a figure that is older than the metric's newest, and "suspect" behind one that `outcomes` calls
-    so.
-    """
-    if rows.empty:
-        return pd.DataFrame()
-    last = rows.sort_values("dt").groupby(["game_cd", "type"], as_index=False).last()
-    newest = last.groupby("type")["dt"].transform("max")
-    older = ("  (" + last["dt"] + ")").where(last["dt"] < newest, "")
-    if outcomes is not None:
-        known = outcomes[outcomes["outcome"] == "suspect"]
-        suspect = set(zip(known["game_cd"], known["type"], known["dt"], strict=True))
-        keys = zip(last["game_cd"], last["type"], last["dt"], strict=True)
-        older += pd.Series(["  suspect" if key in suspect else "" for key in keys], index=last.index)
-    shown = last.assign(
-        game=last["game_cd"].map(lambda code: names.get(code, code)),
-        type=last["type"] + " " + newest,
-        value=last["value"].map("{:,}".format) + older,
-    )
-    return shown.pivot(index="game", columns="type", values="value").fillna("").rename_axis(columns=None)
-
-
 # 60_explore
 
 

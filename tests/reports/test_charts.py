@@ -6,7 +6,6 @@ import io
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Collection
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,10 +14,11 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 
-from bigmama_nb.reports import Chart, metric_history, outcome_grid, style
+from bigmama_nb.reports import Chart, outcome_grid, style
+from bigmama_nb.reports.shown import OUTCOME_MARKS
 from bigmama_nb.reports.style import OUTCOME_COLOURS
 
 DAYS = [f"{date(2024, 2, 2) + timedelta(days=n):%Y%m%d}" for n in range(90)]
@@ -36,18 +36,6 @@ def grid(
     return pd.DataFrame(rows, columns=["game_cd", "type", "dt", "outcome", "reason", "message", "published"])
 
 
-def figures(games: int, days: list[str], type_: str = "wau", *, without: Collection[str] = ()) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            (f"g{number:03d}", type_, dt, 100_000 * (number + 1) + 137 * place)
-            for number in range(games)
-            for place, dt in enumerate(days)
-            if dt not in without
-        ],
-        columns=["game_cd", "type", "dt", "value"],
-    )
-
-
 def points(line: Line2D) -> int:
     """How many points a line is drawn through."""
     return np.size(line.get_xdata(orig=False))
@@ -58,13 +46,13 @@ def texts(chart: Chart) -> list[str]:
 
 
 def cells(chart: Chart) -> Counter[str]:
-    """Count the cells of the grid by outcome; the legend's are left out by their size."""
+    """Count the cells of the grid by outcome; the legend's are a collection of their own, the first."""
     names = {matplotlib.colors.to_hex(colour): outcome for outcome, colour in OUTCOME_COLOURS.items()}
-    return Counter(
-        names.get(matplotlib.colors.to_hex(patch.get_facecolor()), "not asked")
-        for patch in chart.axes[0].patches
-        if isinstance(patch, Rectangle) and patch.get_height() != pytest.approx(0.15)
-    )
+    drawn = chart.axes[0].collections[-1]
+    assert isinstance(drawn, PolyCollection)
+    colours = [matplotlib.colors.to_hex(colour) for colour in matplotlib.colors.to_rgba_array(drawn.get_facecolor())]
+    assert len(colours) == len(drawn.get_paths())
+    return Counter(names.get(colour, "not asked") for colour in colours)
 
 
 ILL = {
@@ -130,65 +118,6 @@ def test_no_task_no_cell() -> None:
     assert chart.png().startswith(b"\x89PNG")
 
 
-def test_history_shows_each_game_with_its_latest_figure() -> None:
-    """Largest first, thousands separated, the change on the week before in words."""
-    found = texts(metric_history(figures(3, DAYS), "wau"))
-    assert [text for text in found if text.startswith("g0")] == ["g002", "g001", "g000"]
-    assert {"312,193", "212,193", "112,193"} <= set(found)
-    assert "+0.9 % on a week before" in found
-    assert "WAU by game" in found
-
-
-def test_monthly_history_names_its_months() -> None:
-    """A month's figure is filed under its first, and is shown as the month."""
-    found = texts(metric_history(figures(1, ["20240201", "20240301", "20240401"], "mau"), "mau"))
-    assert {"MAU by game", "Feb 2024", "Apr 2024", "+0.1 % on March"} <= set(found)
-    assert any(text.startswith("February 2024 to April 2024") for text in found)
-
-
-def test_line_is_broken_where_a_figure_is_missing() -> None:
-    """No straight line is drawn through days that nobody knows."""
-    whole = metric_history(figures(1, DAYS), "wau").axes[0]
-    holed = metric_history(figures(1, DAYS, without=set(DAYS[40:45])), "wau").axes[0]
-    lengths = [points(line) for line in holed.lines if line.get_linewidth() == 1.6]
-    assert [points(line) for line in whole.lines if line.get_linewidth() == 1.6 and points(line) > 1][-1] == 90
-    assert {40, 45} <= set(lengths)
-    assert 90 not in lengths
-
-
-def test_failed_days_are_marked_and_games_without_figures_named() -> None:
-    """A game that failed does not vanish from the picture."""
-    asked = grid(
-        2, DAYS, ["wau"], {("g000", "wau", DAYS[-1]): "failed"} | {("g001", "wau", dt): "failed" for dt in DAYS}
-    )
-    shown = figures(1, DAYS, without={DAYS[-1]})
-    found = texts(metric_history(shown, "wau", outcomes=asked, names={"g001": "Blade & Soul"}))
-    assert "1 missing" in found
-    assert any("Without any figure: Blade & Soul." in text for text in found)
-
-
-def test_figures_before_the_run_are_drawn_quietly() -> None:
-    """What this run brought stands out from the history."""
-    axes = metric_history(figures(1, DAYS), "wau", since="20240424").axes[0]
-    by_colour = {line.get_color(): points(line) for line in axes.lines if line.get_linewidth() == 1.6}
-    assert by_colour[style.PAST] == 82
-    assert by_colour[style.ACCENT] == 9
-
-
-def test_only_the_largest_games_are_drawn() -> None:
-    """300 panels would be read by nobody; the title says how many there are."""
-    found = texts(metric_history(figures(300, DAYS[-3:]), "wau"))
-    assert len([text for text in found if text.startswith("g") and text[1:].isdigit()]) == 24
-    assert any("the 24 largest of 300 games" in text for text in found)
-
-
-@pytest.mark.parametrize("type_", ["mau", "buyers_7d"])
-def test_metric_without_figures_is_said(type_: str) -> None:
-    """No empty axes."""
-    expected = {"mau": "MAU: no figures", "buyers_7d": "buyers 7d: no figures"}[type_]
-    assert texts(metric_history(figures(1, DAYS), type_)) == [expected]
-
-
 @pytest.mark.parametrize(
     "name",
     ["리니지W", "$\\frac{1}$", "a\nb\tc", "", "<b>&amp;</b>", "\x00", "🎮", "x" * 500, "אבג", "%s {0} \\"],
@@ -197,7 +126,6 @@ def test_any_name_is_drawn_without_a_warning(name: str) -> None:
     """A name that no font can draw gives way to the code; `$` begins no formula. Warnings are errors here."""
     names = {"g000": name}
     assert outcome_grid(grid(1, ["20240501"], ["wau"]), names=names).png()
-    assert metric_history(figures(1, DAYS), "wau", names=names, title=name).png()
 
 
 def test_name_that_cannot_be_drawn_gives_way_to_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,20 +136,11 @@ def test_name_that_cannot_be_drawn_gives_way_to_the_code(monkeypatch: pytest.Mon
     assert style.drawable(None, "lw") == "lw"
 
 
-@pytest.mark.parametrize("days", [1, 2, 90])
-@pytest.mark.parametrize("value", [0, -5, 2**62])
-def test_flat_and_extreme_figures_have_a_picture(days: int, value: int) -> None:
-    """One point, a constant, zero, the largest integers: no division by nothing, no overflow."""
-    shown = figures(1, DAYS[:days]).assign(value=value)
-    assert metric_history(shown, "wau").png().startswith(b"\x89PNG")
-
-
 def test_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
     """In another process, too: no version, no time, no hash order stands in the picture."""
     code = (
         "import hashlib; from tests.reports.test_charts import *; "
-        "print(hashlib.sha256(outcome_grid(grid(5, DAYS, ['wau'], ILL)).png() "
-        "+ metric_history(figures(3, DAYS), 'wau').png()).hexdigest())"
+        "print(hashlib.sha256(outcome_grid(grid(5, DAYS, ['wau'], ILL)).png()).hexdigest())"
     )
     root = Path(__file__).parent.parent.parent
     ran = [
@@ -261,4 +180,4 @@ def test_outcomes_differ_for_the_colour_blind() -> None:
     shades = {outcome: grey(colour) for outcome, colour in OUTCOME_COLOURS.items()}
     assert max(shades, key=shades.__getitem__) == "ok"
     assert shades["failed"] < min(shade for outcome, shade in shades.items() if outcome != "failed") - 0.1
-    assert len(set(style.OUTCOME_MARKS.values())) == len(OUTCOME_COLOURS)
+    assert len(set(OUTCOME_MARKS.values())) == len(OUTCOME_COLOURS)

@@ -175,6 +175,64 @@ def test_charts_are_drawn_from_one_local_file(page: Page, site: Site) -> None:
     assert page.locator("table").count() >= page.locator("[data-chart]").count()
 
 
+def test_an_archived_report_is_one_file(page: Page, site: Site, tmp_path: Path) -> None:
+    """Copied elsewhere it asks nothing of anybody: its charts are drawn, and no code and no receipt is in it."""
+    alone = tmp_path / "report.html"
+    alone.write_bytes((site.root / f"runs/{site.run_id()}/1/50_report.html").read_bytes())
+    page.goto(alone.as_uri())
+    page.locator(".chart svg").first.wait_for()
+    assert page.title() == "Report of 2 May 2024 · bigmama-nb"
+    assert "Game metrics of 2 May 2024 – not complete" in page.locator(".ill").inner_text()
+    assert "Failed: Game B" in page.locator(".ill").inner_text()
+    rows = page.locator("table.figures").nth(1).locator("tbody tr")
+    assert ["Game C", "Game A", "Game B"] == [row.locator("th").inner_text() for row in rows.all()]
+    assert "3,002" in rows.nth(0).inner_text()
+    assert page.locator(".spark").count() > 0
+    text = page.locator("body").inner_text()
+    assert "How the run went" in text
+    for hidden in ("stages.begin", "receipt", "**Reads**", "scrapbook"):
+        assert hidden not in page.content()
+    assert text.index("Weekly" if "Weekly" in text else "wau") < text.index("How the run went")
+    assert not page.locator("img[class^=chart-]").first.is_visible()
+
+
+def test_a_report_lets_one_choose_the_game(page: Page, site: Site) -> None:
+    """The chart shows the largest at first, then who is chosen."""
+    page.goto(site.url(f"runs/{site.run_id()}/1/50_report.html"))
+    drawn = page.locator(".chart").first
+    drawn.locator("svg").wait_for()
+    before = drawn.locator("svg").inner_html()
+    drawn.locator("select").select_option(label="Game A")
+    page.wait_for_function("before => document.querySelector('.chart svg').innerHTML !== before", arg=before)
+
+
+def test_a_chart_has_the_same_days_everywhere(browser: Browser, site: Site) -> None:
+    """A day is a date, not an instant: it is the same one for a reader in another zone."""
+    said: dict[str, set[str]] = {}
+    for zone in ("UTC", "America/Los_Angeles", "Asia/Seoul"):
+        context = browser.new_context(timezone_id=zone)
+        page = context.new_page()
+        for path in (f"runs/{site.run_id()}/1/50_report.html", "games/aa.html"):
+            page.goto(site.url(path))
+            page.locator(".chart svg").first.wait_for()
+            said.setdefault(path, set()).add(page.locator(".chart svg").first.text_content() or "")
+        context.close()
+    assert [len(texts) for texts in said.values()] == [1, 1]
+
+
+def test_without_scripts_a_report_has_pictures(browser: Browser, site: Site) -> None:
+    """Who runs none sees the charts as they first stand, and every table."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site.url(f"runs/{site.run_id()}/1/50_report.html"))
+    picture = page.locator("img[class^=chart-]").first
+    assert picture.is_visible()
+    box = picture.bounding_box()
+    assert box is not None
+    assert box["height"] > 100
+    context.close()
+
+
 def test_the_filter_stands_in_the_address(page: Page, site: Site, tmp_path: Path) -> None:
     """Runs are filtered by game, and who is sent the address sees the same."""
     root = archive(tmp_path, ["aa"])

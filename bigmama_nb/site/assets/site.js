@@ -56,13 +56,3 @@ if (filters) {
   filters.hidden = false;
   restore();
 }
-
-const ink = getComputedStyle(document.body).color;
-for (const place of document.querySelectorAll("[data-chart]")) {
-  const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
-  spec.config = { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, gridOpacity: 0.25 } };
-  // Expressions are interpreted, so that the page's policy needs to allow no evaluation of texts.
-  window.vegaEmbed(place, spec, { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: false })
-    .then(() => { const legend = place.parentElement.querySelector(".legend[hidden]"); if (legend) legend.hidden = false; })
-    .catch(error => { place.textContent = `The chart cannot be drawn: ${error.message}`; });
-}
