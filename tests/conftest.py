@@ -34,6 +34,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What notebooks that are run by hand make lies with all else that tests make, not in this person's cache."""
+    folder = tmp_path_factory.mktemp("own-scratch")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIGMAMA_SCRATCH", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Three games, and the command in this process."""

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.errors import UsageError
+from platformdirs import user_cache_path
+
+from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.process import started_by
 from bigmama_nb.profile import Profile
 from bigmama_nb.profile import WarehouseSettings as Settings
 from bigmama_nb.runs import archive
 from bigmama_nb.runs.record import RunLock, RunRecord
 
+VARIABLE = "BIGMAMA_SCRATCH"
+KEPT_DAYS = 7
+"""How long the scratch of a notebook that was run by hand is kept."""
 PROFILE = "profile.yaml"
 """The profile as an attempt read it, in the attempt's folder."""
 
@@ -56,13 +63,39 @@ def scratch_folder(profile: Profile, run_id: str) -> Path:
     return Path(profile.archive.uri) / "scratch" / run_id
 
 
-def warehouse_of(profile: Profile, run_id: str, *, scratch: bool) -> Settings:
-    """Return the settings of the warehouse that a run publishes to: the profile's, or its own scratch warehouse.
+def own_scratch_folder(run_id: str) -> Path:
+    """Make and return the folder of a notebook that somebody runs by hand.
 
-    That is a folder with the SQLite catalog, whatever the profile's is.
+    It is in their own cache, for an archive is read by many and written by few, or where `BIGMAMA_SCRATCH` says. What
+    is older than `KEPT_DAYS` there goes.
+
+    Raises:
+        StorageError: it cannot be made.
     """
-    if not scratch:
-        return profile.warehouse
-    folder = scratch_folder(profile, run_id) / "warehouse"
-    elsewhere: dict[str, Any] = {"uri": str(folder), "metastore": None, "metastore_options": {}, "storage_options": {}}
+    root = Path(os.environ.get(VARIABLE) or user_cache_path("bigmama-nb", appauthor=False) / "scratch")
+    folder = root / run_id
+    try:
+        folder.mkdir(parents=True)
+        oldest = time.time() - KEPT_DAYS * 86_400
+        for old in root.iterdir():
+            if old.stat().st_mtime < oldest:
+                shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise StorageError(
+            f"{error.filename or folder}: no scratch folder can be made there ({error.strerror}). Nothing was run; "
+            f"make room, or name a folder that you may write in the variable {VARIABLE}.",
+            place=str(folder),
+        ) from None
+    return folder
+
+
+def warehouse_of(profile: Profile, run_id: str, *, scratch: bool) -> Settings:
+    """Return the settings of the warehouse that a run publishes to: the profile's, or its own scratch warehouse."""
+    return scratch_warehouse(profile, scratch_folder(profile, run_id)) if scratch else profile.warehouse
+
+
+def scratch_warehouse(profile: Profile, folder: Path) -> Settings:
+    """Return the settings of a scratch warehouse: a folder with the SQLite catalog, whatever the profile's is."""
+    uri = str(folder / "warehouse")
+    elsewhere: dict[str, Any] = {"uri": uri, "metastore": None, "metastore_options": {}, "storage_options": {}}
     return profile.warehouse.model_copy(update=elsewhere)

@@ -29,7 +29,15 @@ from bigmama_nb.runs.archive import new_run_id
 from bigmama_nb.runs.artifacts import shown_path
 from bigmama_nb.runs.plan import Request, plan
 from bigmama_nb.runs.record import RunRecord
-from bigmama_nb.runs.scratch import PROFILE, is_under_way, record_of, scratch_folder, warehouse_of
+from bigmama_nb.runs.scratch import (
+    KEPT_DAYS,
+    PROFILE,
+    is_under_way,
+    own_scratch_folder,
+    record_of,
+    scratch_warehouse,
+    warehouse_of,
+)
 from bigmama_nb.runs.task import Task
 from bigmama_nb.sample import prepare
 from bigmama_nb.stages.parameters import checked
@@ -110,7 +118,9 @@ class StageContext:
             "days": " … ".join(filter(None, (self.request.date_from, self.request.date_to))) or "as the profile says",
             "games": ", ".join(self.request.games) or "all",
             "metrics": ", ".join(self.request.metrics) or "all",
-            "publishes to": shown_path(self.warehouse.uri),
+            "publishes to": shown_path(self.warehouse.uri)
+            if self.under_way
+            else f"a scratch warehouse of yours, {self.run_id}, kept {KEPT_DAYS} days",
         }
 
 
@@ -147,6 +157,7 @@ def begin(
     Raises:
         ProfileError, UsageError: the profile or a parameter is wrong, or papermill was given one that the notebook
             does not have.
+        StorageError: no scratch folder can be made.
     """
     parameters = checked(
         name,
@@ -167,7 +178,8 @@ def begin(
             name, read_profile, request, given, run_id, attempt, timestamp, settings, True, allow_empty, release
         )
     run_id = new_run_id()
-    folder = scratch_folder(read_profile, run_id) / "1"
+    own = own_scratch_folder(run_id)
+    folder = own / "1"
     (folder / "data").mkdir(parents=True)
     if given is not None:
         if not (given / "data").is_dir():
@@ -175,7 +187,7 @@ def begin(
         if _asks_the_same(request, given):
             for handed in (given / "data").glob("*.parquet"):
                 shutil.copyfile(handed, folder / "data" / handed.name)
-    settings = warehouse_of(read_profile, run_id, scratch=True)
+    settings = scratch_warehouse(read_profile, own)
     return StageContext(name, read_profile, request, folder, run_id, 1, timestamp, settings, False)
 
 

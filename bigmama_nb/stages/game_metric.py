@@ -24,6 +24,7 @@ from bigmama_nb.sources.extract import extract as extract_all
 from bigmama_nb.stages.plausibility import implausible
 from bigmama_nb.tables import game_metric, game_metric_status
 from bigmama_nb.tables.contract import Table
+from bigmama_nb.tables.registry import contracts
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import Group, Writer
 from bigmama_nb.warehouse.publish import Beside, Incoming, Published, publish_beside
@@ -313,27 +314,18 @@ def game_names(here: StageContext) -> dict[str, str]:
 def reader(here: StageContext, *, scratch: bool = True) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection for questions: one view a table, as it is at this moment; nothing is changed by it.
 
+    A table of which nothing is published yet is there without rows.
+
     Args:
         scratch: ask a scratch copy, which is made from the sources where there is none yet; else the profile's own
             warehouse.
 
     Raises:
-        UsageError: the profile's own warehouse holds no table yet.
         CatalogError, StorageError: the warehouse cannot be read.
     """
     if scratch:
         outcomes(here)
-        return connect(here.warehouse)
-    with Warehouse.open(here.profile.warehouse) as warehouse:
-        if not warehouse.tables():
-            raise UsageError(
-                project.as_called(
-                    f"{here.profile.warehouse.uri}: the warehouse holds no table yet. Nothing was done; 'run_all.py "
-                    "run' publishes the first, and scratch = True asks a copy made for this notebook.",
-                    here.profile.path,
-                )
-            )
-    return connect(here.profile.warehouse)
+    return connect(here.warehouse if scratch else here.profile.warehouse, expected=contracts(here.profile))
 
 
 def repair_command(here: StageContext) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bigmama_nb.errors import DamagedError, StorageError, UsageError, did_you_mean
 from bigmama_nb.parquet import Form, writer
+from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
 from bigmama_nb.warehouse.damage import unreadable
@@ -38,17 +39,30 @@ READS = ("SELECT", "EXPLAIN", "MULTI")
 """The kinds of statements that only read; DuckDB makes several of a PIVOT."""
 
 
-def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
+def connect(settings: Settings, *, expected: Collection[Table] = ()) -> duckdb.DuckDBPyConnection:
     """Return a DuckDB connection with one view a table, `database.table`, its partition column last.
 
     It shows the warehouse as it is at this moment, and stays whole for `grace_hours`, whatever is published meanwhile.
     A table's name works without its database too. Times are shown in UTC.
 
+    Args:
+        expected: tables that are there without rows where the warehouse does not have them yet.
+
     Raises:
         CatalogError, StorageError: the warehouse cannot be read.
     """
     with Warehouse.open(settings) as warehouse:
-        return views(warehouse)
+        connection = views(warehouse)
+        there = {entry.full_name for entry in warehouse.tables()}
+    for table in expected:
+        if table.full_name not in there:
+            names = [*((one.name, one.type) for one in table.columns), (table.partition, "string")]
+            listed = ", ".join(f"NULL::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind in names)
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(table.database)}")
+            full_name = f"{_identifier(table.database)}.{_identifier(table.name)}"
+            connection.execute(f"CREATE VIEW {full_name} AS SELECT {listed} WHERE false")
+            connection.execute(f"CREATE VIEW IF NOT EXISTS {READER}.{_identifier(table.name)} AS FROM {full_name}")
+    return connection
 
 
 def views(

@@ -155,7 +155,9 @@ def test_two_runs_at_once_both_end_up_in_the_table(real_world: World) -> None:
     assert real_world.rows() == expected(*GAMES)
 
 
-def test_a_notebook_opened_again_publishes_to_scratch_only(real_world: World) -> None:
+def test_a_notebook_opened_again_publishes_to_scratch_only(
+    real_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run All in an archived 40_write_parquet leaves the warehouse as it is: its run is not under way any more."""
     from tests.runs.world import run_cells
 
@@ -164,8 +166,10 @@ def test_a_notebook_opened_again_publishes_to_scratch_only(real_world: World) ->
     run_dir = real_world.folder / "archive" / "runs" / data["run_id"] / "1"
     archived = run_dir / "40_write_parquet.game_metric.ipynb"
     handed: dict[str, Any] = {path.name: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()}
+    monkeypatch.setenv("BIGMAMA_SCRATCH", str(tmp_path / "mine"))
     run_cells(archived, {})
 
     assert real_world.files() == before
     assert {path.name: path.stat().st_mtime_ns for path in (run_dir / "data").iterdir()} == handed
-    assert list((real_world.folder / "archive" / "scratch").rglob("part-0.parquet"))
+    assert list((tmp_path / "mine").rglob("part-0.parquet"))
+    assert not (real_world.folder / "archive" / "scratch").exists()

@@ -185,7 +185,7 @@ def test_an_archived_report_is_one_file(page: Page, site: Site, tmp_path: Path) 
     assert "Game metrics of 2 May 2024 – not complete" in page.locator(".ill").inner_text()
     assert "Failed: Game B" in page.locator(".ill").inner_text()
     rows = page.locator("table.figures").nth(1).locator("tbody tr")
-    assert ["Game C", "Game A", "Game B"] == [row.locator("th").inner_text() for row in rows.all()]
+    assert [row.locator("th").inner_text() for row in rows.all()] == ["Game C", "Game A", "Game B"]
     assert "3,002" in rows.nth(0).inner_text()
     assert page.locator(".spark").count() > 0
     text = page.locator("body").inner_text()
