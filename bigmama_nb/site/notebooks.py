@@ -29,8 +29,8 @@ _KINDS = ("text/html", "text/plain", "text/markdown")
 _TAGS = frozenset(
     re.findall(
         r"\w+",
-        "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p pre s "
-        "samp small span strong sub sup svg path circle table tbody td tfoot th thead tr u ul",
+        "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p "
+        "pre s samp small span strong sub sup svg path circle table tbody td tfoot th thead tr u ul",
     )
 )
 _ATTRIBUTES = {

@@ -66,6 +66,7 @@ def page(text: str, at: pages.Writer) -> str:
     scripts = _scripts() if charts else ()
     return pages.render(
         "report.html",
+        licenses=pages.asset_text("vega.LICENSES.txt") if charts else "",
         body=drawn, charts=charts, title=title.strip(), about=about, style=style, scripts=scripts,
         at=at.at, zone=at.zone.key,
     )  # fmt: skip

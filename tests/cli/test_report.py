@@ -84,8 +84,8 @@ def test_a_run_without_a_report_is_refused(world: World, tmp_path: Path) -> None
     answer = world.command("report", run_id, "--to", str(tmp_path / "report.html"))
     assert answer["exit_status"] == 2
     assert answer["error"]["message"] == (
-        f"{run_id} has no report: its 50_report ended failed. Nothing was written; 'run_all.py repair {run_id}' makes "
-        "one."
+        f"{run_id} has no report: its 50_report ended failed. Nothing was written; 'run_all.py repair {run_id} "
+        f"--profile {world.profile}' makes one."
     )
     assert not (tmp_path / "report.html").exists()
 
