@@ -43,8 +43,9 @@ docs: $(VENV)/installed-dev  ## build the pages of docs as a site, to be opened 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The pages: out/docs/index.html"
 
-lab: $(VENV)/installed  ## open the notebooks
-	$(BIN)/jupyter lab notebooks
+lab: $(VENV)/installed  ## open the project: notebooks, archive, parameters and docs
+	@echo "The archive's front page: file://$(CURDIR)/out/archive/index.html"
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 notebooks: $(VENV)/installed-dev  ## execute the notebooks on the sample and keep their outputs
 	$(BIN)/jupyter nbconvert --log-level ERROR --to notebook --execute --inplace \

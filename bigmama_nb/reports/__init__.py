@@ -9,6 +9,7 @@ from bigmama_nb.reports.failures import failures, failures_html, headline
 from bigmama_nb.reports.shown import Html
 
 if TYPE_CHECKING:
+    from bigmama_nb.reports.bars import change_bars
     from bigmama_nb.reports.grid import outcome_grid
     from bigmama_nb.reports.live_play import audiences, concurrent_viewers, watch_time
     from bigmama_nb.reports.style import Chart
@@ -17,6 +18,7 @@ __all__ = [
     "Chart",
     "Html",
     "audiences",
+    "change_bars",
     "concurrent_viewers",
     "failures",
     "failures_html",
@@ -28,6 +30,7 @@ __all__ = [
 # matplotlib takes a quarter of a second to import, and most stages draw nothing.
 _DRAWN = {
     "Chart": "style",
+    "change_bars": "bars",
     "outcome_grid": "grid",
     **dict.fromkeys(("audiences", "concurrent_viewers", "watch_time"), "live_play"),
 }

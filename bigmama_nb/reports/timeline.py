@@ -15,7 +15,8 @@ from bigmama_nb.reports.shown import VEGA_LITE
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 _VERSION = "6.4"
-_WIDTH = 900
+WIDTH = 900
+"""Pixels of a chart in a notebook, whose outputs have no width of their own; a page makes it as wide as its place."""
 _LINE, _ILL = "#0072b2", "#d55e00"
 LEGEND = "Diamonds are suspect, dashed lines are days without a value."
 
@@ -34,8 +35,7 @@ class Timeline:
         """Return the chart as it first stands, as a picture; what one chooses by is not in it."""
         import vl_convert  # a JavaScript engine, which only a report needs
 
-        sized = {**self.spec, "width": _WIDTH, "background": "white"}
-        return str(vl_convert.vegalite_to_svg(sized, vl_version=_VERSION))
+        return str(vl_convert.vegalite_to_svg({**self.spec, "background": "white"}, vl_version=_VERSION))
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {VEGA_LITE: dict(self.spec), "image/svg+xml": self.svg(), "text/plain": repr(self)}
@@ -65,7 +65,7 @@ def layers() -> Any:
 
 
 def as_spec(chart: Any, says: str, *, height: int) -> dict[str, Any]:
-    """Return a chart as Vega-Lite's JSON, as wide as its place; `says` is what it is for who cannot see it."""
+    """Return a chart as Vega-Lite's JSON; `says` is what it is for who cannot see it."""
     labelled = chart.transform_calculate(label="utcFormat(datum.day, '%Y-%m-%d')")
-    made: dict[str, Any] = labelled.properties(width="container", height=height).to_dict()
+    made: dict[str, Any] = labelled.properties(width=WIDTH, height=height).to_dict()
     return {**made, "$schema": _SCHEMA, "description": says}

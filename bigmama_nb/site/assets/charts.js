@@ -4,6 +4,7 @@ const ink = getComputedStyle(document.body).color;
 const draw = place => {
   const spec = JSON.parse(document.getElementById(place.dataset.chart).textContent);
   delete spec.$schema;
+  spec.width = "container";
   spec.config = { background: "transparent", view: { stroke: null }, axis: { labelColor: ink, titleColor: ink, gridOpacity: 0.25 } };
   // Expressions are interpreted, so that the page's policy needs to allow no evaluation of texts.
   // Errors alone are told: a chart without suspect days has an empty layer, of which it would warn.
