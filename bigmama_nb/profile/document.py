@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -209,7 +210,11 @@ def resolve_paths(document: dict[str, Any], folder: Path) -> list[str]:
             if "://" in text:
                 return
             try:
-                section[key] = str(Path(folder, Path(text).expanduser()).resolve())
+                path = Path(folder, Path(text).expanduser())
+                # Since Python 3.13 `resolve` passes over links without an end.
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+                    path.stat()
+                section[key] = str(path.resolve())
             except (RuntimeError, OSError):
                 why = "this machine knows no such user" if text.startswith("~") else "its symbolic links have no end"
                 problems.append(f"{at}.{key} is {text!r}; {why}")
