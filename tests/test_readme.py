@@ -141,7 +141,7 @@ def test_the_two_commands_are_there() -> None:
 
 def test_the_verbs_are_those_that_there_are() -> None:
     """The table names every verb of the command, and no other."""
-    from bigmama_nb.cli import check, init, runs, trial, warehouse  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
 
     table = README.partition("\n## The verbs\n")[2].partition("\n| exit |")[0]
     cells = " ".join(re.findall(r"^\| (.*?) \|", table, flags=re.MULTILINE))
