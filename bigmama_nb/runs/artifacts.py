@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +43,7 @@ def path(run_dir: Path, name: str) -> Path:
 
 def write_tasks(run_dir: Path, name: str, tasks: Iterable[Task]) -> None:
     """Write the tasks of a stage; raises StorageError."""
-    write(run_dir, name, pa.Table.from_pylist([asdict(task) for task in tasks], schema=TASKS))
+    write(run_dir, name, pa.Table.from_pylist([vars(task) for task in tasks], schema=TASKS))
 
 
 def read_tasks(run_dir: Path, name: str) -> list[Task]:

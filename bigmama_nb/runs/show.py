@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 
 import pandas as pd
@@ -66,7 +65,7 @@ def _figure(task: Task) -> str:
 
 def outcomes_of(run: RunRecord) -> pd.DataFrame:
     """Return the tasks of a run that have an outcome: one row a task, the columns of `task.TASKS`."""
-    return pd.DataFrame([asdict(task) for task in run.tasks if task.outcome], columns=TASKS.names)
+    return pd.DataFrame([vars(task) for task in run.tasks if task.outcome], columns=TASKS.names)
 
 
 def _outcomes(run: RunRecord) -> list[str]:
