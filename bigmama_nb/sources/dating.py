@@ -81,24 +81,25 @@ def epoch_spans(as_: str) -> list[tuple[int, int]]:
     return sorted((begin, end) for begin, end in found if begin < end)
 
 
-ZONED: Final = r"^.{10}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)? ?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)\z"
-"""A text that says in which zone its time of day is."""
+_NAMED: Final = r"( ?[A-Z]{3,5}| ?\[[^\]]*\])?\z"
+ZONED: Final = (
+    r"^.{10}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)? ?"
+    r"([Zz]|[A-Z]{3,5}|([A-Z]{3})?[+-][0-9]{1,2}(:?[0-9]{2})?)" + _NAMED
+)
+"""A text that says in which zone its time of day is: by an offset, by a zone's letters (`UTC`), or by both."""
 
 
 def own_offsets(zone: ZoneInfo) -> str:
-    """Return the pattern of texts that name an offset which the zone itself has."""
-    hours = {
-        (datetime(year, month, 1, tzinfo=zone).utcoffset() or timedelta()) // timedelta(minutes=1)
-        for year in range(1990, 2100, 3)
-        for month in (1, 7)
-    }
-    named = []
+    """Return the pattern of texts that name an offset which the zone itself has, or its own letters (`KST`)."""
+    instants = [datetime(year, month, 1, tzinfo=zone) for year in range(1990, 2100, 3) for month in (1, 7)]
+    hours = {(instant.utcoffset() or timedelta()) // timedelta(minutes=1) for instant in instants}
+    named = sorted({name for instant in instants if (name := instant.tzname() or "").isalpha()})
     for minutes in sorted(hours):
         sign, (hour, minute) = "-" if minutes < 0 else "+", divmod(abs(minutes), 60)
-        named.append(f"[{sign}]{hour:02}:?{minute:02}" + (f"|[{sign}]{hour:02}" if minute == 0 else ""))
+        named.append(f"[{sign}]{hour:02}:?{minute:02}" + (f"|[{sign}]0?{hour}" if minute == 0 else ""))
         if minutes == 0:
-            named.append("[Zz]|-00:?00|-00")
-    return f"({'|'.join(named)})\\z"
+            named.append("[Zz]|-00:?00|-0?0|UTC|GMT")
+    return f"({'|'.join(named)}){_NAMED}"
 
 
 class Dating:

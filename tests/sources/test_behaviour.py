@@ -766,6 +766,10 @@ PLACEHOLDERS = [
                 ("epoch_s", SECOND, 20240501, "20240501, which is of no year from 1990 to 2099"),
                 ("iso_date", "2024-05-01", "2024-04-30T16:30:00.000Z", "which names another offset than Asia/Seoul's"),
                 ("iso_date", "2024-05-01", "2024-05-01 01:30+08", "which names another offset than Asia/Seoul's"),
+                *(
+                    ("iso_date", "2024-05-01", f"2024-04-30 16:30:00{tail}", "another offset than Asia/Seoul's")
+                    for tail in (" UTC", " +0000 UTC", "Z[UTC]", "-05:00[America/New_York]", " GMT-3", " PST")
+                ),
             ]
         )
     ),
@@ -775,6 +779,15 @@ PLACEHOLDERS = [
         wau(date={"field": "dt", "as": "iso_date"}),
         {D: 5, "20240502": 6},
         last=date(2024, 5, 2),
+    ),
+    Case(
+        "an iso_date with the zone's own offset and letters, or with none",
+        [
+            {"at": f"2024-05-01 00:30:00{tail}"}
+            for tail in (" KST", " +0900 KST", "+09:00[Asia/Seoul]", " GMT+9", " PM", "")
+        ],
+        orders("count", True, date={"field": "at", "as": "iso_date"}),
+        {D: 6},
     ),
     Case(
         "an _id that $group has made",
