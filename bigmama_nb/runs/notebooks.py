@@ -15,7 +15,7 @@ from bigmama_nb.executor.seal import BANNER, INJECTED
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.archive import new_run_id
 from bigmama_nb.runs.record import RunRecord
-from bigmama_nb.runs.scratch import scratch_folder
+from bigmama_nb.runs.scratch import VARIABLE, own_scratch_folder
 
 
 def notebook_of(folder: Path, run: RunRecord, stage: str) -> Path:
@@ -36,7 +36,7 @@ def notebook_of(folder: Path, run: RunRecord, stage: str) -> Path:
 
 
 def copy_to_open(profile: Profile, run: RunRecord, stage: str) -> Path:
-    """Return a copy of a stage's newest archived notebook, in a scratch folder of the archive.
+    """Return a copy of a stage's newest archived notebook, in a scratch folder of one's own.
 
     Its `parameters` cell holds the run's values, but for `scratch`: Run All works on a scratch warehouse.
 
@@ -54,14 +54,13 @@ def copy_to_open(profile: Profile, run: RunRecord, stage: str) -> Path:
     for cell in notebook.cells:
         if "parameters" in cell.metadata.get("tags", ()):
             cell.source = with_values(cell.source, {"scratch": True})
-    target = scratch_folder(profile, new_run_id()) / source.name
+    target = own_scratch_folder(new_run_id()) / source.name
     try:
-        target.parent.mkdir(parents=True)
         nbformat.write(notebook, target)
     except OSError as error:
         raise StorageError(
-            f"{target}: cannot be written ({error.strerror}). The archive is as it was; make room or mend the folder's "
-            "rights.",
+            f"{target}: cannot be written ({error.strerror}). The archive is as it was; make room, or name another "
+            f"folder in the variable {VARIABLE}.",
             place=str(target),
         ) from None
     return target

@@ -27,7 +27,7 @@ from bigmama_nb.runs.inputs import changed_inputs
 from bigmama_nb.runs.plan import Grid, Request
 from bigmama_nb.runs.record import AttemptEntry, Json, Record, RunRecord
 from bigmama_nb.runs.run import Options, begin, ended, pass_over, recorded
-from bigmama_nb.runs.scratch import PROFILE, scratch_folder, warehouse_of
+from bigmama_nb.runs.scratch import PROFILE, replay_folder, warehouse_of
 from bigmama_nb.runs.seeds import seed
 from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task
@@ -61,17 +61,17 @@ class Replayed:
 
 
 def replay(profile: Profile, run_id: str, operator: Operator) -> Replayed:
-    """Do a run again in a scratch folder of the archive, and compare what it publishes with what was published then.
+    """Do a run again in a scratch folder, and compare what it publishes with what was published then.
 
     Raises:
         UsageError: the run is under way, executed no notebook, or its hand-overs are no longer there.
-        StorageError: the archive cannot be written.
+        StorageError: no scratch folder can be made.
     """
     root = Path(profile.archive.uri)
     run = archive.read(root, run_id)
     run_dir = root / "runs" / run_id
     attempts = _attempts(run, run_dir)
-    folder = scratch_folder(profile, archive.new_run_id(operator.services.clock()))
+    folder = replay_folder(profile, archive.new_run_id(operator.services.clock()))
     own = _apart(run, run_dir / str(attempts[-1].n), folder)
     now = operator.services.clock()
     with recorded(_begun(own, run, now), own) as record:

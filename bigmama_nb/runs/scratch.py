@@ -63,6 +63,20 @@ def scratch_folder(profile: Profile, run_id: str) -> Path:
     return Path(profile.archive.uri) / "scratch" / run_id
 
 
+def replay_folder(profile: Profile, run_id: str) -> Path:
+    """Make and return the folder of a replay: in the archive, or in one's own cache who may not write there.
+
+    Raises:
+        StorageError: it can be made in neither.
+    """
+    folder = scratch_folder(profile, run_id)
+    try:
+        folder.mkdir(parents=True)
+    except OSError:
+        return own_scratch_folder(run_id)
+    return folder
+
+
 def own_scratch_folder(run_id: str) -> Path:
     """Make and return the folder of a notebook that somebody runs by hand.
 

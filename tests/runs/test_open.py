@@ -90,15 +90,22 @@ def test_a_stage_that_the_run_has_not_is_refused(archived: LiveWorld) -> None:
     assert "Did you mean '20_normalize'?" in answer["error"]["message"]
 
 
-def test_a_copy_that_cannot_be_written_is_said(archived: LiveWorld, tmp_path: Path) -> None:
-    """The scratch folder is a file: the message names it."""
-    scratch = archived.folder / "archive" / "scratch"
-    aside = scratch.rename(tmp_path / "scratch")
-    scratch.write_text("")
-    try:
-        answer = archived.command("open", "latest", "20_normalize")
-    finally:
-        scratch.unlink()
-        aside.rename(scratch)
+def test_a_copy_lies_in_ones_own_cache(archived: LiveWorld, own_scratch: Path) -> None:
+    """Who may only read the archive opens it all the same: nothing is written there."""
+    before = archived.published()
+    copy = opened(archived, "20_normalize")
+    assert copy.is_relative_to(own_scratch)
+    assert archived.published() == before
+    assert not (archived.folder / "archive" / "scratch").exists()
+
+
+def test_a_copy_that_cannot_be_written_is_said(
+    archived: LiveWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scratch folder is a file: the message names it, and what to do."""
+    (tmp_path / "scratch").write_text("")
+    monkeypatch.setenv("BIGMAMA_SCRATCH", str(tmp_path / "scratch"))
+    answer = archived.command("open", "latest", "20_normalize")
     assert (answer["exit_status"], answer["error"]["reason"]) == (1, "storage")
-    assert "cannot be written (Not a directory)" in answer["error"]["message"]
+    assert "no scratch folder can be made there (Not a directory)" in answer["error"]["message"]
+    assert "BIGMAMA_SCRATCH" in answer["error"]["message"]

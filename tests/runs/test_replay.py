@@ -46,6 +46,21 @@ def test_kernels_give_the_same_bytes_of_both_pipelines(tmp_path: Path) -> None:
     assert kept >= {"20_normalize", "30_live_play", "40_write_parquet.game_metric", "50_report"}
 
 
+def test_who_may_not_write_to_the_archive_replays_in_their_own_cache(live: LiveWorld, own_scratch: Path) -> None:
+    """A file stands where the archive's scratch folder would be: the same comes out, the tables stay."""
+    archive = live.folder / "archive"
+    shutil.rmtree(archive / "scratch", ignore_errors=True)
+    (archive / "scratch").write_text("")
+    try:
+        before = live.published()
+        data = live.command("replay", "latest")["data"]
+        assert (data["same"], data["by"]) == (True, "bytes")
+        assert Path(data["notebooks"]).is_relative_to(own_scratch)
+        assert live.published() == before
+    finally:
+        (archive / "scratch").unlink()
+
+
 @pytest.mark.parametrize("source", ["daily", "wv_live", "wv_server_log_base"])
 def test_a_byte_of_an_input_that_changed_is_named(live: LiveWorld, source: str) -> None:
     """A dump of figures, which are as they were collected then; a source of lives and its log, which are read again."""
