@@ -9,8 +9,9 @@ import base64
 import functools
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import unescape
+from html import escape, unescape
 from typing import Any
 
 import nbformat
@@ -62,7 +63,7 @@ def page(text: str, at: pages.Writer) -> str:
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
     title = unescape(re.sub(r"<[^>]+>", "", heading[1])) if heading else "Report"
     style = Markup(pages.asset_text("site.css"))
-    drawn = Markup(_CHART.sub(lambda found: _place(found, len(charts)), body))
+    drawn = Markup(_CHART.sub(lambda found: _place(found, charts), body))
     scripts = _scripts() if charts else ()
     return pages.render(
         "report.html",
@@ -98,8 +99,12 @@ def _shown(output: Any, charts: list[Any]) -> bool:
 _CHART = re.compile(r'<img\b[^>]*\bclass="chart-(\d+)"[^>]*>')
 
 
-def _place(found: re.Match[str], count: int) -> str:
-    return f'<div class="chart" data-chart="chart-{found[1]}"></div>{found[0]}' if int(found[1]) < count else found[0]
+def _place(found: re.Match[str], charts: Sequence[Mapping[str, Any]]) -> str:
+    """Return where a chart is drawn, and until then, or on paper, its picture and what that shows."""
+    if int(found[1]) >= len(charts):
+        return found[0]
+    says = escape(str(charts[int(found[1])].get("description", "")))
+    return f'<div class="chart" data-chart="chart-{found[1]}"></div>{found[0]}<p class="says small">{says}</p>'
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from typing import Any
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from bigmama_nb import profile as profiles
 from bigmama_nb.site.build import build
@@ -31,6 +31,8 @@ ARGUMENTS = (
 )  # fmt: skip
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 PHONE = {"width": 360, "height": 740}
+PAPER: ViewportSize = {"width": 718, "height": 1045}
+"""What a printer leaves of A4, in CSS pixels."""
 LONG = json.dumps(HOSTILE + "x" * 10_000)
 """A game's name and owner as a profile's YAML may hold them."""
 
@@ -221,7 +223,7 @@ def test_a_chart_has_the_same_days_everywhere(browser: Browser, site: Site) -> N
 
 
 def test_without_scripts_a_report_has_pictures(browser: Browser, site: Site) -> None:
-    """Who runs none sees the charts as they first stand, and every table."""
+    """Who runs none sees the charts as they first stand, of which game they are, and every table."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site.url(f"runs/{site.run_id()}/1/50_report.html"))
@@ -230,7 +232,20 @@ def test_without_scripts_a_report_has_pictures(browser: Browser, site: Site) -> 
     box = picture.bounding_box()
     assert box is not None
     assert box["height"] > 100
+    assert page.locator("img[class^=chart-] + .says").first.inner_text() == "wau of Game C"
     context.close()
+
+
+def test_a_printed_report_is_whole(page: Page, site: Site) -> None:
+    """No column leaves the paper, and a chart says whose course it is."""
+    page.emulate_media(media="print")
+    page.set_viewport_size(PAPER)
+    page.goto(site.url(f"runs/{site.run_id()}/1/50_report.html"))
+    page.locator(".chart svg").first.wait_for()
+    boxes = [table.bounding_box() for table in page.locator("table.figures").all()]
+    assert boxes
+    assert [box for box in boxes if box is None or box["x"] + box["width"] > PAPER["width"]] == []
+    expect(page.locator(".chart select").first).to_be_visible()
 
 
 def test_the_filter_stands_in_the_address(page: Page, site: Site, tmp_path: Path) -> None:
