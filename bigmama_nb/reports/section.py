@@ -94,6 +94,7 @@ def sections(
     pairs: Iterable[tuple[str, str]],
     names: Mapping[str, str],
     outcomes: pd.DataFrame,
+    told: pd.DataFrame | None = None,
 ) -> list[Section]:
     """Return a section for each topic that has a game.
 
@@ -102,10 +103,13 @@ def sections(
         topics: in the order of the page.
         pairs: every (game, type) that has its line, figures or not.
         names: what to call a game instead of its code.
-        outcomes: one row a task: game_cd, type, dt, outcome.
+        outcomes: one row a task of the run: game_cd, type, dt, outcome.
+        told: the same of figures that earlier runs asked for last, where it is not `ok`; shown where their days are,
+            and extends no course.
     """
     by_type = {str(type_): rows for type_, rows in figures.groupby("type", sort=False)}
     ill = outcomes[outcomes["outcome"].notna() & (outcomes["outcome"] != "ok")]
+    ill = ill if told is None else pd.concat([ill[["game_cd", "type", "dt", "outcome"]], told])
     ill_by_type = {str(type_): rows for type_, rows in ill.groupby("type", sort=False)}
     asked = outcomes.groupby("type")["dt"].agg(["min", "max"])
     codes: dict[str, list[str]] = {}

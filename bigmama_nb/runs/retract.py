@@ -16,6 +16,7 @@ from bigmama_nb.runs.scratch import person
 from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task
 from bigmama_nb.tables import game_metric
+from bigmama_nb.tables.game_metric_status import RETRACTED
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import Writer
 from bigmama_nb.warehouse.publish import retract as retract_rows
@@ -67,7 +68,7 @@ def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], o
     for task in tasks:
         try:
             done += _taken_out(profile, task, Writer(record.run_id, n, ""), reason or "")
-            settled.append(replace(task, outcome="ok", published="yes", reason=None, message=f"retracted: {reason}"))
+            settled.append(replace(task, outcome="ok", published="yes", reason=None, message=f"{RETRACTED}{reason}"))
         except TaskError as error:
             settled.append(task.failed(error))
         operator.say(f"{task.id} {'retracted' if settled[-1].outcome == 'ok' else 'failed'}")

@@ -16,7 +16,8 @@ from bigmama_nb.reports.section import Section, Topic, sections
 from bigmama_nb.reports.section_shown import Sections
 from bigmama_nb.stages.context import StageContext
 from bigmama_nb.stages.game_metric import game_names, outcomes
-from bigmama_nb.tables import KPI, game_metric
+from bigmama_nb.tables import KPI, game_metric, game_metric_status
+from bigmama_nb.tables.game_metric_status import RETRACTED
 from bigmama_nb.tables.registry import live_contracts
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.lineage import lineage
@@ -78,10 +79,11 @@ def report(here: StageContext) -> Report:
     of_lives = tasks[tasks["pipeline"] != "game_metric"]
     with Warehouse.open(here.warehouse) as warehouse:
         figures = _figures(here, warehouse, of_games)
+        told = _told(here, warehouse, figures, of_games)
         kpis = _kpis(here, warehouse)
     names = game_names(here)
     metric_sections = sections(
-        figures, _topics(here, figures), pairs=here.profile.pairs, names=names, outcomes=of_games
+        figures, _topics(here, figures), pairs=here.profile.pairs, names=names, outcomes=of_games, told=told
     )
     days = [*of_games["through"], *of_lives["part_date"].str.slice(0, 10)]
     return Report(
@@ -127,6 +129,26 @@ def _figures(here: StageContext, warehouse: Warehouse, asked: pd.DataFrame) -> p
         else:
             found.append((game_cd, type_, dt, value, wrote.through.isoformat(), wrote.final))
     return _frame(found)
+
+
+def _told(here: StageContext, warehouse: Warehouse, figures: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
+    """Return what earlier runs told of figures that are not simply there, in the days that figures are of."""
+    columns = ["game_cd", "type", "dt", "outcome"]
+    table = game_metric_status.contract(here.warehouse.database).full_name
+    if figures.empty or warehouse.catalog.entry(table) is None:
+        return pd.DataFrame(columns=columns)
+    rows = rows_that_can_be_read(
+        warehouse,
+        f"""
+        SELECT game_cd, type, dt, CASE outcome WHEN 'ok' THEN 'retracted' ELSE outcome END FROM {table}
+        WHERE dt BETWEEN '{figures["dt"].min()}' AND '{figures["dt"].max()}'
+          AND (outcome <> 'ok' OR message LIKE '{RETRACTED}%')
+        """,
+    )
+    ours = set(zip(asked["game_cd"], asked["type"], asked["dt"], strict=True))
+    lines = {*here.profile.pairs, *zip(figures["game_cd"], figures["type"], strict=True)}
+    kept = [row for row in rows if row[:3] not in ours and row[:2] in lines]
+    return pd.DataFrame(kept, columns=columns)
 
 
 def _frame(rows: Iterable[tuple[str, str, str, int, str, bool]]) -> pd.DataFrame:

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from bigmama_nb.tables.contract import Column, Notice, Table
 
+RETRACTED = "retracted: "
+"""How the message of a figure begins that was taken out on purpose; its outcome is `ok`."""
+
 CONTRACT = Table(
     database="bigmama",
     name="game_metric_status",
