@@ -117,7 +117,7 @@ def _of_condition(path: str, condition: Mapping[str, Any]) -> Iterator[Need]:
             types = [_types_of(constant) for constant in constants]
             # null equals an absent field, so that it can equal any.
             if all(types):
-                words = ", ".join(f"{shown(_plain(one))} ({_named(one)})" for one in constants[:3])
+                words = ", ".join(f"{_written(one)} ({_named(one)})" for one in constants[:3])
                 yield Need(path, tuple(sorted({name for some in types for name in some})), words)
 
 
@@ -135,8 +135,11 @@ def _types_of(constant: object) -> tuple[str, ...]:
     return ("array",) if isinstance(constant, list) else ("object",)
 
 
-def _plain(constant: object) -> object:
-    return constant.astimezone(dt.UTC).replace(tzinfo=None) if isinstance(constant, dt.datetime) else constant
+def _written(constant: object) -> str:
+    """Return a constant as a message shows it; a boolean as the profile writes it."""
+    if isinstance(constant, bool):
+        return str(constant).lower()
+    return shown(constant.astimezone(dt.UTC).replace(tzinfo=None) if isinstance(constant, dt.datetime) else constant)
 
 
 def _named(constant: object) -> str:
@@ -225,7 +228,10 @@ class Lookup:
             held = ", ".join(sorted(self._held.get(need.path, (0, set()))[1])) or "another type"
             if need.constant == "date":
                 expected = " or ".join(name for name in need.types if name != "long")
-                found = f"{where} is read as {metric.date.as_}, so it should be {expected}, but it only holds {held}"
+                found = (
+                    f"{where} is read as {metric.date.as_}, so it should be {expected}, but it only holds {held}; "
+                    "correct date.field or date.as"
+                )
             else:
                 found = (
                     f"the match compares {where} with {need.constant}, but it only holds {held}, which is never equal "

@@ -676,7 +676,7 @@ PATHS = [
                 NUMBERED,
                 orders("count", True, match={"n": {"$in": ["1", True]}}),
                 "type_unknown",
-                ('"1" (string), True (bool)',),
+                ('"1" (string), true (bool)',),
             ),
             (
                 "type of a date as text",
@@ -690,7 +690,7 @@ PATHS = [
                 [{"d": None, "at": at(1)}],
                 orders("count", True, date={"field": "d", "as": "date"}),
                 "type_unknown",
-                ("only holds null",),
+                ("only holds null; correct date.field or date.as, or name d in may_be_absent where it is rare",),
             ),
             (
                 "constant",
