@@ -92,8 +92,12 @@ def finding(one: Outcome) -> str:
 
 def refused(ask: FigureRequest, error: SourceError, *, source: str) -> Outcome:
     """Return the outcome of an ask whose source, or a part of it, could not be used."""
-    message = f"{task(ask)}: {error.message.rstrip('.')}. {ONCE_CORRECTED}"
+    message = f"{task(ask)}: {_sentence(error.message)} {ONCE_CORRECTED}"
     return failed(ask, SourceError(error.reason, message, place=error.place), source=source)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text.rstrip('.')}."
 
 
 def unready(ask: FigureRequest, question: Question, *, database: str, source: str) -> Outcome:
@@ -118,7 +122,7 @@ def _outcome(scan: Scan, ask: FigureRequest, database: str, source: str) -> Outc
     place = f"{database}.{metric.collection}"
 
     def fail(error: SourceError) -> Outcome:
-        message = f"{task(ask)}: {error.message}. {ONCE_CORRECTED}"
+        message = f"{task(ask)}: {_sentence(error.message)} {ONCE_CORRECTED}"
         place_ = error.place or place
         return failed(ask, SourceError(error.reason, message, place=place_), source=source, undated=scan.undated)
 
