@@ -68,10 +68,7 @@ def content_of(path: Path) -> bytes:
             "BIGMAMA_PROFILE, else it is parameters/sample.yaml. Nothing was run."
         ) from None
     if not stat.S_ISREG(mode):
-        raise ProfileError(
-            f"{path}: the profile is {_kind(mode)}; expected a file, which every stage of a run reads again. "
-            "Nothing was run."
-        )
+        raise ProfileError(f"{path}: the profile is {_kind(mode)}; expected a file. Nothing was run.")
     if len(content) > BYTES:
         raise ProfileError(f"{path}: the profile has more than {BYTES:,} bytes; is it another file? Nothing was run.")
     return content

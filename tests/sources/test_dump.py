@@ -132,7 +132,10 @@ def test_a_broken_document_is_named_by_its_offset(tmp_path: Path, broken: Any, w
         ("nothing", ["the folder", "of cluster c is not there"]),
         ("folder", ["has no database 'lw'; it has none."]),
         ("other database", ["has no database 'lw'; it has lw2.", "Did you mean 'lw2'? Nothing is"]),
-        ("other collection", ["has no collection 'stats' in database 'lw'; it has stat.", "Did you mean 'stat'? Nothing is"]),
+        (
+            "other collection",
+            ["has no collection 'stats' in database 'lw'; it has stat.", "Did you mean 'stat'? Nothing is"],
+        ),
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, make: Any, words: Any) -> None:
