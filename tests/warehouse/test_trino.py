@@ -68,15 +68,24 @@ def test_zones_change_nothing_and_milliseconds_round(published: dict[str, Asked]
 
 
 def test_a_flush_forgets_the_statistics_of_before_a_move() -> None:
-    """After a retraction and the call that the documentation names, the greatest value is the one that stands."""
+    """A retraction is read at once; the statistics name the retracted maximum until the call that is documented."""
     database = f"test_{uuid.uuid4().hex[:12]}"
     table = replace(METRIC, database=database)
     settings = Settings(f"{hdfs().uri}/{database}", metastore4().uri, database=database)
     greatest = f"SELECT max(value), count(*) FROM {table.full_name}"
+
+    def maximum_of_the_statistics() -> str | None:
+        shown = trino().query(f"SHOW STATS FOR {table.full_name}")
+        return next(row[-1] for row in shown if row[0] == "value")  # type: ignore[no-any-return]
+
     with Warehouse.open(settings) as warehouse:
         publish_keyed(warehouse, table, {"dt=20240501": brought({"lw/wau": 9, "bns/wau": 5})}, author(1))
         trino().query(f"ANALYZE {table.full_name}")
         assert trino().query(greatest) == [[9, 2]]
+        assert maximum_of_the_statistics() == "9"
         retract(warehouse, table, "dt=20240501", [("lw", "wau")], author(2))
+    assert trino().query(greatest) == [[5, 1]]
+    assert maximum_of_the_statistics() == "9"
     trino().query("CALL hive.system.flush_metadata_cache()")
+    assert maximum_of_the_statistics() is None
     assert trino().query(greatest) == [[5, 1]]
