@@ -57,26 +57,27 @@ def jars() -> Path:
                         member.name = name
                         packed.extract(member, folder / "home", filter="data")
             archive.unlink()
-            _make_schema(folder)
+            connection = {
+                "javax.jdo.option.ConnectionURL": f"jdbc:derby:{folder}/derby;create=true",
+                "javax.jdo.option.ConnectionDriverName": "org.apache.derby.jdbc.EmbeddedDriver",
+            }
+            make_schema(folder, "derby", connection)
     return folder / "jars"
 
 
-def _make_schema(folder: Path) -> None:
-    """Make an empty metastore's tables in `folder`/derby, as an administrator does."""
+def make_schema(folder: Path, kind: str, connection: Mapping[str, str], *drivers: Path) -> None:
+    """Make an empty metastore's tables in a database, as an administrator does; `folder` takes the settings."""
     java = require_program("java")
-    settings = {
-        "javax.jdo.option.ConnectionURL": f"jdbc:derby:{folder}/derby;create=true",
-        "javax.jdo.option.ConnectionDriverName": "org.apache.derby.jdbc.EmbeddedDriver",
-    }
-    write_settings(folder / "schema", "metastore-site.xml", settings)
+    hive = cache_folder(f"hive-{VERSION}")
+    write_settings(folder / "schema", "metastore-site.xml", connection)
     made = subprocess.run(
         [
             *(java, "-Xmx512m", *OPENS, f"-Dderby.stream.error.file={folder}/derby.log"),
-            *("-cp", f"{folder}/schema:{folder}/jars/*"),
+            *("-cp", os.pathsep.join([f"{folder}/schema", f"{hive}/jars/*", *map(str, drivers)])),
             "org.apache.hadoop.hive.metastore.tools.schematool.MetastoreSchemaTool",
-            *("-dbType", "derby", "-initSchema"),
+            *("-dbType", kind, "-initSchema"),
         ],
-        env={**os.environ, "METASTORE_HOME": str(folder / "home")},
+        env={**os.environ, "METASTORE_HOME": str(hive / "home")},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -89,6 +90,7 @@ class Metastore4(DerbyMetastore):
     """A metastore of Hive 4 on the schema that schematool makes.
 
     `configuration` holds further settings of the metastore, `hadoop` those of core-site.xml, `java` options of Java.
+    With `driver`, the jar of a JDBC driver, it stands on the database that `configuration` names, else on a Derby.
     """
 
     def __init__(
@@ -97,15 +99,18 @@ class Metastore4(DerbyMetastore):
         *,
         hadoop: Mapping[str, str] | None = None,
         java: tuple[str, ...] = (),
+        driver: Path | None = None,
     ) -> None:
         self._java = [require_program("java"), *OPENS, *java]
         self._jars = jars()
         self._configuration = configuration or {}
         self._hadoop = hadoop or {}
+        self._driver = driver
         super().__init__()
 
     def _prepare(self) -> None:
-        shutil.copytree(self._jars.parent / "derby", self.database)
+        if self._driver is None:
+            shutil.copytree(self._jars.parent / "derby", self.database)
         settings = {
             "javax.jdo.option.ConnectionURL": f"jdbc:derby:{self.database}",
             "javax.jdo.option.ConnectionDriverName": "org.apache.derby.jdbc.EmbeddedDriver",
@@ -121,7 +126,8 @@ class Metastore4(DerbyMetastore):
         write_settings(self._folder, "core-site.xml", self._hadoop)
 
     def _command(self) -> Sequence[str]:
-        return *self._java, "-cp", f"{self._folder}:{self._jars}/*", "org.apache.hadoop.hive.metastore.HiveMetaStore"
+        path = f"{self._folder}:{self._jars}/*" + (f":{self._driver}" if self._driver else "")
+        return *self._java, "-cp", path, "org.apache.hadoop.hive.metastore.HiveMetaStore"
 
 
 class HiveServer2(SqlServer):

@@ -102,7 +102,7 @@ def test_a_catalog_that_loses_korean_is_told(tmp_path: Path) -> None:
     """A comment that reads back as question marks is an error with the columns to alter; no scratch table is left."""
 
     class Latin1:
-        """A catalog on a database that keeps latin1, as MariaDB does it without strict mode."""
+        """A catalog on a database that keeps latin1, as MariaDB does it for Hive."""
 
         def __init__(self, catalog: Any) -> None:
             self._catalog = catalog

@@ -13,7 +13,7 @@ from bigmama_nb.warehouse.storage.local import LocalStorage
 from tests.warehouse.catalog.kit import Opener
 
 
-@pytest.fixture(params=["sqlite", "hive", "hive3", "hive4"])
+@pytest.fixture(params=["sqlite", "hive", "hive3", "hive4", pytest.param("mariadb", marks=pytest.mark.long)])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """Return what opens one more client of a catalog that holds nothing of ours, and the folder of its warehouse."""
     metastore = None
@@ -29,6 +29,10 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
         from tests.services.hive4 import metastore4
 
         metastore = metastore4().uri
+    if request.param == "mariadb":
+        from tests.services.mariadb import shared_metastore
+
+        metastore = shared_metastore().uri
     root = str(tmp_path / "warehouse")
     opener = Opener(
         lambda: open_catalog(root, metastore, {}, LocalStorage()), root, database=f"test_{uuid.uuid4().hex[:12]}"
