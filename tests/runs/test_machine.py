@@ -233,6 +233,11 @@ class Tables(RuleBasedStateMachine):
             self._forget_dropped_runs(set(self.place.records()) - known)
         assert not [path for path in self.place.runs.iterdir() if path.name.endswith(".pruned")]
 
+    def _landed(self, name: str, task: Task) -> bool:
+        """Whether a figure stands from a run that was killed before it could say so."""
+        row = (self.model.rows(task[1]) or {}).get(task[0])
+        return row is not None and row.run == name
+
     # What must be true
 
     @invariant()
@@ -287,7 +292,7 @@ class Tables(RuleBasedStateMachine):
             (name, task)
             for name, one in self.model.runs.items()
             for task, state in one.tasks.items()
-            if state == "held" and (not one.dead or task in one.begun)
+            if state == "held" and (not one.dead or (task in one.begun and not self._landed(name, task)))
         ]
 
     def _do(
