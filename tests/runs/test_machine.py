@@ -374,7 +374,8 @@ class Tables(RuleBasedStateMachine):
         dead = copy.deepcopy(after.runs.get(name) or Run(record["verb"]))
         dead.dead = True
         if of is not None and not moved:
-            dead.found = before.runs[of].found
+            dead.found = dict(before.runs[of].found)
+        earlier = len(before_record["attempts"]) if before_record else 0
         verbs = {one["n"]: one for one in record["attempts"]}
         for task in record["tasks"]:
             key = _key(task)
@@ -385,7 +386,9 @@ class Tables(RuleBasedStateMachine):
             if _state(task) == "held" and by.get("verb") == "release":
                 dead.begun[key] = by.get("over", False)
             assert not well or dead.tasks.get(key) == "ok", f"{task['id']} is ok before it is published"
-            dead.tasks[key] = "ok" if well else "held" if key in dead.begun else "open"
+            dead.tasks[key] = _state(task)
+            if _state(task) == "held" and task["attempt"] > earlier:
+                dead.found[key] = after.runs[name].found[key]
         before.runs[name] = dead
         if of is None:
             before.order.append(name)
