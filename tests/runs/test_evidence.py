@@ -32,7 +32,7 @@ def test_archived_files_are_read_only_and_verified(real_world: World) -> None:
 
     report, log = folder / "1" / "50_report.ipynb", folder / "1" / "log.jsonl"
     report.chmod(0o644)
-    report.write_text(report.read_text().replace("Weekly", "Daily"))
+    report.write_text(report.read_text().replace("## Metrics", "## Figures"))
     log.unlink()
     verified = real_world.command("runs", "verify", "latest")
     assert verified["exit_status"] == 1
