@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from bigmama_nb import stages
 from bigmama_nb.errors import StorageError
 from bigmama_nb.runs.archive import new_run_id
 from bigmama_nb.runs.scratch import KEPT_DAYS, own_scratch_folder
-from tests.runs.world import DAYS, World, wau
+from tests.runs.world import DAYS, REPO, World, run_cells, wau
 
 
 def test_a_notebook_works_where_the_archive_and_the_warehouse_cannot_be_written(world: World) -> None:
@@ -63,3 +64,24 @@ def test_an_empty_warehouse_can_be_asked(world: World) -> None:
     ask = stages.reader(here, scratch=False)
     assert ask.execute("select game_cd, dt, type, value from game_metric").fetchall() == []
     assert ask.execute("select count(*) from we_mart.stats_we_t_kpi").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("dates", "days", "rows"),
+    [("dates: null", [], len(DAYS)), (f"dates: {{from: {DAYS[0]}, to: {DAYS[-1]}}}", DAYS[:1], 1)],
+)
+@pytest.mark.parametrize("scratch", [True, False])
+def test_60_explore_asks_a_production_profile(
+    world: World, dates: str, days: list[date], rows: int, scratch: bool
+) -> None:
+    """Without dates a scratch copy is of yesterday, and one day of history has nothing to be compared with."""
+    asked = [word for day in days for word in ("--date", str(day))]
+    assert world.command("run", *asked)["exit_status"] == 0
+    world.write_profile(("dates: {from: 2024-04-28, to: 2024-05-02}", dates))
+    shown = run_cells(REPO / "notebooks" / "60_explore.ipynb", {"profile": str(world.profile), "scratch": scratch})
+    assert shown["growth"].empty
+    assert (
+        repr(shown["reports"].change_bars(shown["named"], title="Change")) == "<Chart: Change: no two days to compare>"
+    )
+    if not scratch:
+        assert (len(shown["wau"]), int(shown["wau"]["aa"].iloc[0])) == (rows, wau("aa", DAYS[0]))
