@@ -226,8 +226,8 @@ def reading(warehouse: Warehouse, table: str, pointer: Pointer) -> Iterator[None
         told = error.__cause__ if error.message.startswith(table) else error
         what = told.message if isinstance(told, StorageError) else str(error)
         raise DamagedError(
-            f"{table} {pointer.partition}: {what}. The partition is damaged; no other one is affected. A run "
-            "that brings all its rows makes it whole, 'run_all.py recover' points it at its newest whole version, "
+            f"{table} {pointer.partition}: {what.rstrip('.')}. The partition is damaged; no other one is affected. A "
+            "run that brings all its rows makes it whole, 'run_all.py recover' points it at its newest whole version, "
             f"'run_all.py rollback {table} {pointer.partition}' at the one before.",
             place=error.place,
         ) from error

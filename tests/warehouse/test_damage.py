@@ -184,3 +184,15 @@ def test_a_run_publishes_every_other_day_and_heals_the_damaged_one(world: World)
     ]
     assert world.command("run", "--date", "2024-04-30", "--metrics", "wau")["exit_status"] == 0
     assert world.rows() == expected(*CLUSTERS)
+
+
+def test_the_message_of_a_file_that_is_no_parquet_is_whole_sentences(warehouse: Warehouse, root: Path) -> None:
+    """Also where the library that reads the file ends its own words with a full stop."""
+
+    def overwritten(folder: Path) -> None:
+        file = folder / "part-0.parquet"
+        file.write_bytes(b"x" * file.stat().st_size)
+
+    damage(root, overwritten)
+    with pytest.raises(DamagedError, match=rf"{DAY}: .* is no whole Parquet file: .*[^.]\. {MENDS}"):
+        sql(warehouse, "select * from game_metric")
