@@ -27,7 +27,9 @@ def summary(run: RunRecord, archive: str) -> str:
         lines.append(f"The run broke off: {run.error}")
     if not run.tasks:
         if run.verb == "run":
-            lines.append("The grid has no task: nothing was due, or nothing is missing.")
+            lines.append(
+                "The grid has no task: nothing was due, nothing is missing, or it was retracted and stays out."
+            )
         return "\n".join(map(printable, lines))
     lines += _outcomes(run)
     if run.report_error:

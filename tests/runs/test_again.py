@@ -32,6 +32,8 @@ def test_a_retracted_figure_stays_out_of_every_run(world: World) -> None:
         assert f"{TASK} was retracted by" in world.said
         assert "(counted twice) and stays out; --again asks for it" in world.said
         assert world.rows() == left
+    # The last of them asked for nothing else; its summary says why there is no task.
+    assert "nothing is missing, or it was retracted and stays out" in world.text_of("runs", "show", "latest")
 
 
 def test_a_repair_of_an_older_run_does_not_bring_it_back(world: World) -> None:
