@@ -62,7 +62,12 @@ def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], o
         n=n, verb="retract", person=person(), profile_sha256=profile.sha256, pid=os.getpid(), started_at=now(),
         heartbeat_at=now(),
     )  # fmt: skip
-    record.change(lambda run: run.attempts.append(started))
+
+    def begin_attempt(run: RunRecord) -> None:
+        run.status, run.exit_status = "running", None
+        run.attempts.append(started)
+
+    record.change(begin_attempt)
     done: list[Json] = []
     settled = []
     for task in tasks:

@@ -165,3 +165,27 @@ def test_a_clock_that_was_set_back_makes_no_older_figure_the_newer(place: Place,
     else:
         done(place.do(lambda: repair.republish(place.profile, older, Options(), operator)))
     assert place.rows(DAY) == {"aa": 1000, "bb": 8}
+
+
+def test_the_repair_of_a_retraction_is_under_way_until_it_ended(place: Place) -> None:
+    """Its record says `running` and not what the attempt before had come to; another repair takes it over."""
+    done(place.do(collect(place, 0, "bb")))
+    operator = place.operator(AT)
+    with place.locked():
+        out = done(place.do(lambda: retract.retract(place.profile, "bb", "wau", DAY, "wrong", operator)))
+    assert place.records()[out]["status"] == "failed"
+
+    def again() -> Any:
+        return repair.repair(place.profile, out, Options(), operator)
+
+    killed_in = set()
+    for kill_at in range(40):
+        before = len(place.records()[out]["attempts"])
+        if not place.do(again, kill_at).killed:
+            break
+        record = place.records()[out]
+        if len(record["attempts"]) > before and record["attempts"][-1]["ended_at"] is None:
+            killed_in.add((record["status"], record["exit_status"]))
+    assert killed_in == {("running", None)}
+    done(place.do(again))
+    assert (place.records()[out]["status"], place.rows(DAY)) == ("ok", {})
