@@ -170,6 +170,11 @@ def shown(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
+def how_many(count: int, noun: str, plural: str = "") -> str:
+    """Return a count with what is counted: `1 file`, `2,000 files`; `plural` where an s is not enough."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def did_you_mean(found: object, names: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" with the nearest of `names`, or an empty string where none is near."""
     near = difflib.get_close_matches(str(found), list(names), n=1, cutoff=0.6)

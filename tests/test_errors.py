@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bigmama_nb.errors import NOTHING_READ, explain
+from bigmama_nb.errors import NOTHING_READ, explain, how_many
 
 PACKAGE = Path(__file__).parent.parent / "bigmama_nb"
 
@@ -28,3 +28,9 @@ def test_the_sentence_of_what_stays_stands_once() -> None:
         path.name for path in PACKAGE.rglob("*.py") if "published partition stays" in path.read_text(encoding="utf-8")
     ]
     assert where == ["errors.py"]
+
+
+def test_one_is_counted_in_the_singular() -> None:
+    """One file, no files, and a plural of its own."""
+    assert [how_many(n, "file") for n in (0, 1, 2000)] == ["0 files", "1 file", "2,000 files"]
+    assert [how_many(n, "query", "queries") for n in (1, 2)] == ["1 query", "2 queries"]

@@ -15,7 +15,7 @@ import click
 from bigmama_nb.cli import VerbResult, load, names, verb, verbs
 from bigmama_nb.cli.progress import speaking
 from bigmama_nb.cli.streams import say
-from bigmama_nb.errors import StorageError, UsageError, printable
+from bigmama_nb.errors import StorageError, UsageError, how_many, printable
 from bigmama_nb.profile import Profile
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def _rewritten(profile: Profile, reason: str | None) -> VerbResult:
     done = rewrite(profile, reason, _services().clock())
     show_on_site(profile)
     lines = [f"{one.table} {one.partition} is {one.version} now." for one in done]
-    lines.append(f"{len(done):,} partitions were rewritten; rows and lineage are as before.")
+    lines.append(f"{how_many(len(done), 'partition')} rewritten; rows and lineage are as before.")
     return VerbResult([one.record() for one in done], "\n".join(lines))
 
 
@@ -393,7 +393,7 @@ def build_site(profile: str | None) -> VerbResult:
             "make room or mend the folder's rights, then run 'run_all.py runs site' again.",
             place=read.archive.uri,
         ) from None
-    return VerbResult({"path": str(front)}, f"{front}: {built.runs:,} runs.")
+    return VerbResult({"path": str(front)}, f"{front}: {how_many(built.runs, 'run')}.")
 
 
 @verb("show", runs, example="runs show latest")
@@ -445,7 +445,8 @@ def verify_runs(profile: str | None, run_name: str | None) -> VerbResult:
     found = [one for run_id in ids for one in verify(folder, run_id)]
     bad = [one for one in found if not one.ok]
     lines = [one.message for one in bad]
-    lines.append(f"{len(found) - len(bad):,} of {len(found):,} files of {len(ids):,} runs are as they were archived.")
+    files = f"{how_many(len(found), 'file')} of {how_many(len(ids), 'run')}"
+    lines.append(f"{len(found) - len(bad):,} of {files} are as they were archived.")
     data = [{"run_id": one.run_id, "path": one.path, "ok": one.ok, "message": one.message} for one in found]
     return VerbResult(data, "\n".join(lines), 1 if bad else 0)
 

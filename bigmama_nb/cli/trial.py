@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigmama_nb.cli import VerbResult, load, names, verb
-from bigmama_nb.errors import UsageError, did_you_mean
+from bigmama_nb.errors import UsageError, did_you_mean, how_many
 from bigmama_nb.profile import Profile
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def _text(one: Trial) -> str:
         lines.append(f"  such as    {fields} ({kind.get(one.sight.kind, 'of other days, not of the match')})")
     lines += [f"  query      {query}" for query in one.queries]
     lines.append(
-        f"  took       {one.seconds:.2f} s; {one.load.cluster} gave {one.load.documents:,} documents, "
-        f"{one.load.bytes:,} bytes, asked {one.load.queries:,} times"
+        f"  took       {one.seconds:.2f} s; {one.load.cluster} gave {how_many(one.load.documents, 'document')}, "
+        f"{one.load.bytes:,} bytes, asked by {how_many(one.load.queries, 'query', 'queries')}"
     )
     return "\n".join(lines)
 

@@ -10,7 +10,7 @@ import click
 
 from bigmama_nb.cli import VerbResult, load, verb
 from bigmama_nb.cli.runs import show_on_site
-from bigmama_nb.errors import StorageError, UsageError, did_you_mean
+from bigmama_nb.errors import StorageError, UsageError, did_you_mean, how_many
 
 
 @verb("sql", example="sql \"select * from game_metric where game_cd = 'lw' order by dt\"")
@@ -37,7 +37,7 @@ def export(profile: str | None, table: str, folder: str) -> VerbResult:
 
     with Warehouse.open(load(profile).warehouse) as warehouse:
         files = copy(warehouse, table, Path(folder))
-    return VerbResult({"path": str(Path(folder))}, f"{len(files):,} files in {Path(folder)}")
+    return VerbResult({"path": str(Path(folder))}, f"{how_many(len(files), 'file')} in {Path(folder)}")
 
 
 @verb("who-wrote", example="who-wrote game_metric dt=20240501")
@@ -106,7 +106,9 @@ def recover(profile: str | None, only_plan: bool, reason: str | None) -> VerbRes
     shown = [vars(one) for one in found if one.became != "kept"]
     lines = [table([[row[head] for head in heads] for row in shown], heads)] if shown else []
     changed = len(found) - len(damaged) - sum(one.became == "kept" for one in found)
-    lines.append(f"{changed:,} of {len(found):,} partitions {'would be' if only_plan else 'were'} pointed anew.")
+    lines.append(
+        f"{changed:,} of {how_many(len(found), 'partition')} {'would be' if only_plan else 'were'} pointed anew."
+    )
     if damaged:
         lines.append(
             f"{len(damaged):,} have no whole version left: a run that brings all rows of the day makes one; else put "
@@ -161,7 +163,7 @@ def docs(profile: str | None, folder: str | None) -> VerbResult:
             "mend the folder's rights, then run it again.",
             place=str(error.filename),
         ) from None
-    return VerbResult({"path": str(target)}, f"{len(written)} pages in {target}")
+    return VerbResult({"path": str(target)}, f"{how_many(len(written), 'page')} in {target}")
 
 
 def _plain(cell: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bigmama_nb.errors import UsageError, did_you_mean
+from bigmama_nb.errors import UsageError, did_you_mean, how_many
 from bigmama_nb.runs.record import FORMAT, RunRecord, shown
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -152,4 +152,4 @@ def _latest(archive: Path, ids: list[str], *, ok: bool) -> str:
         if not ok or run.status == "ok":
             return run_id
     why = "is ok. Nothing was done." if ok else "can be read. Nothing was done; 'run_all.py runs list' says why."
-    raise UsageError(f"{archive}: none of {len(ids)} runs {why}")
+    raise UsageError(f"{archive}: none of {how_many(len(ids), 'run')} {why}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from bigmama_nb.errors import SourceError, TaskError, printable
+from bigmama_nb.errors import SourceError, TaskError, how_many, printable
 from bigmama_nb.executor.execute import check_parameters
 from bigmama_nb.periods import days_asked, due_request
 from bigmama_nb.profile import MetricValue, Profile
@@ -48,7 +48,8 @@ def findings(profile: Profile) -> list[Finding]:
         UsageError: a notebook does not take the parameters that a run gives it.
     """
     prepare(profile)
-    read = f"{profile.path}: {len(profile.games)} games, {len(profile.pairs)} pairs of game and metric"
+    games, pairs = how_many(len(profile.games), "game"), how_many(len(profile.pairs), "pair")
+    read = f"{profile.path}: {games}, {pairs} of game and metric"
     found = [Finding("profile", True, read)]
     for stage, parameters in parameters_of_run(profile).items():
         check_parameters(notebooks_of(profile.path) / f"{stage}.ipynb", parameters)
@@ -88,7 +89,11 @@ def _archived(folder: Path) -> Finding:
     files = [one for run_id in ids for one in verify(folder, run_id)]
     bad = [one.message for one in files if not one.ok]
     if not bad:
-        return Finding("archived files", True, f"{len(files):,} files of {len(ids):,} runs are as they were archived")
+        return Finding(
+            "archived files",
+            True,
+            f"{how_many(len(files), 'file')} of {how_many(len(ids), 'run')} are as they were archived",
+        )
     more = f" and {len(bad) - 1:,} more; see 'run_all.py runs verify'" if len(bad) > 1 else ""
     return Finding("archived files", False, f"{bad[0]}{more}")
 

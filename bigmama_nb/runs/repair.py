@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from bigmama_nb.errors import TaskError, UsageError
+from bigmama_nb.errors import TaskError, UsageError, how_many
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.periods import day_of, last_day
 from bigmama_nb.profile import Profile
@@ -258,7 +258,7 @@ def republish(
     left = sum(task.pipeline != "game_metric" for task in run.tasks)
     if left:
         operator.say(
-            f"{left:,} partitions of live viewing are left alone; "
+            f"{how_many(left, 'partition')} of live viewing {'is' if left == 1 else 'are'} left alone; "
             "'run_all.py run --pipelines live_play' builds them there."
         )
     if not figures:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pandas as pd
 
-from bigmama_nb.errors import printable
+from bigmama_nb.errors import how_many, printable
 from bigmama_nb.project import repair_command
 from bigmama_nb.reports import failures, headline
 from bigmama_nb.runs.record import REPORT, RunRecord
@@ -74,7 +74,9 @@ def _outcomes(run: RunRecord) -> list[str]:
     lines = []
     unsettled = sum(task.outcome is None for task in run.tasks)
     if unsettled:
-        lines.append(f"{unsettled:,} of {len(run.tasks):,} tasks have no outcome yet.")
+        lines.append(
+            f"{unsettled:,} of {how_many(len(run.tasks), 'task')} {'has' if unsettled == 1 else 'have'} no outcome yet."
+        )
     frame = outcomes_of(run)
     if not frame.empty:
         lines.append(headline(frame) + ".")
@@ -118,7 +120,8 @@ def shown(run: RunRecord, archive: str) -> str:
         for name, counts in by_metric.items()
     ]
     lines += [
-        f"load on {one['cluster']}: {one['queries']:,} queries, {one['documents']:,} documents, {one['bytes']:,} bytes"
+        f"load on {one['cluster']}: {how_many(one['queries'], 'query', 'queries')}, "
+        f"{how_many(one['documents'], 'document')}, {one['bytes']:,} bytes"
         for one in run.load
     ]
     return "\n".join([lines[0], *map(printable, lines[1:])])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from bigmama_nb.errors import UsageError
+from bigmama_nb.errors import UsageError, how_many
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.artifacts import shown_path
 from bigmama_nb.runs.plan import made_of
@@ -63,7 +63,9 @@ def publish_as_it_comes(
         if left <= 0 or operator.stop.is_set():
             return
         if not said:
-            operator.say(f"waiting for {len(waiting):,} tasks until {end:%H:%M %Z}, asking every {POLL_S:.0f} s")
+            operator.say(
+                f"waiting for {how_many(len(waiting), 'task')} until {end:%H:%M %Z}, asking every {POLL_S:.0f} s"
+            )
             said = True
         operator.services.rest(min(POLL_S, left), operator.stop)
         if operator.stop.is_set():
@@ -72,7 +74,9 @@ def publish_as_it_comes(
         come = (*(task.fresh() for task in look.figures), *look.dates)
         if come:
             names = {task.id for task in waiting}
-            operator.say(f"{sum(task.id in names for task in come):,} of {len(waiting):,} tasks can be done now")
+            operator.say(
+                f"{sum(task.id in names for task in come):,} of {how_many(len(waiting), 'task')} can be done now"
+            )
             attempt(come, look.figures or None)
         if look.waiting and (end - operator.services.clock()).total_seconds() <= 0:
             # The last word on what cannot be read is how it failed, not that it was late.
