@@ -174,7 +174,7 @@ def _names(asked: Asked) -> list[str]:
 SERVERS: dict[str, Callable[[Asked], Rows]] = {
     "Hive 4.0.1": by_hive4,
     "Spark 4.3": by_spark,
-    "`run_all.py sql` (DuckDB)": by_sql,
+    "`sql` (DuckDB)": by_sql,
 }
 COPIES: dict[str, Callable[[Asked, Path], Rows]] = {
     "pandas": pandas_reads,
