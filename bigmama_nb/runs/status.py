@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -73,7 +74,12 @@ def tell(profile: Profile, run: RunRecord) -> list[Json]:
         TaskError: it could not be published; what the table says of these figures is older than the run.
         UsageError: the profile names no warehouse that can be opened.
     """
-    tasks = [task for task in run.tasks if task.pipeline == "game_metric" and task.outcome is not None]
+    # A hint names the profile, here as in the record.
+    tasks = [
+        replace(task, message=task.message and as_called(task.message, run.profile.path))
+        for task in run.tasks
+        if task.pipeline == "game_metric" and task.outcome is not None
+    ]
     if not tasks or not run.attempts:
         return []
     settings = warehouse_of(profile, run.run_id, scratch=run.scratch)

@@ -141,7 +141,7 @@ EMPTY = {
     },
     "repair": {"RUN", "--profile"},
     "release": {"RUN", "TASK", "--reason", "--profile"},
-    "republish": {"RUN", "--profile"},
+    "republish": {"RUN", "--reason", "--profile"},
     "retract": {"GAME", "TYPE", "DT", "--reason", "--profile"},
     "runs list": {"--profile"},
     "runs prune": {"--reason", "--profile"},
@@ -185,6 +185,8 @@ def test_whatever_takes_a_text_and_is_given_none_is_refused(
                 words += [tried.opts[0], blank]
             if spoken_as == "retract" and "--reason" not in words:
                 words += ["--reason", "x"]
+            if spoken_as == "report" and "--to" not in words:
+                words += ["--to", "x"]
             if "--profile" not in words:
                 words += ["--profile", str(world.profile)]
             status, out, err = spoken(capsys, *spoken_as.split(), *words)

@@ -100,6 +100,12 @@ def scrolls_sideways(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
 
+def go(page: Page, site: Site, path: str) -> None:
+    """Open a page of the site; one that leads on to another is followed there."""
+    page.goto(site.url(path))
+    page.wait_for_url(lambda url: "/latest/" not in url)
+
+
 def pages(site: Site) -> list[str]:
     """Return a page of every kind."""
     run = f"runs/{site.run_id()}"
@@ -267,7 +273,7 @@ def test_no_page_scrolls_sideways_on_a_phone(page: Page, site: Site) -> None:
     """At phone width every page fits; wide tables scroll within themselves."""
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     for path in pages(site):
-        page.goto(site.url(path))
+        go(page, site, path)
         assert (path, False) == (path, scrolls_sideways(page))
 
 
@@ -278,7 +284,7 @@ def test_axe_finds_no_violation(browser: Browser, site: Site, scheme: Any) -> No
     context = browser.new_context(bypass_csp=True, color_scheme=scheme)
     page = context.new_page()
     for path in pages(site):
-        page.goto(site.url(path))
+        go(page, site, path)
         assert (path, []) == (path, violations(page))
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark == (scheme == "dark")
