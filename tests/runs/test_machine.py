@@ -470,9 +470,8 @@ def run_machine(examples: int, *, alike: bool) -> None:
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
-@pytest.mark.long
 def test_the_tables_are_as_the_model_says() -> None:
-    """200 series of up to eight verbs, the same ones every time; some three minutes."""
+    """200 series of up to eight verbs, the same ones every time; some two and a half minutes of CPU."""
     run_machine(200, alike=True)
 
 
