@@ -61,7 +61,7 @@ def _said(task: Task) -> dict[str, str | None]:
         "type": task.type,
         "outcome": task.outcome,
         "reason": task.reason,
-        "message": None if task.message is None else as_called(_IDS.sub("_id as the run's record says", task.message)),
+        "message": None if task.message is None else _IDS.sub("_id as the run's record says", task.message),
     }
 
 
@@ -112,6 +112,7 @@ def _is_told(run: RunRecord, task: Task, row: Row | None) -> bool:
     if row is None:
         return False
     if row["run_id"] == run.run_id:
-        return _said(task) == {name: row[name] for name in _said(task)}
+        said = _said(task)
+        return said == {name: row[name] for name in said}
     began = next((one.started_at for one in run.attempts if one.n == task.attempt), run.attempts[-1].started_at)
     return bool(row["updated_dt"] >= datetime.fromisoformat(began))
