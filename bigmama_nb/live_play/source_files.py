@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import SourceError, StorageError, explain
+from bigmama_nb.errors import SourceError, StorageError, explain, printable
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.live.sources import require_source
 from bigmama_nb.warehouse.storage.protocol import Storage, Stored, name_of
@@ -77,7 +78,8 @@ def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:
         apart: a file in the folder that is no data, whatever its name.
 
     Raises:
-        SourceError: unreachable: the storage does not answer, or a folder or file in it cannot be looked at.
+        SourceError: unreachable: the storage does not answer, or a folder or file in it cannot be looked at;
+            source_corrupt: what stands there is no file, as a pipe, or has a name that is not UTF-8.
     """
     try:
         found = _walk(folder) if storage.scheme == "file" else storage.list(folder)
@@ -94,7 +96,7 @@ def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:
     data, hidden = [], []
     for one in found:
         path = _below(folder, one.location)
-        if path == apart or any(part.startswith((".", "_")) for part in path.split("/")):
+        if path == apart or _is_hidden(path):
             hidden.append(path)
         else:
             data.append(one)
@@ -103,6 +105,10 @@ def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:
 
 def _below(folder: str, location: str) -> str:
     return location.removeprefix(folder.rstrip("/") + "/")
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith((".", "_")) for part in path.split("/"))
 
 
 def _walk(folder: str) -> list[Stored]:
@@ -118,8 +124,23 @@ def _walk(folder: str) -> list[Stored]:
         for name in (*names, *(name for name in folders if name.startswith((".", "_")))):
             path = os.path.join(parent, name)
             status = os.stat(path)
+            if not _is_hidden(_below(folder, path)):
+                _require_file(path, status.st_mode)
             found.append(Stored(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)))
     return sorted(found, key=lambda stored: stored.location)
+
+
+def _require_file(path: str, mode: int) -> None:
+    """Refuse what no engine can read: a pipe is waited for, and no engine opens a name that is no text."""
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise _corrupt(path, "is no file: a pipe, a socket or a device", step="take it away")
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        raise _corrupt(path, "has a name that is not UTF-8", step="rename it")
+
+
+def _corrupt(path: str, found: str, *, step: str) -> SourceError:
+    place = printable(path)
+    return SourceError("source_corrupt", explain(place, found, step=step), place=place)
 
 
 def unfinished(storage: Storage, files: Sequence[Stored]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -194,6 +195,23 @@ def test_a_folder_that_cannot_be_looked_at_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"gone: cannot be looked at \(No such file or directory\)") as told_:
         look(LocalStorage(), str(tmp_path))
     assert getattr(told_.value, "reason", None) == "unreachable"
+
+
+def test_what_no_engine_can_read_is_refused_by_name(duck: DuckDBEngine, tmp_path: Path) -> None:
+    """A pipe would be waited for, and a name that is not UTF-8 be no text in a message; hidden ones are passed over."""
+    sources = write_sources(tmp_path / "sources", day(), ["2024-05-01"])
+    log = tmp_path / "sources" / LOG
+    os.mkfifo(log / ".being-written")
+    assert built(duck, sources, tmp_path / "out").outcome == "ok"
+    os.mkfifo(log / "part-9.parquet")
+    one = built(duck, sources, tmp_path / "out2")
+    assert (one.outcome, one.reason, one.place) == ("failed", "source_corrupt", str(log / "part-9.parquet"))
+    assert "part-9.parquet: is no file: a pipe, a socket or a device. Nothing was published" in str(one.message)
+    (log / "part-9.parquet").unlink()
+    shutil.copy(next(log.rglob("*.parquet")), os.fsencode(log) + b"/\xb0\xa1.parquet")
+    one = built(duck, sources, tmp_path / "out3")
+    assert (one.outcome, one.reason) == ("failed", "source_corrupt")
+    assert r"\udcb0\udca1.parquet: has a name that is not UTF-8. Nothing was published" in str(one.message)
 
 
 @pytest.mark.parametrize(
