@@ -12,7 +12,7 @@ from bigmama_nb.periods import day_of
 from bigmama_nb.reports.changes import shown_change
 from bigmama_nb.reports.section import Section, compared, period_said
 from bigmama_nb.reports.section_shown import anchor, column
-from bigmama_nb.reports.shown import Html
+from bigmama_nb.reports.shown import Html, aligned
 
 _NAMED = 12
 _WORDS = {"not_ready": "Late", "failed": "Failed", "suspect": "Suspect and held", "skipped": "Skipped"}
@@ -79,35 +79,45 @@ def _listed(rows: pd.DataFrame, names: Mapping[str, str]) -> str:
 
 
 def at_a_glance(found: Sequence[Section]) -> Html:
-    """Return a table of the metrics, a line each: how many values there are, of which period, total and its change."""
-    heads = ("metric", "values", "of", "total", "change")
-    html = ['<div class="wide" tabindex="0"><table class="figures"><thead><tr>']
+    """Return a table of the metrics, a line each: the total, or the largest value where none is formed, its change to
+    the period before, of which period it is, and how many values of all are there."""
+    heads = ("metric", "total or largest", "change", "of", "values")
+    html = ['<div class="wide" tabindex="0"><table class="figures glance"><thead><tr>']
     html += [*(f"<th>{head}</th>" for head in heads), "</tr></thead><tbody>"]
     texts = [heads]
     for section in found:
         row = _glance(section)
         texts.append((section.topic.title, *row))
         link = f'<a href="#{escape(anchor(section))}">{escape(section.topic.title)}</a>'
-        html.append(f'<tr><th style="text-align:left">{link}</th><td>{escape(row[0])}</td><td>{escape(row[1])}</td>')
-        html += [f'<td class="n">{escape(cell)}</td>' for cell in row[2:]] + ["</tr>"]
+        html.append(f'<tr><th style="text-align:left">{link}</th>')
+        html += [f"<td>{escape(cell)}</td>" for cell in row] + ["</tr>"]
     html.append("</tbody></table></div>")
-    widths = [max(map(len, cells)) for cells in zip(*texts, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in texts]
-    return Html("".join(html), "\n".join(lines))
+    return Html("".join(html), aligned(texts))
 
 
 def _glance(section: Section) -> tuple[str, str, str, str]:
+    topic = section.topic
     dt = section.whole or section.so_far
     if dt is None:
-        return f"0 of {len(section.lines):,}", "–", "–", "–"
+        return "–", "–", "–", f"0 of {len(section.lines):,}"
     open_ = section.whole is None
-    total = section.total(dt, open_=open_)
+    values = {
+        line.code: line.so_far[dt][0] if open_ else line.whole[dt]
+        for line in section.lines
+        if dt in (line.so_far if open_ else line.whole)
+    }
     name, before = next(iter(compared(section, dt).items()))
-    change = shown_change(total, None if open_ else section.total(before))
-    here = sum(dt in (line.so_far if open_ else line.whole) for line in section.lines)
+    unit = f" {topic.unit}" if topic.unit else ""
+    value, earlier, whose = section.total(dt, open_=open_), None if open_ else section.total(before), ""
+    # Of a metric that adds up a figure of one game would be taken for that of all.
+    if not topic.additive and values:
+        # Sorted as the section's lines are: the largest first.
+        largest = next(line for line in section.lines if line.code in values)
+        value, earlier, whose = values[largest.code], largest.whole.get(before), f", {largest.name}"
+    change = "–" if open_ else shown_change(value, earlier)
     return (
-        f"{here:,} of {len(section.lines):,}",
-        column(section, dt, open_=open_) if open_ else period_said(dt, section.topic.period),
-        "–" if total is None else f"{total:,}{' ' + section.topic.unit if section.topic.unit else ''}",
+        "–" if value is None else f"{value:,}{unit}{whose}",
         change if change == "–" else f"{change} on the {name}",
+        column(section, dt, open_=open_) if open_ else period_said(dt, topic.period),
+        f"{len(values):,} of {len(section.lines):,}",
     )

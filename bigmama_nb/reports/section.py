@@ -153,7 +153,8 @@ def _section(topic: Topic, lines: list[Line], since: date | None, asked: date | 
     begin = min(newest - SHOWN[topic.period], since or newest)
     known = min((dt for line in lines for dt in [*line.whole, *line.so_far, *line.ill] if dt >= begin), default=newest)
     dts = [known]
-    while dts[-1] < newest:
+    # A period that is not over is in the table alone: an axis that led to it would end in nothing.
+    while dts[-1] < (whole or newest):
         dts.append(next_of(dts[-1], topic.period))
     lines.sort(key=lambda line: (*_rank(line, whole, so_far), line.name))
     return Section(topic, lines, dts, whole, so_far)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from bigmama_nb.reports.changes import shown_change
 from bigmama_nb.reports.section import Line, Section, compared, period_said
-from bigmama_nb.reports.shown import OUTCOME_MARKS, Html
+from bigmama_nb.reports.shown import OUTCOME_MARKS, Html, aligned
 from bigmama_nb.reports.sparkline import sparkline
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ def table(section: Section) -> Html:
         html.append(f'<td>{_course(section, line)}</td><td style="text-align:left">{_minded(cells[-1])}</td></tr>')
     html.append("</tbody></table></div>")
     texts = [heads[:course] + heads[-1:], *(cells[:course] + cells[-1:] for cells in rows)]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in texts]
-    return Html("".join(html), "\n".join(lines))
+    return Html("".join(html), aligned(texts))
 
 
 def _course_head(section: Section) -> str:
@@ -206,7 +204,7 @@ def chart(section: Section) -> Timeline | None:
     # It takes a second to import, and every stage imports this module.
     import altair as alt
 
-    from bigmama_nb.reports.timeline import Timeline, as_spec, layers
+    from bigmama_nb.reports.timeline import Timeline, as_spec, axis, in_utc_ms, layers
 
     lines = [line for line in section.lines if any(dt in line.whole for dt in section.dts)]
     if len(section.dts) < 2 or not lines:
@@ -216,10 +214,7 @@ def chart(section: Section) -> Timeline | None:
         {"series": key, "value": [line.whole.get(dt) for dt in section.dts]}
         for key, line in zip(keys, lines, strict=True)
     ]
-    days = [
-        {"n": n, "day": round(datetime.combine(dt, time(), UTC).timestamp() * 1000)}
-        for n, dt in enumerate(section.dts, start=1)
-    ]
+    days = [{"n": n, "day": in_utc_ms(dt)} for n, dt in enumerate(section.dts, start=1)]
     ill = [
         {"at": f"{key} {n}", "outcome": line.ill[dt]}
         for key, line in zip(keys, lines, strict=True)
@@ -227,7 +222,7 @@ def chart(section: Section) -> Timeline | None:
         if dt in line.ill
     ]
     choice = alt.binding_select(options=keys, labels=[line.name for line in lines], name=f"{section.topic.of} ")
-    found: Any = layers().properties(data=alt.InlineData(rows))
+    found: Any = layers(section.topic.period).properties(data=alt.InlineData(rows))
     drawn = (
         # No CSV: what parses one evaluates code, which no page here allows.
         found.transform_filter("datum.series == chosen")
@@ -241,4 +236,5 @@ def chart(section: Section) -> Timeline | None:
         .add_params(alt.param(name="chosen", value=keys[0], bind=choice))
     )
     says = f"{section.topic.title} of {lines[0].name}"
-    return Timeline(as_spec(drawn, says, height=_HEIGHT), says)
+    spec = as_spec(drawn, section.topic.period, says, height=_HEIGHT)
+    return Timeline({**spec, "params": [*spec["params"], *axis(section.dts, section.topic.period)]}, says)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 OUTCOME_MARKS = {"ok": "", "suspect": "?", "not_ready": "○", "failed": "×", "skipped": "–"}
@@ -22,3 +23,11 @@ class Html:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of a table, the first its head, as lines whose columns stand below one another, two blanks apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

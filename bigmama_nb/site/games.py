@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from bigmama_nb.periods import Period
 from bigmama_nb.profile import Profile
 from bigmama_nb.project import repair_command
 from bigmama_nb.reports.changes import month_before
@@ -71,7 +72,9 @@ def _game(writer: Writer, found: index.Index, profile: Profile, code: str, probl
                 "changes": _changes(good),
                 "newest": max(good, default=None),
                 "collection": metric and f"{configured.database if configured else ''}.{metric.collection}",
-                "chart": chart(_points(by_day, good), f"{type_} of {code} by day") if len(good) > 1 else None,
+                "chart": _chart(by_day, good, metric.period if metric else "day", f"{type_} of {code}")
+                if len(good) > 1
+                else None,
             }
         )
     writer.page(
@@ -137,22 +140,23 @@ def _changes(good: dict[int, int]) -> list[tuple[str, int | None, float | None]]
     return found
 
 
-def _points(by_day: dict[int, list[dict[str, Any]]], good: dict[int, int]) -> list[dict[str, Any]]:
-    return [
+def _chart(by_day: dict[int, list[dict[str, Any]]], good: dict[int, int], period: Period, says: str) -> dict[str, Any]:
+    """Return the Vega-Lite chart of values by time; suspect ones and those that are not there are marked."""
+    from bigmama_nb.reports.timeline import axis
+
+    points = [
         {"day": day(number), "value": good.get(number), "outcome": words[0]["outcome"]}
         for number, words in sorted(by_day.items())
     ]
-
-
-def chart(points: list[dict[str, Any]], says: str) -> dict[str, Any]:
-    """Return the Vega-Lite chart of values by day; suspect days and those without a value are marked."""
-    return {**_chart(), "description": says, "datasets": {"points": points}}
+    named = axis([date.fromisoformat(str(number)) for number in sorted(by_day)], period)
+    return {**_layers(period), "description": says, "params": named, "datasets": {"points": points}}
 
 
 @functools.cache
-def _chart() -> dict[str, Any]:
+def _layers(period: Period) -> dict[str, Any]:
+    # A game has many metrics, and a chart of Altair's takes longer than all else of its page.
     import altair as alt
 
     from bigmama_nb.reports.timeline import as_spec, layers
 
-    return as_spec(layers().properties(data=alt.NamedData("points")), "", height=180)
+    return as_spec(layers(period).properties(data=alt.NamedData("points")), period, "", height=180)

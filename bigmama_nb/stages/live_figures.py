@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from bigmama_nb.reports import Html
+from bigmama_nb.reports.shown import Html, aligned
 from bigmama_nb.runs import artifacts
 from bigmama_nb.runs.task import Task
 from bigmama_nb.stages.context import StageContext
@@ -28,7 +28,15 @@ from bigmama_nb.warehouse.version import Staged
 EDGES_S = (0, 60, 300, 600, 1200, 1800, 3600, 7200, 10800, 14400, 21600, 43200)
 """Where the bins of the watch time begin, in seconds; the last has no end."""
 
-_COUNTS = ("lives", "joint_lives", "viewers", "members", "fc_viewers", "comm_viewers", "peak_viewers")
+_COUNTS = {
+    "lives": "lives",
+    "joint_lives": "joint lives",
+    "viewers": "viewers",
+    "members": "members",
+    "fc_viewers": "fan club viewers",
+    "comm_viewers": "community viewers",
+    "peak_viewers": "peak viewers",
+}
 
 
 def minutes(here: StageContext) -> pd.DataFrame:
@@ -78,12 +86,11 @@ def audiences(here: StageContext) -> pd.DataFrame:
     return _of_hosts(here, "stats_wv_d_live_play", {"post_id": "str", **dict.fromkeys(counts, "int64")})[1]
 
 
-def kpis(here: StageContext) -> pd.DataFrame | Html:
+def kpis(here: StageContext) -> Html:
     """Return the KPIs of the newest published part_date as readers see them, or in a sentence why there are none.
 
     Returns:
-        we_art_id as index; lives, joint_lives, viewers, members, fc_viewers, comm_viewers, peak_viewers and
-        hours_watched int64; part_date is the columns' name.
+        A table, a line an artist, the most viewers first: the counts, each by what it is called.
     """
     settings = here.profile.live_play
     if settings is None:
@@ -103,9 +110,18 @@ def kpis(here: StageContext) -> pd.DataFrame | Html:
                 "WHERE part_date = ? ORDER BY viewers DESC, we_art_id",
                 [newest],
             ).fetchall()
-    names = ["we_art_id", *_COUNTS, "hours_watched"]
-    rows = pd.DataFrame(found, columns=names).astype(dict.fromkeys(names, "int64")).set_index("we_art_id")
-    return rows.rename_axis(columns=newest)
+    heads = [newest, *_COUNTS.values(), "hours watched"]
+    texts = [[f"artist {artist}", *(f"{count:,}" for count in counts)] for artist, *counts in found]
+    html = ['<div class="wide" tabindex="0"><table class="figures"><thead><tr>']
+    html += [*(f"<th>{head}</th>" for head in heads), "</tr></thead><tbody>"]
+    for name, *cells in texts:
+        html += [
+            f'<tr><th style="text-align:left">{name}</th>',
+            *(f'<td class="n">{cell}</td>' for cell in cells),
+            "</tr>",
+        ]
+    html.append("</tbody></table></div>")
+    return Html("".join(html), aligned([heads, *texts]))
 
 
 def _sentence(text: str) -> Html:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from bigmama_nb.periods import Period, last_day
 from bigmama_nb.reports.overview import at_a_glance, completeness
 from bigmama_nb.reports.section import Section, Topic, sections
 from bigmama_nb.reports.section_shown import Sections, chart, head, table
@@ -95,7 +97,7 @@ def test_month_to_date_and_whole_months_stand_apart() -> None:
     assert "April 2024: 140 in total." in repr(head(shown))
     drawn = chart(shown)
     assert drawn is not None
-    assert [50, 100, None] in [row.get("value") for data in drawn.spec["datasets"].values() for row in data]
+    assert [50, 100] in [row.get("value") for data in drawn.spec["datasets"].values() for row in data]
 
 
 def test_a_game_counted_through_an_earlier_day_says_so_and_spoils_the_total() -> None:
@@ -182,8 +184,43 @@ def test_a_suspect_figure_leaves_the_head_in_doubt() -> None:
 
 
 def test_at_a_glance_each_metric_is_a_line() -> None:
-    """Its values of all that there are, its newest period, and its total where one makes sense."""
-    said = repr(at_a_glance([section(WAU, daily("a"))]))
-    assert [cell for cell in said.splitlines()[1].split("  ") if cell] == [
-        "Weekly active users", "1 of 2", "1 May 2024", "–", "–",
-    ]  # fmt: skip
+    """Its total, else the largest value and whose it is; the change, the newest period, how many values there are."""
+    april, march = date(2024, 4, 1), date(2024, 3, 1)
+    months = [
+        (game, "revenue", day, value, last, True)
+        for game, value in (("a", 100), ("b", 40))
+        for day, last in ((march, date(2024, 3, 31)), (april, date(2024, 4, 30)))
+    ]
+    said = repr(at_a_glance([section(WAU, daily("a")), section(REVENUE, months)]))
+    assert [re.split(r"  +", line) for line in said.splitlines()[1:]] == [
+        ["Weekly active users", "3,100 users, Game <A>", "+3.3 % on the day before", "1 May 2024", "1 of 2"],
+        ["Revenue", "140 KRW", "0.0 % on the month before", "April 2024", "2 of 2"],
+    ]
+
+
+def test_no_game_stands_for_a_total_that_is_not_formed() -> None:
+    """Where a value of a metric that adds up is missing, the line has a dash and says how many are there."""
+    alone = section(REVENUE, [("a", "revenue", date(2024, 4, 1), 100, date(2024, 4, 30), True)])
+    assert re.split(r"  +", repr(at_a_glance([alone])).splitlines()[1]) == ["Revenue", "–", "–", "April 2024", "1 of 2"]
+
+
+@pytest.mark.parametrize(
+    ("period", "days", "says"),
+    [
+        ("day", [date(2024, 2, 2) + timedelta(days=n) for n in range(90)], ["7 Feb", "14 Feb", "24 Apr", "1 May"]),
+        ("day", [date(2024, 4, 29), date(2024, 4, 30)], ["29 Apr", "30 Apr"]),
+        ("day", [date(2023, 12, 31), date(2024, 1, 1)], ["31 Dec 2023", "1 Jan 2024"]),
+        ("week", [date(2024, 4, 22), date(2024, 4, 29)], ["22 Apr", "29 Apr"]),
+        ("month", [date(2024, 2, 1), date(2024, 3, 1), date(2024, 4, 1)], ["Feb 2024", "Mar 2024", "Apr 2024"]),
+    ],
+)
+def test_the_axis_names_periods_and_nothing_between_them(period: Period, days: list[date], says: list[str]) -> None:
+    """No day stands below a chart of months and no hour below one of days; where it changes the year is named."""
+    topic = Topic("m", "Metric", period)
+    rows = [("a", "m", day, 5, last_day(day, period), True) for day in days]
+    drawn = chart(section(topic, rows, games="a"))
+    assert drawn is not None
+    texts = re.findall(r"<text[^>]*>([^<]+)</text>", drawn.svg())
+    named = [text for text in texts if re.search("[A-Z]", text)]
+    assert named[:2] + named[-2:] == says if len(says) > 3 else named == says
+    assert 2 <= len(named) <= 13
