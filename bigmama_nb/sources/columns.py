@@ -37,6 +37,7 @@ class Dated(Protocol):
     dating: Dating
     newest: Any
     bounds: list[Any]
+    span: tuple[Any, Any] | None
     members: list[tuple[Any, Callable[[Any], bool] | None]]
 
 
@@ -46,6 +47,13 @@ def take(dated: Dated, alike: Alike) -> bool:
     if placed is None:
         return False
     positions, number_of, of_number, as_text = placed
+    if dated.span is not None:
+        begin, end = map(number_of, dated.span)
+        inside = (positions >= begin) & (positions < end)
+        if not inside.all():
+            alike, positions = alike.only(inside), positions[inside]
+        if not len(alike):
+            return True
     passing: list[Flags | None] = []
     for member, matches in dated.members:
         passes = None if matches is None else _passing(alike, member.question.metric.match, matches)

@@ -28,7 +28,8 @@ from bigmama_nb.profile import Ready
 from bigmama_nb.sources import Input, Load, filters
 from bigmama_nb.sources.identities import Identities, Order
 from bigmama_nb.sources.layouts import Layouts
-from bigmama_nb.sources.pieces import Piece, Readable, corrupt, counted, pieces
+from bigmama_nb.sources.lots import counted
+from bigmama_nb.sources.pieces import Piece, Readable, corrupt, pieces
 from bigmama_nb.sources.scan import Question, Scan, Scanner
 from bigmama_nb.sources.sight import Looker, Sight
 from bigmama_nb.sources.values import shown
@@ -62,7 +63,7 @@ class Dump:
         names = {name for question in questions for one in question.metric.paths for name in one.split(".")}
         order, layouts = Order(), Layouts()
         for piece in self._pieces(path):
-            order.take(counted(piece, names, layouts, scanner))
+            order.take(counted(piece, names, layouts, scanner).ids())
         if not order.ascends:
             self._once_each(path)
         return scanner.scans

@@ -40,7 +40,7 @@ _ARRAY: Final = 0x04
 FEWEST: Final = 16
 """Fewer documents of a length are decoded as soon."""
 TRIED: Final = 12
-"""So many layouts are looked for among the documents of one length in one piece of a file."""
+"""So many layouts are looked for among the documents of one length in one lot."""
 _ASCII: Final = 0x80
 
 _length_at = struct.Struct("<i").unpack_from
@@ -135,13 +135,17 @@ class Alike:
     """Some documents of one layout, a row of bytes each."""
 
     def __init__(self, layout: Layout, rows: Bytes, places: Rows) -> None:
-        """`places` are the documents' numbers in the piece of the file that they come from."""
+        """`places` are the documents' numbers in the lot that they come from."""
         self.layout = layout
         self.rows = rows
         self.places = places
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def only(self, some: Any) -> Alike:
+        """Return some of these documents."""
+        return Alike(self.layout, self.rows[some], self.places[some])
 
     def documents(self, some: Any = slice(None)) -> list[dict[str, Any]]:
         """Return these documents, or some of them, decoded."""
@@ -202,7 +206,7 @@ class Layouts:
         self._pause = 0
 
     def sorted_out(self, content: bytes, starts: Sequence[int]) -> tuple[list[Alike], Rows]:
-        """Return a piece's documents that are alike, and the places of the others.
+        """Return a lot's documents that are alike, and the places of the others.
 
         Args:
             content: whole documents, one behind the other.

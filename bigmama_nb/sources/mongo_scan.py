@@ -27,17 +27,17 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from bigmama_nb.errors import SourceError, did_you_mean
 from bigmama_nb.sources import mongo_filters, paths
 from bigmama_nb.sources.aggregates import Count
+from bigmama_nb.sources.layouts import Layouts
+from bigmama_nb.sources.lots import Lot, counted, lots
 from bigmama_nb.sources.mongo_client import ClusterClient
 from bigmama_nb.sources.mongo_dates import Dates, Filter
+from bigmama_nb.sources.mongo_replies import Replies
 from bigmama_nb.sources.scan import Question, Scan, Scanner, by_date_field
 from bigmama_nb.sources.sight import KINDS, Sight
 from bigmama_nb.sources.values import CODEC
 
 REPLY: Final = 100_000
 """So many documents are asked for in one reply; a server ends a reply at 16 MB in any case."""
-
-DECODED: Final = 5_000
-"""So many documents are held decoded at a time."""
 
 FIRST: Final = 3
 """So many of a collection's documents are asked for first, to see that what the metrics read is there."""
@@ -165,13 +165,15 @@ class CollectionScan:
         """Add up the windows of the wanted questions into the scanner, from as few documents as can be."""
         # Windows of what is not yet loaded are not asked for: the wanted questions have bounds of their own.
         part = Scanner(wanted, zone)
+        part.learn(scanner.scans)
         if all(question.metric.value.kind == "count" for question in wanted):
             self._count(part.scans, path)
         else:
             match = mongo_filters.either(question.metric.match for question in wanted)
             fields = mongo_filters.projection(wanted)
+            layouts = Layouts()
             for begin, end in mongo_filters.spans(part.scans):
-                self._read_span(part, wanted, zone, path, match, fields, begin, end, ranged=indexed)
+                self._read_span(part, wanted, zone, path, match, fields, layouts, begin, end, ranged=indexed)
         by_question = {(one.question.game_cd, one.question.type): one for one in part.scans}
         for one in scanner.scans:
             theirs = by_question.get((one.question.game_cd, one.question.type))
@@ -203,6 +205,7 @@ class CollectionScan:
         path: str,
         match: Filter,
         fields: Mapping[str, int],
+        layouts: Layouts,
         begin: Any,
         end: Any,
         *,
@@ -219,8 +222,9 @@ class CollectionScan:
         def read() -> Scanner:
             # A new scanner for each try: what came before a connection broke off does not count.
             piece = Scanner(wanted, zone, span=(begin, end))
-            for documents in self._documents(dated, fields, whole=whole):
-                piece.take(documents)
+            piece.learn(scanner.scans)
+            for lot in self._lots(dated, fields, whole=whole):
+                counted(lot, (), layouts, piece)
             return piece
 
         try:
@@ -237,7 +241,7 @@ class CollectionScan:
                 return
             pieces = min(4, mongo_filters.whole_days(dating, begin, end))
         for one_begin, one_end in mongo_filters.split(dating, begin, end, pieces):
-            self._read_span(scanner, wanted, zone, path, match, fields, one_begin, one_end, ranged=ranged)
+            self._read_span(scanner, wanted, zone, path, match, fields, layouts, one_begin, one_end, ranged=ranged)
 
     def _indexed(self, path: str) -> bool:
         """Return whether a range of the path is found by an index; False where that cannot be told, as of a view."""
@@ -261,30 +265,25 @@ class CollectionScan:
 
         return self.mongo.asked(in_time, self._where)
 
-    def _documents(self, filter_: Filter, fields: Mapping[str, int], *, whole: bool) -> Iterator[list[dict[str, Any]]]:
+    def _lots(self, filter_: Filter, fields: Mapping[str, int], *, whole: bool) -> Iterator[Lot]:
         """Yield the documents, some at a time; raises ReplyFull where they are to come whole and do not."""
         streams = self.mongo.streams()
         kind = CursorType.EXHAUST if streams else CursorType.NON_TAILABLE
-        find = self._collection.find_raw_batches
+        asked = {"batch_size": REPLY, "cursor_type": kind, **self._options}
         try:
-            with find(filter_, fields, batch_size=REPLY, cursor_type=kind, **self._options) as cursor:
+            with Replies(self._collection, filter_, fields, **asked) as cursor:
                 for reply in cursor:
                     if whole and cursor.alive:
                         raise ReplyFull
-                    yield from self._decoded(reply)
+                    yield from self._received(reply)
         except ConnectionFailure:
             self.mongo.lost_a_stream = streams
             raise
 
-    def _decoded(self, reply: bytes) -> Iterator[list[dict[str, Any]]]:
-        begin = end = documents = 0
-        while end < len(reply):
-            end += int.from_bytes(reply[end : end + 4], "little")
-            documents += 1
-            if documents == DECODED or end >= len(reply):
-                self.mongo.received(documents, end - begin)
-                yield bson.decode_all(reply[begin:end], CODEC)
-                begin, documents = end, 0
+    def _received(self, reply: bytes) -> Iterator[Lot]:
+        for lot in lots(reply):
+            self.mongo.received(len(lot.starts), len(lot.content))
+            yield lot
 
     def first(
         self, filter_: Filter, fields: Mapping[str, int], *, sort: tuple[str, int] | None = None
@@ -295,8 +294,8 @@ class CollectionScan:
             options = {**self._options, **({"sort": [sort]} if sort else {})}
             with self._collection.find_raw_batches(filter_, fields, limit=-1, **options) as cursor:
                 for reply in cursor:
-                    for documents in self._decoded(reply):
-                        return documents[0]
+                    for lot in self._received(reply):
+                        return lot.documents()[0]
             return None
 
         return self.mongo.asked(find, self._where)
@@ -308,8 +307,8 @@ class CollectionScan:
             found: list[dict[str, Any]] = []
             with self._collection.find_raw_batches(filter_, fields or None, limit=-most, **self._options) as cursor:
                 for reply in cursor:
-                    for documents in self._decoded(reply):
-                        found += documents
+                    for lot in self._received(reply):
+                        found += lot.documents()
             return found
 
         return self.mongo.asked(find, self._where)

@@ -1,4 +1,4 @@
-"""A BSON file in pieces of whole documents, decoded or counted by columns."""
+"""A BSON file in pieces of whole documents."""
 
 from __future__ import annotations
 
@@ -12,21 +12,15 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import bson
-import numpy as np
 from bson.errors import BSONError
 
 from bigmama_nb.errors import SourceError
 from bigmama_nb.sources import fields
-from bigmama_nb.sources.layouts import Layouts
-from bigmama_nb.sources.scan import Scanner
-from bigmama_nb.sources.values import CODEC, MISSING
+from bigmama_nb.sources.lots import CHUNK, FIRST_CHUNK, SMALLEST, Lot
+from bigmama_nb.sources.values import CODEC
 
-FIRST_CHUNK: Final = 1 << 16
-CHUNK: Final = 1 << 20
-"""So many bytes are read at once; few at first, since columns are read once all that is looked for has been seen."""
 # MongoDB's own limit for a document, with the room that it leaves itself for internal fields.
 LARGEST: Final = 16 * 1024 * 1024 + 16 * 1024
-SMALLEST: Final = 5
 ARCHIVE: Final = b"\x6d\xe2\x99\x81"
 
 _length_at = struct.Struct("<i").unpack_from
@@ -40,12 +34,9 @@ class Readable(Protocol):
 
 
 @dataclass(frozen=True)
-class Piece:
+class Piece(Lot):
     """Whole documents of a file, one behind the other."""
 
-    content: bytes
-    starts: list[int]
-    """Where each begins in the content."""
     offset: int
     """Where the content begins in the file."""
     path: Path
@@ -62,36 +53,15 @@ class Piece:
             raise corrupt(self.path, self.offset + at, f"a document has the field {name!r} twice")
         return documents
 
-    def some(self, places: Sequence[int], names: Collection[str]) -> list[dict[str, Any]]:
+    def some(self, places: Sequence[int], names: Collection[str] = ()) -> list[dict[str, Any]]:
         """Return the documents of these numbers; raises as `documents` does."""
-        ends = [*self.starts[1:], len(self.content)]
-        content = b"".join(self.content[self.starts[place] : ends[place]] for place in places)
+        content = self.only(places)
         with contextlib.suppress(BSONError, ValueError, OverflowError):
             documents = bson.decode_all(content, CODEC)
             if fields.repeated(content, documents, names) is None:
                 return documents
         whole = self.documents(names)
         return [whole[place] for place in places]
-
-
-def counted(piece: Piece, names: Collection[str], layouts: Layouts, scanner: Scanner) -> list[Any]:
-    """Count a piece's documents, those that are alike by columns, and return their ids in the piece's order."""
-    alike, others = layouts.sorted_out(piece.content, piece.starts) if scanner.settled else ([], np.arange(0))
-    if not alike:
-        documents = piece.documents(names)
-        scanner.take(documents)
-        return [document["_id"] for document in documents if "_id" in document]
-    ids: list[Any] = [MISSING] * len(piece.starts)
-    places = others.tolist()
-    documents = piece.some(places, names)
-    for place, document in zip(places, documents, strict=True):
-        ids[place] = document.get("_id", MISSING)
-    scanner.take(documents)
-    for lot in alike:
-        for place, one in zip(lot.places.tolist(), lot.ids(), strict=True):
-            ids[place] = one
-        scanner.take_alike(lot)
-    return [one for one in ids if one is not MISSING]
 
 
 def pieces(content: Readable, path: Path) -> Iterator[Piece]:

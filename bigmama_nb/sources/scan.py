@@ -248,6 +248,12 @@ class Scanner:
             for dated in left:
                 dated.take(documents)
 
+    def learn(self, others: Iterable[Scan]) -> None:
+        """Look no longer for what has been seen for the same questions."""
+        known = {(one.question.game_cd, one.question.type): one.lookup for one in others}
+        for scan in self.scans:
+            scan.lookup.merge(known[scan.question.game_cd, scan.question.type])
+
     def merge_aggregates(self, other: Scanner) -> None:
         """Count what another scanner of the same questions has counted in its windows."""
         for mine, theirs in zip(self.scans, other.scans, strict=True):

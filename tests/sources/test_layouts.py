@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,13 +16,16 @@ import bson
 import numpy as np
 from bson import DBRef, Decimal128, Int64, ObjectId, Timestamp
 from bson.datetime_ms import DatetimeMS
+from bson.errors import BSONError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigmama_nb import periods
 from bigmama_nb.errors import SourceError
+from bigmama_nb.sources import mongo_filters
 from bigmama_nb.sources.layouts import Alike, Layouts, Rows
-from bigmama_nb.sources.pieces import Piece, counted, pieces
+from bigmama_nb.sources.lots import counted, lots
+from bigmama_nb.sources.pieces import Piece, pieces
 from bigmama_nb.sources.scan import Question, Scanner
 from tests.sources.asking import a_profile
 
@@ -78,15 +82,34 @@ def state(asked: Sequence[Question], content: bytes, size: int, layouts: Layouts
     ids: list[Any] = []
     try:
         for piece in pieces(InPieces(content, size), Path("dump/d/stats.bson")):
-            ids += counted(piece, NAMES, layouts, scanner)
+            ids += counted(piece, NAMES, layouts, scanner).ids()
     except SourceError as error:
         return error.reason, error.message, error.place
+    return told(scanner, ids)
+
+
+def state_of_replies(
+    asked: Sequence[Question], replies: Sequence[bytes], span: tuple[Any, Any], layouts: Layouts
+) -> Any:
+    """All that is known after a server's replies to a question for this span."""
+    scanner = Scanner(asked, ZONE, span=span)
+    try:
+        for reply in replies:
+            for lot in lots(reply):
+                counted(lot, (), layouts, scanner)
+    except BSONError as error:
+        return str(error)
+    return told(scanner, [])
+
+
+def told(scanner: Scanner, ids: list[Any]) -> Any:
+    """All that a scanner knows."""
     found = []
     for scan in scanner.scans:
         windows = [None if aggregate is None else held(aggregate) for aggregate in scan.aggregates]
-        told = (scan.undated, scan.other_types, scan.bad_dates, scan.bad_date, scan.through_array)
+        odd = (scan.undated, scan.other_types, scan.bad_dates, scan.bad_date, scan.through_array)
         needs = (set(scan.lookup.missing), scan.lookup.no_document)
-        found.append((windows, vars(scan.newest), vars(scan.newest_matching), told, needs))
+        found.append((windows, vars(scan.newest), vars(scan.newest_matching), odd, needs))
     return plain((ids, found))
 
 
@@ -188,6 +211,28 @@ def test_columns_say_what_documents_say(tmp_path: Path, collection: Any) -> None
     content, size = collection["content"], collection["size"]
 
     assert state(asked, content, size, Decoded()) == state(asked, content, size, Layouts(fewest=2))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(collection=collections(), data=st.data())
+def test_columns_of_replies_say_what_their_documents_say(tmp_path: Path, collection: Any, data: st.DataObject) -> None:
+    """So do a server's replies, of which only a span of dates is counted, wherever it begins and ends."""
+    asked = questions(tmp_path, m=collection["metric"])
+    bounds = Scanner(asked, ZONE).scans[0].bounds
+    cuts = sorted({part for begin, end in pairwise(bounds) for part in sum(split_of(asked, begin, end), ())})
+    begin, end = sorted(data.draw(st.lists(st.sampled_from(cuts), min_size=2, max_size=2, unique=True)))
+    content = collection["content"]
+    starts = [start for lot in lots(content) for start in lot.starts]
+    at = data.draw(st.sampled_from(starts)) if starts else 0
+    replies = [content[:at], content[at:]]
+
+    found = state_of_replies(asked, replies, (begin, end), Layouts(fewest=2))
+
+    assert found == state_of_replies(asked, replies, (begin, end), Decoded())
+
+
+def split_of(asked: Sequence[Question], begin: Any, end: Any) -> list[tuple[Any, Any]]:
+    return mongo_filters.split(Scanner(asked, ZONE).scans[0].dating, begin, end, 3)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -59,6 +59,9 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.integers(0, 15)):
             document["v"] = {"w": draw(values)} if nested else draw(values)
         documents.append(document)
+    # So many that are alike are counted by columns.
+    times = draw(st.sampled_from([1, 1, 20]))
+    documents = [{**document, "_id": number} for number, document in enumerate(documents * times)]
     kind = draw(st.sampled_from(["field", "sum", "max", "count", "count_distinct"]))
     return {
         "documents": documents,
