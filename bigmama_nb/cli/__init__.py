@@ -18,7 +18,7 @@ from click.core import ParameterSource
 
 from bigmama_nb.cli.streams import gate, guarded, lost_answer, reply, reply_json, say
 from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError, printable, shown
-from bigmama_nb.executor.process import SwiftEnd
+from bigmama_nb.executor.process import SwiftEnd, without_grammars
 from bigmama_nb.project import COMMAND, as_called
 
 if TYPE_CHECKING:
@@ -235,8 +235,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
         arguments: the words behind the command's name; None: this process's.
         services: what runs work with instead of the real things (`runs.services.Services`).
     """
-    # jsonschema tries to import this, which builds grammars for a second; no notebook's schema speaks of URIs.
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    without_grammars()
     from bigmama_nb.cli import check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
 
     swift = SwiftEnd() if arguments is None else None

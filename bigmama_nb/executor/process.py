@@ -12,6 +12,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = "500"
+_GRAMMARS = "rfc3987_syntax"
 
 _starter: list[int] = []
 """The run, in a kernel that was forked: a process that it starts in turn does not inherit this."""
@@ -25,6 +26,20 @@ def started_by() -> int:
 def forked_for(run: int) -> None:
     """Remember that this process was forked for another than its parent."""
     _starter[:] = [run]
+
+
+def without_grammars() -> None:
+    """Let jsonschema, which nbformat imports, go without the grammars of URIs, which take a second to build.
+
+    No notebook's schema speaks of URIs.
+    """
+    sys.modules.setdefault(_GRAMMARS, None)  # type: ignore[arg-type]
+
+
+def with_grammars() -> None:
+    """Let who asks for those grammars have them."""
+    if sys.modules.get(_GRAMMARS, _GRAMMARS) is None:
+        del sys.modules[_GRAMMARS]
 
 
 def die_with(parent: int) -> None:

@@ -64,6 +64,19 @@ print(leads, os.readlink("/proc/self/fd/0"), os.getcwd(), "pandas" in sys.module
     assert lines(tmp_path) == [f"True /dev/null {tmp_path} True"]
 
 
+def test_a_kernel_does_without_grammars_of_uris_until_it_asks_for_them(tmp_path: Path) -> None:
+    """nbformat is there already, and what jsonschema would have built for it, for a second, is not; a cell may have it."""
+    shows = """
+import sys
+print("nbformat" in sys.modules, "rfc3987_syntax" in sys.modules)
+import rfc3987_syntax
+print(rfc3987_syntax.is_valid_syntax("iri", "https://example.org/한"))
+"""
+    notebook(tmp_path / "in.ipynb", shows=shows)
+
+    assert lines(tmp_path) == ["True False", "True"]
+
+
 def test_a_kernel_knows_the_run_and_what_it_starts_does_not(tmp_path: Path) -> None:
     """What asked for a forked kernel is the run; of a process that a cell starts it is the kernel."""
     asks = "from bigmama_nb.executor.process import started_by; print(started_by())"
