@@ -81,7 +81,8 @@ KINDS: Final[Sequence[Kind]] = (
                 "name another field, or have the source write the sum",
             ),
             "path_unknown": Explained(
-                "a path of the metric is in no document of the collection: its name is mistyped, or new",
+                "a path of the metric, or of `ready.match`, is in no document of the collection, or what "
+                "`count_distinct` counts holds no value in any: its name is mistyped, or new",
                 "correct it; the message names the nearest; `may_be_absent: [path]` where it is new or rare",
             ),
             "type_unknown": Explained(

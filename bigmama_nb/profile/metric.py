@@ -52,6 +52,16 @@ def _each_once(names: list[str]) -> list[str]:
     return names
 
 
+def _refuse_unread(excused: list[str], paths: list[str], reader: str) -> None:
+    for path in excused:
+        if path not in paths:
+            known = ", ".join(paths) or "none"
+            raise refuse(
+                f"has may_be_absent with {path!r}, which {reader} does not read; its paths are {known}."
+                f"{did_you_mean(path, paths)}"
+            )
+
+
 Names = Annotated[list[str], AfterValidator(_each_once)]
 """Games, or groups of them."""
 FieldPath = Annotated[str, AfterValidator(_path)]
@@ -106,6 +116,12 @@ class Ready(Section):
 
     collection: Annotated[str, Field(min_length=1)]
     match: Filter
+    may_be_absent: list[FieldPath] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _absent_of_the_match(self) -> Ready:
+        _refuse_unread(self.may_be_absent, filters.paths(self.match), "its match")
+        return self
 
 
 class MetricChecks(Section):
@@ -154,13 +170,7 @@ class Metric(Section):
                     raise refuse(f"has {key} with value {{field}}; {key} is only for computed values")
         if self.scale is not None and self.value.kind not in ("field", "sum", "max"):
             raise refuse(f"has scale with value {{{self.value.kind}}}; scale is only for field, sum and max")
-        for path in self.may_be_absent:
-            if path not in self.paths:
-                known = ", ".join(self.paths)
-                raise refuse(
-                    f"has may_be_absent with {path!r}, which the metric does not read; its paths are {known}."
-                    f"{did_you_mean(path, self.paths)}"
-                )
+        _refuse_unread(self.may_be_absent, self.paths, "the metric")
         if self.trailing_days is not None and self.period != "day":
             raise refuse(f"has trailing_days with period {self.period}; trailing_days is only for period day")
         if self.date.as_ == "yyyymm" and self.period != "month":

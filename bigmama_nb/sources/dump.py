@@ -29,6 +29,7 @@ from bigmama_nb.sources import Input, Load, filters
 from bigmama_nb.sources.identities import Identities, Order
 from bigmama_nb.sources.layouts import Layouts
 from bigmama_nb.sources.lots import counted
+from bigmama_nb.sources.paths import Lookup, ready_needs
 from bigmama_nb.sources.pieces import Piece, Readable, corrupt, pieces
 from bigmama_nb.sources.scan import Question, Scan, Scanner
 from bigmama_nb.sources.sight import Looker, Sight
@@ -99,11 +100,15 @@ class Dump:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""
         waiting = {day: filters.compiled(filters.with_day(ready.match, dt_of(day))) for day in days}
         found: set[date] = set()
+        lookup = Lookup(ready_needs(ready, dt_of(max(days)))) if days else Lookup([])
         for documents in self._read(self.path(database, ready.collection)):
+            lookup.take(documents)
             for day, matches in list(waiting.items()):
                 if any(map(matches, documents)):
                     found.add(day)
                     del waiting[day]
+        if not found and not lookup.no_document and lookup.unknown is not None:
+            raise lookup.of_ready(ready, lookup.unknown, place=f"{database}.{ready.collection}")
         return found
 
     def load(self) -> Load:

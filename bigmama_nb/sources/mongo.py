@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import date
 
-from bigmama_nb.periods import dt_of
 from bigmama_nb.profile import Ready
-from bigmama_nb.sources import filters
 from bigmama_nb.sources.mongo_client import ClusterClient
 from bigmama_nb.sources.mongo_scan import CollectionScan, tasks
 from bigmama_nb.sources.scan import Question, Scan
@@ -28,5 +26,4 @@ class Mongo(ClusterClient):
 
     def ready_days(self, database: str, ready: Ready, days: Collection[date]) -> set[date]:
         """Return those of `days` for which the `ready` document is there; raises SourceError."""
-        found = CollectionScan(self, database, ready.collection, "ready")
-        return {day for day in days if found.first(filters.with_day(ready.match, dt_of(day)), {"_id": 1}) is not None}
+        return CollectionScan(self, database, ready.collection, "ready").ready_days(ready, days)

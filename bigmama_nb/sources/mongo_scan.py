@@ -13,25 +13,29 @@ sends its replies without being asked for each, so that the cursor ends with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import bson
 from pymongo.collation import Collation
-from pymongo.collection import Collection
+from pymongo.collection import Collection as MongoCollection
 from pymongo.cursor import CursorType
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from bigmama_nb.errors import SourceError, did_you_mean
-from bigmama_nb.sources import mongo_filters, paths
+from bigmama_nb.periods import dt_of
+from bigmama_nb.profile import Ready
+from bigmama_nb.sources import filters, mongo_filters, paths
 from bigmama_nb.sources.aggregates import Count
 from bigmama_nb.sources.layouts import Layouts
 from bigmama_nb.sources.lots import Lot, counted, lots
 from bigmama_nb.sources.mongo_client import ClusterClient
 from bigmama_nb.sources.mongo_dates import Dates, Filter
 from bigmama_nb.sources.mongo_replies import Replies
+from bigmama_nb.sources.paths import Lookup, Need
 from bigmama_nb.sources.scan import Question, Scan, Scanner, by_date_field
 from bigmama_nb.sources.sight import KINDS, Sight
 from bigmama_nb.sources.values import CODEC
@@ -56,7 +60,7 @@ class CollectionScan:
         self._options = mongo.options(tasks)
         self._collection = self._there(database, collection)
 
-    def _there(self, database: str, collection: str) -> Collection[Any]:
+    def _there(self, database: str, collection: str) -> MongoCollection[Any]:
         """Return the collection; raises SourceError (`source_missing`).
 
         It is looked up, as MongoDB answers a missing collection like an empty one.
@@ -125,34 +129,51 @@ class CollectionScan:
         for one in scans:
             if one.undatable or one.lookup.no_document:
                 continue
-            for need in list(one.lookup.missing):
-                if (
-                    need.match is not None
-                    and one.question.asks
-                    and all(one.aggregate(ask).documents for ask in one.question.asks)
-                ):
-                    continue
-                key = repr(need.filter)
-                if key not in known:
-                    known[key] = self._is_there(need)
-                if known[key]:
-                    del one.lookup.missing[need]
-            if one.lookup.unknown is not None:
-                whole = self._some({}, {}, paths.SAMPLE) if whole is None else whole
-                one.lookup.know(whole)
-                for need in one.lookup.missing:
-                    if need.types:
-                        there = self._some({need.path: {"$exists": True}}, {need.path: 1}, paths.SAMPLE)
-                        one.lookup.hold(need.path, there, anew=True)
+            whole = self._look(one.lookup, [need for need in one.lookup.missing if one.decides(need)], known, whole)
 
-    def _is_there(self, need: paths.Need) -> bool:
+    def _look(
+        self, lookup: Lookup, needed: Sequence[Need], known: dict[str, bool], whole: list[dict[str, Any]] | None
+    ) -> list[dict[str, Any]] | None:
+        """Take out of a lookup what is in some document; return the documents whose names a message offers."""
+        for need in needed:
+            key = repr(need.filter)
+            if key not in known:
+                known[key] = self._is_there(need)
+            if known[key]:
+                del lookup.missing[need]
+        if lookup.unknown is not None:
+            whole = self._some({}, {}, paths.SAMPLE) if whole is None else whole
+            lookup.know(whole)
+            for need in lookup.missing:
+                if need.types:
+                    there = self._some({need.path: {"$exists": True}}, {need.path: 1}, paths.SAMPLE)
+                    lookup.hold(need.path, there, anew=True)
+        return whole
+
+    def ready_days(self, ready: Ready, days: Collection[date]) -> set[date]:
+        """Return those of `days` for which the `ready` document is there.
+
+        Raises:
+            SourceError: there is none, and what its match names is in no document either; or the server refuses.
+        """
+        found = {day for day in days if self.first(filters.with_day(ready.match, dt_of(day)), {"_id": 1}) is not None}
+        if not found and days:
+            lookup = Lookup(paths.ready_needs(ready, dt_of(max(days))))
+            lookup.take(self._some({}, {}, FIRST))
+            if not lookup.no_document:
+                self._look(lookup, list(lookup.missing), {}, None)
+                if lookup.unknown is not None:
+                    raise lookup.of_ready(ready, lookup.unknown, place=self._where)
+        return found
+
+    def _is_there(self, need: Need) -> bool:
         try:
             return self.first(need.filter, {"_id": 1}) is not None
         except SourceError as error:
             if error.reason == "query_refused" and "decimal" in need.types:
                 # Not every server knows this type by its name, and then it holds none.
                 others = tuple(name for name in need.types if name != "decimal")
-                return self.first(paths.Need(need.path, others).filter, {"_id": 1}) is not None
+                return self.first(Need(need.path, others).filter, {"_id": 1}) is not None
             if error.reason == "query_timeout":
                 sought = need.path or "the metric's match"
                 found = f"{error.message}, looking whether {sought} is in any document; an index on it makes that short"

@@ -155,6 +155,9 @@ def _outcome(scan: Scan, ask: FigureRequest, database: str, source: str) -> Outc
         else:
             _no_problems(scan, aggregate.problems, aggregate.documents)
             value = aggregate.result()
+            valueless = scan.lookup.valueless
+            if isinstance(aggregate, Distinct) and not value and valueless is not None:
+                raise scan.lookup.refusal(metric, valueless)
             if not INT64_MIN <= value <= INT64_MAX:
                 found = f"the {metric.value.kind} of {metric.collection}.{metric.value.path} is {value}, beyond int64"
                 raise SourceError("overflow", found)

@@ -16,10 +16,10 @@ from typing import Any, Final
 from bson import DBRef
 
 from bigmama_nb.errors import Reason, SourceError
-from bigmama_nb.profile import Metric
+from bigmama_nb.profile import Metric, Ready
 from bigmama_nb.profile.match import CONNECTIVES, NUMBERS, is_operators
 from bigmama_nb.sources.dating import EXPECTED_TYPES
-from bigmama_nb.sources.filters import candidates, compiled
+from bigmama_nb.sources.filters import candidates, compiled, with_day
 from bigmama_nb.sources.values import MISSING, bson_type, shown
 
 Document = Mapping[str, Any]
@@ -34,8 +34,8 @@ _OFFERED: Final = 4
 class Need:
     """Something that some document must have, before the metric says anything.
 
-    `types` are the BSON types that will do at `path`, none where any does; `match` is the whole filter, where it is
-    that which some document must pass. `constant` is what the documents are compared with, in words.
+    `types` are the BSON types that will do at `path`, none where any does; `match` is a whole filter that some document
+    must pass, with a `path` for a value there. `constant` is what the documents are compared with, in words.
     """
 
     path: str
@@ -46,7 +46,7 @@ class Need:
     @property
     def reason(self) -> Reason:
         """The reason class of a task whose collection does not have it."""
-        return "match_unknown" if self.match is not None else "type_unknown" if self.types else "path_unknown"
+        return "match_unknown" if not self.path else "type_unknown" if self.types else "path_unknown"
 
     @property
     def filter(self) -> dict[str, Any]:
@@ -78,7 +78,19 @@ def needs(metric: Metric) -> list[Need]:
     matched = []
     if metric.match and metric.empty is not None and not excused.intersection(_match_paths(metric.match)):
         matched.append(Need("", match=metric.match))
+    counted = metric.value.count_distinct
+    if counted is not None and counted not in excused:
+        holds = {counted: {"$ne": None}}
+        matched.append(Need(counted, match={"$and": [metric.match, holds]} if metric.match else holds))
     return [*paths, *dict.fromkeys(types), *matched]
+
+
+def ready_needs(ready: Ready, dt_: str) -> list[Need]:
+    """Return what some document of a `ready` must have, asked for the day of `dt_`."""
+    excused = set(ready.may_be_absent)
+    match = with_day(ready.match, dt_)
+    paths = [Need(_named_part(path)) for path in _match_paths(match) if path not in excused]
+    return list(dict.fromkeys([*paths, *(need for need in _compared(match) if need.path not in excused)]))
 
 
 def _named_part(path: str) -> str:
@@ -148,10 +160,10 @@ def _named(constant: object) -> str:
 
 
 class Lookup:
-    """What of a metric's needs no document has shown yet."""
+    """What of some needs no document of a collection has shown yet."""
 
-    def __init__(self, metric: Metric) -> None:
-        self.missing: dict[Need, Callable[[Document], bool]] = {need: need.test() for need in needs(metric)}
+    def __init__(self, needed: Sequence[Need]) -> None:
+        self.missing: dict[Need, Callable[[Document], bool]] = {need: need.test() for need in needed}
         self.no_document = True
         self._held: dict[str, tuple[int, set[str]]] = {}
         self._known: dict[str, set[str]] = {}
@@ -208,12 +220,41 @@ class Lookup:
     @property
     def unmatched(self) -> Need | None:
         """The match, where no document of the collection passes it."""
-        return next((need for need in self.missing if need.match is not None), None)
+        return next((need for need in self.missing if not need.path), None)
+
+    @property
+    def valueless(self) -> Need | None:
+        """The value to be counted, where no document that passes the match holds one."""
+        return next((need for need in self.missing if need.path and need.match is not None), None)
+
+    def of_ready(self, ready: Ready, need: Need, *, place: str) -> SourceError:
+        """Return the error of a `ready` whose collection does not have what its match needs."""
+        held = ", ".join(sorted(self._held.get(need.path, (0, set()))[1])) or "another type"
+        if need.types:
+            found = (
+                f"ready.match compares {ready.collection}.{need.path} with {need.constant}, but it only holds {held}, "
+                "which is never equal nor greater or less; write the constant as the documents hold it ($dt is a "
+                f"string), or name {need.path} in ready.may_be_absent where it is rare"
+            )
+        else:
+            found = (
+                f"{ready.collection}.{need.path}, which ready.match names, is in no document; "
+                f"{self._nearest(need.path)}. Correct the path, or name it in ready.may_be_absent where it is new or "
+                "rare"
+            )
+        return SourceError(need.reason, found, place=place)
 
     def refusal(self, metric: Metric, need: Need) -> SourceError:
         """Return the error of a metric whose collection does not have what it needs."""
         where = f"{metric.collection}.{need.path}"
-        if need.match is not None:
+        if need.path and need.match is not None:
+            passing = " that passes the metric's match" if metric.match else ""
+            found = (
+                f"no document of {metric.collection}{passing} holds a value at {where}, whatever its date: it is null "
+                "or absent, and a zero would say nothing; correct the path, or name it in may_be_absent where it is "
+                "rare"
+            )
+        elif need.match is not None:
             excuse = ", ".join(dict.fromkeys(_match_paths(need.match)))
             found = (
                 f"no document of {metric.collection} passes the metric's match, whatever its date: a zero would say "

@@ -16,10 +16,10 @@ from zoneinfo import ZoneInfo
 from bigmama_nb.periods import DAY, FigureRequest, window
 from bigmama_nb.profile import Metric
 from bigmama_nb.sources import aggregates, columns, filters
-from bigmama_nb.sources.aggregates import Aggregate, Document
+from bigmama_nb.sources.aggregates import Aggregate, Distinct, Document
 from bigmama_nb.sources.dating import Dating, Unplaced
 from bigmama_nb.sources.layouts import Alike
-from bigmama_nb.sources.paths import Lookup
+from bigmama_nb.sources.paths import Lookup, Need, needs
 from bigmama_nb.sources.values import reader
 
 
@@ -92,6 +92,20 @@ class Scan:
         first, last = window(self.question.metric, ask)
         return self.dating.start(first), self.dating.start(last + DAY)
 
+    def decides(self, need: Need) -> bool:
+        """Return whether an outcome depends on whether some document has what is needed."""
+        if need.match is None:
+            return True
+        metric = self.question.metric
+        found = [
+            self.aggregate(ask)
+            for ask in self.question.asks
+            if not metric.value.computed or metric.ready is not None or self.loaded(ask)
+        ]
+        if need.path:
+            return any(isinstance(one, Distinct) and one.documents and not one.values for one in found)
+        return any(not one.documents for one in found)
+
     @property
     def undatable(self) -> bool:
         """Whether there are documents whose date fails the question."""
@@ -144,7 +158,7 @@ class Dated:
                 self.newest,
                 Newest() if match else self.newest,
                 [None] * (len(self.bounds) + 1),
-                Lookup(question.metric),
+                Lookup(needs(question.metric)),
             )
             for ask in question.asks:
                 for bucket in buckets(scan, ask):

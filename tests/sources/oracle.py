@@ -157,6 +157,8 @@ def answer(
     values = [at_path(document, path) for document in window]
     if kind == "count_distinct":
         customers = {customer(value) for value in values} - {None}
+        if not customers and all(at_path(doc, path) in (None, ABSENT) for doc in documents if matches(doc)):
+            return "path_unknown"
         return "wrong_type" if "REFUSED" in customers else len(customers)
     if kind == "field" and len(values) > 1:
         return "duplicate_documents"

@@ -302,7 +302,6 @@ COMPUTED = [
     Case("max", some(1, 2.0, Int64(-7)), orders("max"), {D: 2}),
     Case("max of negatives", some(-5, -7), orders("max"), {D: -5}),
     Case("count_distinct as MongoDB compares", [*some(*THREE), {"at": at(1)}], orders("count_distinct"), {D: 2}),
-    Case("count_distinct of nothing but null", some(None), orders("count_distinct"), {D: 0}),
     Case(
         "count_distinct of many types",
         some("a", "a", at(1), at(1), ObjectId("5f0000000000000000000001"), b"a", 1.5, 1.5, -0.0, 0),
@@ -716,6 +715,112 @@ PATHS = [
         ]
     )
 ]
+COUNTED = {"dt": D, "at": at(1), "k": "a"}
+VALUELESS = [
+    Case(f"count_distinct of {name}", documents, orders("count_distinct", "m.v", **keys), {D: expected}, words)
+    for name, documents, keys, expected, words in rows(
+        [
+            (
+                "null alone",
+                [{**COUNTED, "m": {"v": None}}] * 2,
+                {},
+                "path_unknown",
+                ("no document of stats holds a value at stats.m.v", "null or absent", "may_be_absent"),
+            ),
+            ("null alone, with empty", [{**COUNTED, "m": {"v": None}}], {"empty": 0}, "path_unknown", ()),
+            (
+                "null or absent wherever it matches",
+                [{**COUNTED, "m": {"v": None}}, COUNTED, {"at": at(1), "k": "b", "m": {"v": 7}}],
+                {"empty": 0, "match": {"k": "a"}},
+                "path_unknown",
+                ("no document of stats that passes the metric's match holds a value at stats.m.v",),
+            ),
+            (
+                "null where that is rare",
+                [{**COUNTED, "m": {"v": None}}],
+                {"empty": 0, "may_be_absent": ["m.v"]},
+                0,
+                (),
+            ),
+            (
+                "null on this day",
+                [{**COUNTED, "m": {"v": None}}, {"at": at(1, month=4), "k": "a", "m": {"v": 7}}],
+                {"empty": 0, "match": {"k": "a"}},
+                0,
+                ("counted without 1 of 1 document",),
+            ),
+        ]
+    )
+]
+UNEVEN = [
+    Case(
+        f"{kind} of a day that is loaded, before one that is not",
+        [*({"at": at(1), "v": n, "k": "b"} for n in range(3)), {"at": at(1), "v": 7, "k": "a"}],
+        orders(kind, True if kind == "count" else "v", match={"k": "a"}, empty=0),
+        {D: expected, "20240502": "not_ready"},
+        last=date(2024, 5, 2),
+    )
+    for kind, expected in [("count", 1), ("sum", 7), ("count_distinct", 1)]
+]
+DONE = {"job": "load", "state": {"ok": True}, "n": 3, "dt": D}
+UNREADY = [
+    Case(
+        f"ready whose {name}",
+        NUMBERED,
+        orders("count", True, ready={"collection": "log", "match": match, **keys}),
+        {D: expected},
+        words,
+        others={"log": log},
+    )
+    for name, match, keys, log, expected, words in rows(
+        [
+            (
+                "path is mistyped",
+                {"jbo": "load", "dt": "$dt"},
+                {},
+                [DONE],
+                "path_unknown",
+                ("log.jbo, which ready.match names, is in no document", "job (string)", "ready.may_be_absent"),
+            ),
+            ("path below is mistyped", {"state.okay": True, "dt": "$dt"}, {}, [DONE], "path_unknown", ("state.ok",)),
+            (
+                "path is mistyped within $and",
+                {"$and": [{"dt": "$dt"}, {"m": {"$gte": 3}}]},
+                {},
+                [DONE],
+                "path_unknown",
+                (),
+            ),
+            (
+                "constant has another type",
+                {"n": "3", "dt": "$dt"},
+                {},
+                [DONE],
+                "type_unknown",
+                ('ready.match compares log.n with "3" (string), but it only holds int',),
+            ),
+            (
+                "day has another type",
+                {"dt": "$dt"},
+                {},
+                [{"dt": 20240501}],
+                "type_unknown",
+                (f'ready.match compares log.dt with "{D}" (string), but it only holds int', "$dt is a string"),
+            ),
+            (
+                "day is not there",
+                {"dt": "$dt"},
+                {},
+                [{**DONE, "dt": "20240430"}],
+                "not_ready",
+                ("log has no document",),
+            ),
+            ("path is rare", {"at": "x"}, {"may_be_absent": ["at"]}, [DONE], "not_ready", ("log has no document",)),
+            ("collection holds nothing", {"jbo": "x"}, {}, [], "not_ready", ("log has no document",)),
+            ("path is in an array", {"jobs.0": "x"}, {}, [{"jobs": []}], "type_unknown", ()),
+        ]
+    )
+]
 SECOND = int(at(1).timestamp())
 LAST_OF_JAVASCRIPT = DatetimeMS(8_640_000_000_000_000)
 PLACEHOLDERS = [
@@ -796,7 +901,7 @@ PLACEHOLDERS = [
         {D: 2},
     ),
 ]
-CASES = [*PLACEHOLDERS, *PATHS, *FIELD, *DATES, *COMPUTED, *WINDOWS, *LOADED, *MATCHES]
+CASES = [*PLACEHOLDERS, *PATHS, *VALUELESS, *UNEVEN, *UNREADY, *FIELD, *DATES, *COMPUTED, *WINDOWS, *LOADED, *MATCHES]
 
 
 def _holdable(case: Case, source: str) -> bool:
