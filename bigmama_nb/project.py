@@ -52,6 +52,14 @@ def as_called(text: str, profile: str | Path | None = None, command: str = COMMA
     return re.sub(r"(?<![\w./-])(?:\.venv/bin/)?(?:python )?run_all\.py\b", command, text)
 
 
+def without_run(text: str, step: str = "the same command") -> str:
+    """Return a text that tells its reader to do `step` where it says `'run_all.py repair latest'`.
+
+    For where there is no run that this repairs: it would take up another one.
+    """
+    return re.sub(r"'(?:run_all\.py|bigmama-nb) repair latest(?: --profile [^'\n]*)?'", lambda _: step, text)
+
+
 def _quoted(path: str) -> str:
     # Hints stand in single quotes themselves.
     return path if shlex.quote(path) == path else '"' + re.sub(r'(["\\$`])', r"\\\1", path) + '"'

@@ -19,12 +19,14 @@ from click.core import ParameterSource
 from bigmama_nb.cli.streams import gate, guarded, lost_answer, reply, reply_json, say
 from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError, printable, shown
 from bigmama_nb.executor.process import SwiftEnd, without_grammars
-from bigmama_nb.project import COMMAND, as_called
+from bigmama_nb.project import COMMAND, as_called, without_run
 
 if TYPE_CHECKING:
     from bigmama_nb.profile import Profile
 
 FORMAT = 1
+REPAIRED = ("run", "repair", "release", "republish", "retract")
+"""The verbs that may leave a run that a repair finishes."""
 
 
 @dataclass
@@ -156,8 +158,9 @@ def failed(error: BigmamaError) -> VerbResult:
     reason = error.reason if isinstance(error, TaskError) else "stage_died"
     status = 75 if isinstance(error, LockedError) else 1
     if isinstance(error, RecordError):
-        status = error.exit_status
-    return VerbResult(None, exit_status=status, error={"reason": reason, "message": str(error)})
+        return VerbResult(None, exit_status=error.exit_status, error={"reason": reason, "message": str(error)})
+    # No run was begun, or one that names itself.
+    return VerbResult(None, exit_status=status, error={"reason": reason, "message": without_run(str(error))})
 
 
 def load(path: str | None) -> Profile:
@@ -185,11 +188,14 @@ def unforeseen(error: Exception, spoken: str) -> VerbResult:
         where = f"in {file.name}"
     except OSError:
         say(trace)
+    under_way = (
+        "If a run was under way, 'run_all.py runs show latest' tells how far it came, and 'run_all.py repair latest' "
+        "does the rest. "
+    )
     message = (
         f"{COMMAND} {spoken}: broken off by an error that was not foreseen, {trace.strip().splitlines()[-1]}. "
-        "Tables are whole: a partition changes as one or stays as it was. If a run was under way, 'run_all.py runs "
-        "show latest' tells how far it came, and 'run_all.py repair latest' does the rest. "
-        f"The trace, for who mends this, is {where}."
+        "Tables are whole: a partition changes as one or stays as it was. "
+        f"{under_way if spoken in REPAIRED else ''}The trace, for who mends this, is {where}."
     )
     return VerbResult(None, exit_status=1, error={"reason": "unforeseen", "message": message})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bigmama_nb.cli import VerbResult, load, verb
+from bigmama_nb.project import without_run
 
 
 @verb("check", example="check --profile parameters/production.yaml")
@@ -17,11 +18,11 @@ def check(profile: str | None, publish: bool) -> VerbResult:
     from bigmama_nb.runs.check import findings
 
     read = load(profile)
-    found = [(one.name, one.ok, one.message) for one in findings(read)]
+    found = [(one.name, one.ok, without_run(one.message)) for one in findings(read)]
     if publish:
         from bigmama_nb.warehouse.crash_test import verify_publish
 
-        found += [(one.name, one.ok, one.message) for one in verify_publish(read.warehouse)]
+        found += [(one.name, one.ok, without_run(one.message)) for one in verify_publish(read.warehouse)]
     bad = [name for name, ok, _ in found if not ok]
     lines = [f"{'ok    ' if ok else 'FAILED'}  {name}: {message}" for name, ok, message in found]
     lines.append(f"{len(found) - len(bad)} of {len(found)} checks passed. Nothing was run.")

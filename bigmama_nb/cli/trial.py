@@ -11,6 +11,7 @@ import click
 from bigmama_nb.cli import VerbResult, load, names, verb
 from bigmama_nb.errors import UsageError, did_you_mean, how_many
 from bigmama_nb.profile import Profile
+from bigmama_nb.project import without_run
 
 if TYPE_CHECKING:
     from bigmama_nb.sources.trial import Trial
@@ -67,7 +68,7 @@ def _text(one: Trial) -> str:
     days = f"{one.first}" if one.first == one.last else f"{one.first} to {one.last}"
     due = "" if one.due else ", which a run asks for on the period's last day only"
     unit = f" {one.unit}" if one.unit and one.outcome.outcome == "ok" else ""
-    found = outcome.finding(one.outcome)
+    found = without_run(outcome.finding(one.outcome))
     lines = [f"{outcome.task(one.outcome.ask)}: {found}{unit}", f"  days       {days}{due}"]
     if one.sight is not None:
         lines.append(
@@ -112,7 +113,7 @@ def _data(one: Trial) -> dict[str, Any]:
         "value": one.outcome.value,
         "unit": one.unit,
         "reason": one.outcome.reason,
-        "message": one.outcome.message,
+        "message": one.outcome.message and without_run(one.outcome.message),
         "documents": None if sight is None else {"dated": sight.dated, "matched": sight.counted},
         "unseen": one.unseen,
         "values": {"used": one.used, "refused": one.refused, "left_out": one.left_out},

@@ -80,6 +80,7 @@ def read(run_dir: Path, name: str) -> pa.Table:
         StorageError: the file is missing or not whole.
     """
     source = path(run_dir, name)
+    recorded = (run_dir.parent / "run.json").is_file()
     try:
         return pq.read_table(source)
     except (OSError, pa.ArrowInvalid) as error:
@@ -88,7 +89,7 @@ def read(run_dir: Path, name: str) -> pa.Table:
                 str(source),
                 f"the stage before left no whole file ({error})",
                 state="Nothing was published",
-                step="'run_all.py repair latest' runs both stages again",
+                step=f"'run_all.py repair {run_dir.parent.name}' runs both again" if recorded else "run both again",
             ),
             place=str(source),
         ) from None

@@ -19,7 +19,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer
 
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.atomic_write import replace_file
-from bigmama_nb.project import as_called
+from bigmama_nb.project import as_called, without_run
 from bigmama_nb.runs.task import Task
 
 Json = dict[str, Any]
@@ -178,8 +178,14 @@ class RunRecord(Entry):
         for entry in (held, *held["tasks"]):
             for name in ("message", "error"):
                 if entry.get(name) is not None:
-                    entry[name] = as_called(entry[name], self.profile.path)
+                    entry[name] = as_called(self.hinted(entry[name]), self.profile.path)
         return held
+
+    def hinted(self, text: str) -> str:
+        """Return a text whose `repair latest` finishes this run, also where its verb is one that this passes over."""
+        if self.verb in ("run", "republish"):
+            return text
+        return without_run(text, f"'run_all.py repair {self.run_id}'") if self.verb == "retract" else without_run(text)
 
 
 def exit_status(tasks: Sequence[Task], signum: int | None = None) -> int:

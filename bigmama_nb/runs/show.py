@@ -30,7 +30,7 @@ def summary(run: RunRecord, archive: str) -> str:
             lines.append(
                 "The grid has no task: nothing was due, nothing is missing, or it was retracted and stays out."
             )
-        return "\n".join(map(printable, lines))
+        return run.hinted("\n".join(map(printable, lines)))
     lines += _outcomes(run)
     if run.report_error:
         lines.append(f"{run.report_error}. What is published is not touched by this.")
@@ -42,7 +42,7 @@ def summary(run: RunRecord, archive: str) -> str:
     if reported and reported[-1].stage == REPORT:
         lines.append(f"Report: {archive}/runs/{run.run_id}/{run.attempts[-1].n}/{REPORT}.ipynb")
     # A reason, an error or a name is a part of its line, whatever is in it.
-    return "\n".join(map(printable, [*lines, *_suspects(run)]))
+    return run.hinted("\n".join(map(printable, [*lines, *_suspects(run)])))
 
 
 def _suspects(run: RunRecord) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import pkgutil
 import re
 import shlex
@@ -16,8 +17,11 @@ import pytest
 
 from bigmama_nb import cli
 from bigmama_nb.cli import verbs
+from bigmama_nb.errors import StorageError
 from bigmama_nb.project import as_called, repair_command
-from tests.runs.world import REPO
+from bigmama_nb.runs import archive, artifacts
+from tests.runs.world import REPO, World
+from tests.services import free_port
 
 PACKAGE = REPO / "bigmama_nb"
 for module in pkgutil.iter_modules(cli.__path__):
@@ -88,3 +92,67 @@ def test_a_profile_of_any_name_can_be_copied_from_a_command(path: str) -> None:
         assert read.stdout.splitlines()[-2:] == ["--profile", path]
     assert as_called(once, path) == once
     assert as_called("see 'run_all.py run --help'.", Path(path)) == "see 'run_all.py run --help'."
+
+
+AWAY = "'run_all.py repair latest"
+
+
+@pytest.mark.parametrize(
+    "words", [("try", "wau", "--games", "bb"), ("try", "orders", "--date", "2024-05-02"), ("check",)], ids=" ".join
+)
+def test_who_only_looks_is_not_sent_to_repair_a_run(world: World, words: tuple[str, ...]) -> None:
+    """Neither try nor check makes a run: what to do once a document is there is to ask again."""
+    world.write("bb", "daily", [{"dt": "20240501", "value": "x"}])
+    world.write("bb", "orders", [])
+    found = world.command(*words)
+    said = [one["message"] or "" for one in found["data"]]
+    assert words[0] == "check" or any("the same command" in message for message in said), said
+    assert AWAY not in " ".join([*said, world.text_of(*words), world.said])
+
+
+@pytest.mark.parametrize(
+    ("words", "recorded"),
+    [
+        (("sql", "select 1"), None),
+        (("export", "game_metric", "copy"), None),
+        (("who-wrote", "game_metric", "dt=20240501"), None),
+        (("check",), None),
+        (("recover", "--plan"), None),
+        (("runs", "prune", "--plan"), None),
+        (("rollback", "game_metric", "dt=20240501"), "the same command"),
+        (("recover",), "the same command"),
+        (("republish", "--form"), "the same command"),
+        (("retract", "aa", "wau", "20240501", "--reason", "x"), "'run_all.py repair {run} --profile"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_metastore_that_is_away_is_no_reason_to_repair_another_run(
+    world: World, words: tuple[str, ...], recorded: str | None
+) -> None:
+    """Each verb says to give it again; what it recorded of itself says so too, and of a retraction names its run."""
+    world.write_profile(("{uri: warehouse,", f"{{uri: warehouse, metastore: 'thrift://127.0.0.1:{free_port()}',"))
+    before = set(archive.run_ids(world.folder / "archive"))
+    found = world.command(*words)
+    told = json.dumps([found["error"], found["data"]])
+    assert found["exit_status"] != 0
+    assert AWAY not in told + world.said
+    assert "cannot be reached" in told
+    made = set(archive.run_ids(world.folder / "archive")) - before
+    assert bool(made) == (recorded is not None)
+    for run_id in made:
+        run = archive.read(world.folder / "archive", run_id)
+        text = json.dumps(run.as_json()) + world.text_of("runs", "show", run_id)
+        assert AWAY not in text
+        assert str(recorded).format(run=run_id) in text
+        assert recorded == "the same command" or f"repair {run_id}" in told
+
+
+def test_what_a_stage_left_unfinished_is_repaired_by_its_runs_name(tmp_path: Path) -> None:
+    """A file between two stages that is not whole names the run that does both again, and elsewhere none."""
+    run_dir = tmp_path / "20240502T020304Z-1a2b3c" / "1"
+    with pytest.raises(StorageError, match=r"left no whole file .*Nothing was published; run both again\.$"):
+        artifacts.read(run_dir, artifacts.EXTRACTED)
+    run_dir.mkdir(parents=True)
+    (run_dir.parent / "run.json").write_text("{}")
+    with pytest.raises(StorageError, match=r"'run_all\.py repair 20240502T020304Z-1a2b3c' runs both again\.$"):
+        artifacts.read(run_dir, artifacts.EXTRACTED)
