@@ -18,11 +18,13 @@ from bigmama_nb.errors import StorageError, UsageError, did_you_mean, how_many
 def sql(profile: str | None, query: str) -> VerbResult:
     """Ask the warehouse in SQL: one view a table, as it is at this moment."""
     from bigmama_nb.runs.show import table
+    from bigmama_nb.tables.registry import contracts
     from bigmama_nb.warehouse import Warehouse
     from bigmama_nb.warehouse.query import sql as ask
 
-    with Warehouse.open(load(profile).warehouse) as warehouse:
-        columns, rows = ask(warehouse, query)
+    read = load(profile)
+    with Warehouse.open(read.warehouse) as warehouse:
+        columns, rows = ask(warehouse, query, expected=contracts(read))
     plain = [[_plain(cell) for cell in row] for row in rows]
     return VerbResult({"columns": columns, "rows": plain}, table(plain, columns))
 

@@ -178,9 +178,11 @@ class _Callable(ModuleType):
         """
         # Imported here: who publishes needs no DuckDB.
         from bigmama_nb.profile import load
+        from bigmama_nb.tables.registry import contracts
         from bigmama_nb.warehouse.query import connect
 
-        return connect(load(profile).warehouse)
+        read = load(profile)
+        return connect(read.warehouse, expected=contracts(read))
 
 
 sys.modules[__name__].__class__ = _Callable

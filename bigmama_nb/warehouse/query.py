@@ -18,7 +18,7 @@ from bigmama_nb.parquet import Form, writer
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Settings, Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
-from bigmama_nb.warehouse.damage import unreadable
+from bigmama_nb.warehouse.damage import Damage, changed, unreadable
 from bigmama_nb.warehouse.lineage import Key, Provenance, reading, records
 from bigmama_nb.warehouse.storage.protocol import join
 from bigmama_nb.warehouse.version import readable
@@ -52,25 +52,25 @@ def connect(settings: Settings, *, expected: Collection[Table] = ()) -> duckdb.D
         CatalogError, StorageError: the warehouse cannot be read.
     """
     with Warehouse.open(settings) as warehouse:
-        connection = views(warehouse)
-        there = {entry.full_name for entry in warehouse.tables()}
-    for table in expected:
-        if table.full_name not in there:
-            names = [*((one.name, one.type) for one in table.columns), (table.partition, "string")]
-            listed = ", ".join(f"NULL::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind in names)
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(table.database)}")
-            full_name = f"{_identifier(table.database)}.{_identifier(table.name)}"
-            connection.execute(f"CREATE VIEW {full_name} AS SELECT {listed} WHERE false")
-            connection.execute(f"CREATE VIEW IF NOT EXISTS {READER}.{_identifier(table.name)} AS FROM {full_name}")
-    return connection
+        if warehouse.storage.scheme == "file":
+            _refuse(changed(warehouse, filter(_is_shown, warehouse.tables())))
+        return views(warehouse, expected=expected)
 
 
 def views(
-    warehouse: Warehouse, *, without: Collection[tuple[str, str]] = (), confined: bool = False
+    warehouse: Warehouse,
+    *,
+    query: str | None = None,
+    expected: Collection[Table] = (),
+    without: Collection[tuple[str, str]] = (),
+    confined: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Return what `connect` returns, of a warehouse that is open.
 
     Args:
+        query: what will be asked; a table whose name does not stand in it is shown without rows, which cannot be
+            damaged.
+        expected: as of `connect`.
         without: (table, partition) that are left out.
         confined: the connection reaches no other file than the warehouse's, and no setting can change that.
     """
@@ -81,21 +81,25 @@ def views(
     warehouse.storage.connect(connection)
     connection.execute(f"CREATE SCHEMA {READER}")
     connection.execute(f"CREATE TABLE {READER}.files (file VARCHAR, of_table VARCHAR, of_partition VARCHAR)")
-    own = _identifier(warehouse.settings.database)
+    settings = warehouse.settings
+    own = _identifier(settings.database)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {own}")
     entries = [entry for entry in warehouse.tables() if _is_shown(entry)]
     for entry in entries:
-        pointers = warehouse.catalog.current(entry.full_name)
+        pointers = warehouse.catalog.current(entry.full_name) if _is_named(entry, query) else {}
         shown = {name: one for name, one in pointers.items() if (entry.full_name, name) not in without}
         _create_view(connection, warehouse, entry, shown)
     # A table's name alone means the profile's own table; else it is that of just one database.
-    for entry in entries:
-        if [one.name for one in entries].count(entry.name) == 1:
-            name = _identifier(entry.name)
-            connection.execute(f"CREATE VIEW {READER}.{name} AS FROM {_identifier(entry.database)}.{name}")
-    connection.execute(f"SET search_path = {_literal(f'{own},{READER}')}")
+    for name in {entry.name for entry in entries}:
+        having = [one.database for one in entries if one.name == name]
+        if (database := settings.database) in having or len(having) == 1:
+            source = f"{_identifier(database if database in having else having[0])}.{_identifier(name)}"
+            connection.execute(f"CREATE VIEW {READER}.{_identifier(name)} AS FROM {source}")
+    for table in expected:
+        _create_empty_view(connection, table, [one for one in entries if one.name == table.name])
+    connection.execute(f"SET search_path = {_literal(f'{READER},{own}')}")
     if confined:
-        root = warehouse.settings.uri.removeprefix("file://").rstrip("/") + "/"
+        root = settings.uri.removeprefix("file://").rstrip("/") + "/"
         scheme, _, rest = root.partition("://")
         path = rest.partition("/")[2]
         # A client of HDFS or S3 names its files in a way of its own.
@@ -107,8 +111,11 @@ def views(
     return connection
 
 
-def sql(warehouse: Warehouse, query: str) -> tuple[list[str], list[list[Any]]]:
+def sql(warehouse: Warehouse, query: str, *, expected: Collection[Table] = ()) -> tuple[list[str], list[list[Any]]]:
     """Return the columns and rows of one statement that reads, over the warehouse's views.
+
+    Args:
+        expected: tables that are there without rows where the warehouse does not have them yet.
 
     Raises:
         UsageError: the query is wrong, with DuckDB's words and the tables there are; or it is not one that reads.
@@ -119,8 +126,9 @@ def sql(warehouse: Warehouse, query: str) -> tuple[list[str], list[list[Any]]]:
 
     uri = warehouse.settings.uri
     try:
-        with contextlib.closing(views(warehouse, confined=True)) as connection:
+        with contextlib.closing(views(warehouse, query=query, expected=expected, confined=True)) as connection:
             _require_one_that_reads(connection, query)
+            _refuse(changed(warehouse, _named(warehouse, query)))
             answer = connection.execute(query)
             return [column[0] for column in answer.description or []], [list(row) for row in answer.fetchall()]
     except duckdb.Error as error:
@@ -141,14 +149,15 @@ def rows_that_can_be_read(warehouse: Warehouse, query: str) -> list[tuple[Any, .
     """
     import duckdb
 
+    without = [(one.table, one.partition) for one in changed(warehouse, _named(warehouse, query))]
     try:
-        with contextlib.closing(views(warehouse)) as connection:
+        with contextlib.closing(views(warehouse, query=query, without=without)) as connection:
             return connection.execute(query).fetchall()
     except duckdb.Error:
         without = [(one.table, one.partition) for one in unreadable(warehouse)]
         if not without:
             raise
-    with contextlib.closing(views(warehouse, without=without)) as connection:
+    with contextlib.closing(views(warehouse, query=query, without=without)) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -178,7 +187,19 @@ def _several(entries: Sequence[Entry], own: str, said: str) -> str:
 
 
 def _refuse_damaged(warehouse: Warehouse) -> None:
-    found = unreadable(warehouse)
+    _refuse(unreadable(warehouse))
+
+
+def _named(warehouse: Warehouse, query: str) -> list[Entry]:
+    """Return the tables that a query can read: those whose name stands in it."""
+    return [one for one in warehouse.tables() if _is_shown(one) and _is_named(one, query)]
+
+
+def _is_named(entry: Entry, query: str | None) -> bool:
+    return query is None or entry.name.lower() in query.lower()
+
+
+def _refuse(found: Sequence[Damage]) -> None:
     if found:
         more = f" And {len(found) - 1:,} more, as 'run_all.py check' lists them." if len(found) > 1 else ""
         raise DamagedError(found[0].message + more, place=found[0].table)
@@ -310,6 +331,18 @@ def _create_view(
         f"FROM read_parquet([{listed}], filename = true, hive_partitioning = false) AS data "
         f"JOIN {READER}.files AS files ON data.filename = files.file AND files.of_table = {_literal(entry.full_name)}"
     )
+
+
+def _create_empty_view(connection: duckdb.DuckDBPyConnection, table: Table, others: Sequence[Entry]) -> None:
+    """Show a table that nothing was published to yet; its name alone means another database's table of that name."""
+    if table.database in {one.database for one in others} or len(others) > 1:
+        return
+    names = [*((one.name, one.type) for one in table.file_columns), (table.partition, "string")]
+    listed = ", ".join(f"NULL::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind in names)
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(table.database)}")
+    full_name = f"{_identifier(table.database)}.{_identifier(table.name)}"
+    connection.execute(f"CREATE VIEW {full_name} AS SELECT {listed} WHERE false")
+    connection.execute(f"CREATE VIEW IF NOT EXISTS {READER}.{_identifier(table.name)} AS FROM {full_name}")
 
 
 def _files(warehouse: Warehouse, pointers: dict[str, Pointer]) -> Iterator[tuple[str, str]]:

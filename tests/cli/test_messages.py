@@ -357,7 +357,7 @@ def test_an_error_that_nobody_foresaw_leaves_one_line_and_a_trace(
     """Exit 1; the line says what is left and where the trace is; no password stands in either."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def broken(*_: Any) -> None:
+    def broken(*_: Any, **__: Any) -> None:
         raise KeyError("mongodb://reader:hunter22@db.example/lw")
 
     monkeypatch.setattr("bigmama_nb.warehouse.query.sql", broken)
@@ -365,7 +365,7 @@ def test_an_error_that_nobody_foresaw_leaves_one_line_and_a_trace(
 
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert err.startswith("run_all.py sql: broken off by an error that was not foreseen, KeyError: 'mongodb://•••@db.")
-    assert "Tables are whole: a partition changes as one or stays as it was." in err
+    assert "Tables are whole: a partition changes as one or stays as it was. The trace, for who mends this, " in err
     (trace,) = tmp_path.glob("run_all-*.trace.txt")
     assert str(trace) in err
     written = trace.read_text(encoding="utf-8")

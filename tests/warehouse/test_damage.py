@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from bigmama_nb.errors import DamagedError
+from bigmama_nb.parquet import Form, file_bytes
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.damage import damages
 from bigmama_nb.warehouse.lineage import lineage, runs_behind
 from bigmama_nb.warehouse.maintenance import prune, rollback
 from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole, retract
-from bigmama_nb.warehouse.query import export, rows_that_can_be_read, sql
+from bigmama_nb.warehouse.query import connect, export, rows_that_can_be_read, sql
 from bigmama_nb.warehouse.recovery import recover
 from tests.publishing import METRIC, PLAY, Settings, author, brought, current_folder, plays, rows_in
 from tests.runs.world import CLUSTERS, World, expected
@@ -64,6 +66,22 @@ def unsealed(folder: Path) -> None:
 
 KINDS = [truncated, missing, edited, unsealed]
 NO_READER = [truncated, missing]
+
+
+def written_over(folder: Path) -> None:
+    """Put another value in the same number of bytes, with the instant of before, as `cp -p` does."""
+    file = folder / "part-0.parquet"
+    before, rows = file.stat(), pq.read_table(file)
+    values = pa.array([value + 1 for value in rows.column("value").to_pylist()], pa.int64())
+    file.write_bytes(file_bytes(rows.set_column(2, rows.schema.field("value"), values), Form("zstd", "int64")))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def swapped(folder: Path) -> None:
+    """Put a larger file there with its own old instant."""
+    edited(folder)
+    os.utime(folder / "part-0.parquet", (0, 0))
 
 
 def damage(root: Path, how: Callable[[Path], None], day: str = DAY) -> None:
@@ -140,15 +158,36 @@ def test_export_and_check_compare_checksums(
     assert [(one.table, one.partition) for one in damages(warehouse)] == [(METRIC.full_name, DAY)]
 
 
-@pytest.mark.parametrize("how", NO_READER)
+@pytest.mark.parametrize("how", [*NO_READER, edited, written_over, swapped])
 @pytest.mark.parametrize("day", [DAY, NEXT])
 def test_a_query_names_the_damaged_day(warehouse: Warehouse, root: Path, how: Callable[[Path], None], day: str) -> None:
-    """Which partition it is and what mends it, whichever of the files DuckDB meets first."""
+    """Which partition it is and what mends it, whichever of the files DuckDB meets first; also where it can be read."""
+    part = Replacement(PLAY, "part_date=2024-05-01", plays(2), date(2024, 5, 1), True, "x")
+    publish_whole(warehouse, [part], author(5))
     damage(root, how, day)
-    with pytest.raises(DamagedError, match=rf"game_metric {day}: .*part-0\.parquet.*{MENDS}"):
+    damaged = pytest.raises(DamagedError, match=rf"game_metric {day}: .*part-0\.parquet.*{MENDS}")
+    with damaged:
         sql(warehouse, "select sum(value) from game_metric")
+    with damaged:
+        connect(warehouse.settings)
+    assert sql(warehouse, "select count(*) from wv_play")[1] == [[2]]
     rows = rows_that_can_be_read(warehouse, "select dt, value from bigmama.game_metric order by all")
     assert rows == ([("20240502", 3)] if day == DAY else [("20240501", 2), ("20240501", 10)])
+
+
+def test_a_large_file_is_read_to_be_compared_where_it_was_written_later(
+    warehouse: Warehouse, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its instant, whatever its size; an old one of its size is not read by every query, and check finds it."""
+    monkeypatch.setattr("bigmama_nb.warehouse.damage.SMALL", 0)
+    damage(root, written_over)
+    assert sql(warehouse, f"select max(value) from game_metric where dt = '{DAY[3:]}'")[1] == [[11]]
+    assert [one.partition for one in damages(warehouse)] == [DAY]
+    folder = current_folder(root, METRIC.full_name, DAY)
+    assert folder is not None
+    os.utime(folder / "part-0.parquet")
+    with pytest.raises(DamagedError, match=f"game_metric {DAY}: .*has sha256"):
+        sql(warehouse, "select 1 from GAME_METRIC")
 
 
 @pytest.mark.parametrize("how", KINDS)

@@ -297,6 +297,38 @@ def test_the_profiles_database_comes_first_and_other_names_twice_are_refused(war
         export(warehouse, "twice", root.parent / "copy")
 
 
+def test_a_table_that_nothing_was_published_to_is_there_without_rows(world: World) -> None:
+    """Before the first run, and of live viewing after one of metrics: the contract's columns, and no error."""
+    world.write("aa", "daily", [])
+
+    def found(table: str) -> tuple[int, set[str], list[Any]]:
+        answer = world.command("sql", f"from {table}")
+        return answer["exit_status"], set(answer["data"]["columns"]), answer["data"]["rows"]
+
+    for published in (False, True):
+        if published:
+            failed = world.command("run", "--date", "2024-05-01", "--games", "aa", "--metrics", "wau")
+            assert failed["exit_status"] == 1
+            assert len(found("game_metric_status")[2]) == 1
+        for table in ("game_metric", "bigmama.game_metric"):
+            assert found(table) == (0, {"game_cd", "type", "value", "dt"}, [])
+        assert found("wv_live_play")[::2] == (0, [])
+
+
+def test_a_table_to_come_hides_none_of_another_database(root: Path) -> None:
+    """A name alone stays that of the only database that has it, and is refused where two have."""
+    other = replace(METRIC, database="aaa")
+    with Warehouse.open(Settings(str(root))) as warehouse:
+        publish_keyed(warehouse, other, {DAY: brought({"lw/wau": 7})}, author(1))
+        assert sql(warehouse, "select value from game_metric", expected=[METRIC])[1] == [[7]]
+        assert sql(warehouse, "from bigmama.game_metric", expected=[METRIC])[1] == []
+        publish_keyed(warehouse, replace(METRIC, database="bbb"), {DAY: brought({"lw/wau": 8})}, author(2))
+        with pytest.raises(UsageError, match="'game_metric' names several tables"):
+            sql(warehouse, "select value from game_metric", expected=[METRIC])
+        publish_keyed(warehouse, METRIC, {DAY: brought({"lw/wau": 9})}, author(3))
+        assert sql(warehouse, "select value from game_metric", expected=[METRIC])[1] == [[9]]
+
+
 def test_what_is_no_number_is_text_in_json(world: World) -> None:
     """JSON knows neither NaN nor an infinity, and who reads it strictly would refuse the whole answer."""
     assert world.command("run", "--date", "2024-05-01", "--games", "aa")["exit_status"] == 0
