@@ -208,7 +208,7 @@ def test_what_no_engine_can_read_is_refused_by_name(duck: DuckDBEngine, tmp_path
     assert (one.outcome, one.reason, one.place) == ("failed", "source_corrupt", str(log / "part-9.parquet"))
     assert "part-9.parquet: is no file: a pipe, a socket or a device. Nothing was published" in str(one.message)
     (log / "part-9.parquet").unlink()
-    shutil.copy(next(log.rglob("*.parquet")), os.fsencode(log) + b"/\xb0\xa1.parquet")
+    shutil.copy(os.fsencode(next(log.rglob("*.parquet"))), os.fsencode(log) + b"/\xb0\xa1.parquet")
     one = built(duck, sources, tmp_path / "out3")
     assert (one.outcome, one.reason) == ("failed", "source_corrupt")
     assert r"\udcb0\udca1.parquet: has a name that is not UTF-8. Nothing was published" in str(one.message)
