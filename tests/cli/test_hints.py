@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -161,9 +162,20 @@ def test_a_metastore_that_is_away_is_no_reason_to_repair_another_run(
 )
 def test_a_record_says_what_finishes_its_own_verb(verb: str, step: str) -> None:
     """`repair latest` passes over single changes of the tables: a retraction is named, the others are given again."""
-    run = RunRecord(run_id="20240502T020304Z-1a2b3c", verb=verb, error=f"lost. Run {AWAY}'.")
+    named: Any = {"run_id": "20240502T020304Z-1a2b3c", "status": "failed", "first": "", "last": "", "attempts": []}
+    run = RunRecord(**named, verb=verb, error=f"lost. Run {AWAY}'.")
     run.profile.path = "/p.yaml"
-    run.tasks = [Task("t", "game_metric", message=f"lost; {AWAY}' is safe to repeat.", outcome="failed")]
+    run.tasks = [
+        Task(
+            "lw/wau/20240501",
+            "game_metric",
+            game_cd="lw",
+            type="wau",
+            dt="20240501",
+            message=f"lost; {AWAY}' is safe to repeat.",
+            outcome="failed",
+        )
+    ]
     held = run.as_json()
     assert held["error"] == f"lost. Run {step}."
     assert held["tasks"][0]["message"] == f"lost; {step} is safe to repeat."

@@ -65,7 +65,7 @@ print(leads, os.readlink("/proc/self/fd/0"), os.getcwd(), "pandas" in sys.module
 
 
 def test_a_kernel_does_without_grammars_of_uris_until_it_asks_for_them(tmp_path: Path) -> None:
-    """nbformat is there already, and what jsonschema would have built for it, for a second, is not; a cell may have it."""
+    """nbformat is there already, and what jsonschema would have built for it, for a second, is not; a cell may."""
     shows = """
 import sys
 print("nbformat" in sys.modules, "rfc3987_syntax" in sys.modules)
