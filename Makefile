@@ -44,7 +44,6 @@ docs: $(VENV)/installed-dev  ## build the pages of docs as a site, to be opened 
 	@echo "The pages: out/docs/index.html"
 
 lab: $(VENV)/installed  ## open the project: notebooks, archive, parameters and docs
-	@echo "The archive's front page: file://$(CURDIR)/out/archive/index.html"
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 notebooks: $(VENV)/installed-dev  ## execute the notebooks on the sample and keep their outputs

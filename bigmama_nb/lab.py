@@ -1,7 +1,8 @@
-"""JupyterLab beside the archive: nothing is saved over what a run left, whoever asks; a copy goes elsewhere.
+"""JupyterLab beside the archive: its review site at `/archive/`, and nothing is saved over what a run left.
 
 Archived files are read-only, which stops an editor that saves by itself, and does not stop root. So this is an
-extension of the Jupyter server too, which `lab.json` enables in every server of the environment.
+extension of the Jupyter server too, which `lab.json` enables in every server of the environment; the link to the site
+is a button in JupyterLab's top bar, by `lab_settings.json`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tornado.web import HTTPError
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.utils import url_path_join
+from tornado.web import HTTPError, RequestHandler, authenticated
+
+from bigmama_nb.errors import BigmamaError
 
 ATTEMPT = re.compile(r"(?P<run>.*/runs/\d{8}T\d{6}Z-[0-9a-f]{6})/\d+/")
 """The folder of a run's attempt, and all that lies in it."""
@@ -34,9 +39,66 @@ def refuse_archived(model: dict[str, Any], path: str, contents_manager: Any, **_
             )
 
 
+class Page(JupyterHandler):
+    """A page of the review site, to who may use the server: read, never written.
+
+    It stands in an origin of its own (`sandbox`): whatever a page holds, it cannot speak for its reader to the server.
+    """
+
+    @property
+    def content_security_policy(self) -> str:
+        return "sandbox allow-scripts allow-popups allow-modals; frame-ancestors 'self'"
+
+    @authenticated
+    def get(self, path: str) -> None:
+        """Answer with the page; where there is none with 404 and what to do."""
+        from bigmama_nb.profile import load  # every server of the environment starts without it
+
+        try:
+            root = Path(load(None).archive.uri).resolve()
+        except BigmamaError as error:
+            self._missing(str(error))
+            return
+        found = (root / (path or "index.html")).resolve()
+        if found.is_relative_to(root) and found.suffix == ".html" and found.is_file():
+            self.set_header("Content-Type", "text/html; charset=utf-8")
+            self.finish(found.read_bytes())
+        else:
+            self._missing(
+                f"{root}: the archive has no page {path or 'index.html'!r}. A run makes its pages; 'run_all.py runs "
+                "site' makes all of them again."
+            )
+
+    def _missing(self, why: str) -> None:
+        # Jupyter's own page of a 404 does not say why.
+        self.set_status(404)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(why)
+
+
+class Asset(RequestHandler):
+    """What all pages share, from the package. Pages have no origin, so that a browser asks without who it is."""
+
+    def get(self, name: str) -> None:
+        """Answer with the asset.
+
+        Raises:
+            HTTPError: 404, the pages have no such asset.
+        """
+        from bigmama_nb.site import pages
+
+        if name not in pages.ASSETS:
+            raise HTTPError(404)
+        kind = {"css": "text/css", "js": "text/javascript"}.get(name.rpartition(".")[2], "text/plain")
+        self.set_header("Content-Type", f"{kind}; charset=utf-8")
+        self.finish(pages.asset_text(name))
+
+
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     return [{"module": __name__}]
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
     server.contents_manager.register_pre_save_hook(refuse_archived)
+    archive = url_path_join(server.web_app.settings["base_url"], "archive")
+    server.web_app.add_handlers(".*", [(f"{archive}/assets/(.*)", Asset), (f"{archive}/(.*)", Page)])

@@ -1,4 +1,4 @@
-"""JupyterLab saves nothing over an archived notebook, whoever asks: a real server, as root too."""
+"""JupyterLab beside the archive: a real server shows its pages and saves nothing over what a run left, for root too."""
 
 from __future__ import annotations
 
@@ -10,16 +10,26 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bigmama_nb.site.pages import asset_text
 from tests.runs.stages import notebook
 
 REPO = Path(__file__).parent.parent
 RUN = "20240502T020304Z-1a2b3c"
+PROFILE = """
+warehouse: {uri: warehouse}
+archive: {uri: served/archive}
+clusters: {east: {dump: dumps}}
+games: {aa: {cluster: east, database: aa}}
+metrics:
+  wau: {collection: daily, date: {field: dt, as: yyyymmdd}, value: {field: value}, period: day}
+"""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,21 @@ class Lab:
     """A Jupyter server on a folder."""
 
     url: str
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+        """Ask for an address, following nothing; return the HTTP status, what is said and its headers."""
+
+        class Stay(urllib.request.HTTPRedirectHandler):
+            def redirect_request(self, *_: Any) -> None:
+                return None
+
+        try:
+            with urllib.request.build_opener(Stay).open(
+                urllib.request.Request(f"{self.url}{path}", headers=headers)
+            ) as answer:
+                return answer.status, answer.read(), dict(answer.headers)
+        except urllib.error.HTTPError as error:
+            return error.code, error.read(), dict(error.headers)
 
     def contents(self, method: str, path: str, model: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Ask its contents API; return the HTTP status and what it says."""
@@ -41,7 +66,14 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A server on the folder `served`, with the extension as an installation enables it."""
+    """A server on the folder `served` that asks nobody who they are."""
+    with started(tmp_path, token="") as found:
+        yield found
+
+
+@contextmanager
+def started(tmp_path: Path, token: str) -> Iterator[Lab]:
+    """Start a server on the folder `served`, with the extension as an installation enables it."""
     settings = tmp_path / "config" / "jupyter_server_config.d"
     settings.mkdir(parents=True)
     (settings / "bigmama_nb.json").write_bytes((REPO / "bigmama_nb" / "lab.json").read_bytes())
@@ -49,9 +81,15 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     (served / "archive" / "runs" / RUN / "1").mkdir(parents=True)
     words = [
         *(sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0"),
-        *("--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={served}"),
+        *(f"--IdentityProvider.token={token}", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={served}"),
     ]
-    known = {"JUPYTER_CONFIG_PATH": str(tmp_path / "config"), "JUPYTER_CONFIG_DIR": str(tmp_path / "mine")}
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(PROFILE, encoding="utf-8")
+    known = {
+        "BIGMAMA_PROFILE": str(profile),
+        "JUPYTER_CONFIG_PATH": str(tmp_path / "config"),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "mine"),
+    }
     runtime = {"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "HOME": str(tmp_path), "PYTHONPATH": str(REPO)}
     with subprocess.Popen(
         words, env=os.environ | known | runtime, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -111,3 +149,44 @@ def test_a_folder_that_only_looks_like_a_runs_is_written(lab: Lab, tmp_path: Pat
     model = {"type": "file", "format": "text", "content": "1"}
     assert lab.contents("PUT", f"archive/runs/{RUN}/1/mine.txt", model)[0] == 201
     assert (tmp_path / "served" / "archive" / "runs" / RUN / "1" / "mine.txt").read_text() == "1"
+
+
+def test_the_archives_pages_are_shown_and_nothing_else_of_it(lab: Lab, tmp_path: Path) -> None:
+    """A page in an origin of its own, what all share; no record, no notebook, and nothing outside of the archive."""
+    archive = tmp_path / "served" / "archive"
+    (archive / "index.html").write_text("<p>front", encoding="utf-8")
+    (archive / "runs" / RUN / "index.html").write_text("<p>run", encoding="utf-8")
+    (archive / "runs" / RUN / "run.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "served" / "secret.html").write_text("<p>secret", encoding="utf-8")
+    (archive / "link.html").symlink_to(tmp_path / "served" / "secret.html")
+    for path, says in (("archive/", b"<p>front"), (f"archive/runs/{RUN}/index.html", b"<p>run")):
+        status, said, headers = lab.get(path)
+        assert (status, said) == (200, says)
+        assert "sandbox allow-scripts" in headers["Content-Security-Policy"]
+        assert "allow-same-origin" not in headers["Content-Security-Policy"]
+    for path in (f"archive/runs/{RUN}/run.json", "archive/..%2fsecret.html", "archive/link.html", "archive/none.html"):
+        status, said, _ = lab.get(path)
+        assert status == 404
+        assert b"secret<" not in said
+    status, said, headers = lab.get("archive/assets/site.css")
+    assert (status, said.decode()) == (200, asset_text("site.css"))
+    assert headers["Content-Type"].startswith("text/css")
+    assert lab.get("archive/assets/..%2fpages.py")[0] == 404
+
+
+def test_an_archive_without_pages_says_what_makes_them(lab: Lab) -> None:
+    """Who follows the link before the first run is not left with a bare 404."""
+    status, said, _ = lab.get("archive/")
+    assert status == 404
+    assert b"A run makes its pages; 'run_all.py runs site' makes all of them again." in said
+
+
+def test_pages_are_shown_to_who_may_use_the_server(tmp_path: Path) -> None:
+    """Nobody reads the archive past the server's token; what all pages share is no secret."""
+    with started(tmp_path, token="known") as lab:
+        (tmp_path / "served" / "archive" / "index.html").write_text("<p>front", encoding="utf-8")
+        status, said, headers = lab.get("archive/")
+        assert (status, b"front" in said) == (302, False)
+        assert "/login" in headers["Location"]
+        assert lab.get("archive/", Authorization="token known")[:2] == (200, b"<p>front")
+        assert lab.get("archive/assets/site.js")[0] == 200

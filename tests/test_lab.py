@@ -35,9 +35,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> World:
 def lab(project: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A JupyterLab on the project, as `make lab` starts it, on a free port."""
     runtime = tmp_path_factory.mktemp("runtime")
+    # As an installation has them, whatever the environment was installed with.
+    for file, place in (
+        ("lab.json", "jupyter_server_config.d"),
+        ("lab_settings.json", "labconfig/default_setting_overrides.d"),
+    ):
+        (runtime / "installed" / place).mkdir(parents=True)
+        shutil.copy(REPO / "bigmama_nb" / file, runtime / "installed" / place / "bigmama_nb.json")
     environment = {
         **os.environ, "BIGMAMA_PROFILE": str(project.profile), "PYTHONPATH": str(REPO),
-        "JUPYTER_RUNTIME_DIR": str(runtime),
+        "JUPYTER_RUNTIME_DIR": str(runtime), "JUPYTER_CONFIG_PATH": str(runtime / "installed"),
         "JUPYTER_CONFIG_DIR": str(runtime / "config"), "JUPYTERLAB_SETTINGS_DIR": str(runtime / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(runtime / "workspaces"), "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
@@ -92,7 +99,9 @@ def edit(page: Page, cell_holds: str, before: str, after: str) -> None:
 
 
 def run_all(page: Page) -> None:
-    """Choose Run > Run All Cells, and wait until the last cell was run."""
+    """Choose Run > Run All Cells, and wait until the last cell was run; what earlier runs left is cleared before."""
+    page.get_by_role("menuitem", name="Edit", exact=True).click()
+    page.get_by_role("menuitem", name="Clear Outputs of All Cells").click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     last = page.locator(".jp-CodeCell .jp-InputArea-prompt").last
@@ -105,8 +114,6 @@ def test_who_changes_the_games_and_runs_all_sees_their_chart(page: Page, lab: st
     page.goto(f"{lab}lab/tree/notebooks/50_report.ipynb")
     page.locator(".jp-CodeCell").first.wait_for()
     edit(page, "games: list", "[]", '["aa"]')
-    page.get_by_role("menuitem", name="Edit", exact=True).click()
-    page.get_by_role("menuitem", name="Clear Outputs of All Cells").click()
     run_all(page)
     page.locator(".jp-OutputArea .vega-embed svg, .jp-OutputArea .vega-embed canvas").first.wait_for()
     row = page.locator("table.figures tr", has=page.locator("th", has_text="Game A")).first
@@ -126,3 +133,23 @@ def test_an_archived_notebook_is_run_again_for_another_day(page: Page, lab: str,
     run_all(page)
     expect(page.locator(".jp-OutputArea h1")).to_have_text("Report of 30 April 2024")
     assert project.files() == before
+
+
+@pytest.mark.long
+def test_the_archives_front_page_is_a_click_away(page: Page, lab: str, project: World) -> None:
+    """From JupyterLab's top bar to the front page, and from there by its links to the run and its notebook."""
+    run_id = next((project.folder / "archive" / "runs").glob("2*")).name
+    page.goto(f"{lab}lab/tree/notebooks")
+    with page.context.expect_page() as opened:
+        page.get_by_text("The archive's front page").click()
+    front = opened.value
+    expect(front.get_by_role("heading", level=1)).to_have_text("Is everything there?")
+    # Its own style and script came along.
+    expect(front.locator("time").first).to_contain_text("ago")
+    assert front.evaluate("getComputedStyle(document.querySelector('table')).borderCollapse") == "collapse"
+    front.get_by_role("link", name=run_id).first.click()
+    front.get_by_role("link", name=re.compile("10_extract")).first.click()
+    expect(front).to_have_title(f"10_extract of {run_id} · bigmama-nb")
+    front.get_by_role("link", name="Runs", exact=True).click()
+    front.get_by_label("status").select_option("ok")
+    assert front.url == f"{lab}archive/runs.html#status=ok"

@@ -56,8 +56,9 @@ def test_the_wheel_holds_what_a_run_needs(wheel: Path) -> None:
         kept = subprocess.run(["git", "ls-files", folder], cwd=REPO, capture_output=True, text=True, check=True)
         assert {f"bigmama_nb/_project/{name}" for name in kept.stdout.split()} <= names
     assert [name for name in names if "/out/" in name or "checkpoints" in name] == []
-    (enabled,) = [name for name in names if name.endswith("/etc/jupyter/jupyter_server_config.d/bigmama_nb.json")]
-    assert ".data/data/" in enabled, "installed for every Jupyter server of the environment"
+    for file in ("jupyter_server_config.d", "labconfig/default_setting_overrides.d"):
+        (enabled,) = [name for name in names if name.endswith(f"/etc/jupyter/{file}/bigmama_nb.json")]
+        assert ".data/data/" in enabled, "installed for every Jupyter server of the environment"
 
 
 def test_the_installed_command_runs_the_sample_into_the_current_folder(command: Path, tmp_path: Path) -> None:

@@ -282,16 +282,20 @@ def _rewritten(profile: Profile, reason: str | None) -> VerbResult:
 def open_notebook(profile: str | None, run_name: str, stage: str, only_print: bool) -> VerbResult:
     """Open a copy of RUN's notebook STAGE in JupyterLab, with the run's parameters; it works on a scratch warehouse.
 
-    Where there is no display, and with --json, it prints what to open.
+    Where there is no display, and with --json, it prints what to open. The copy goes after 7 days.
     """
     from bigmama_nb.runs import archive, notebooks
+    from bigmama_nb.runs.scratch import KEPT_DAYS
 
     read = load(profile)
     folder = Path(read.archive.uri)
     copy = notebooks.copy_to_open(read, archive.read(folder, archive.find(folder, run_name)), stage)
+    # Told before: JupyterLab stays until it is ended.
+    where = f"A copy, which goes after {KEPT_DAYS} days: {copy}\nTo keep it save it elsewhere: File, Save Notebook As."
+    click.echo(where, err=True)
     if not (only_print or click.get_current_context().params["as_json"]) and notebooks.has_display():
         _services().show(copy)
-    return VerbResult({"path": str(copy)}, f"jupyter lab {shlex.quote(str(copy))}")
+    return VerbResult({"path": str(copy), "kept_days": KEPT_DAYS}, f"jupyter lab {shlex.quote(str(copy))}")
 
 
 @verb("replay", example="replay latest")

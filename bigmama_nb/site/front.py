@@ -104,9 +104,10 @@ def _heat(found: index.Index) -> dict[str, Any] | None:
     if top is None:
         return None
     last = date.fromisoformat(f"{top}")
-    span = [last - timedelta(days=back) for back in range(HEAT_DAYS)][::-1]
+    # The newest first: where the page is too narrow for all it is them that one sees.
+    span = [last - timedelta(days=back) for back in range(HEAT_DAYS)]
     cells: dict[str, dict[int, dict[str, Any]]] = {}
-    for one in found.newest(int(f"{span[0]:%Y%m%d}")):
+    for one in found.newest(int(f"{span[-1]:%Y%m%d}")):
         line = cells.setdefault(one["type"] or one["name"], {})
         before = line.get(one["day"])
         word = one["outcome"] if one["outcome"] in _WORST else "failed"

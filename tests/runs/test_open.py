@@ -71,15 +71,21 @@ def test_the_parameters_stand_in_the_parameters_cell(archived: LiveWorld) -> Non
 
 @pytest.mark.parametrize(("display", "words", "opens"), [(":9", [], True), (":9", ["--print"], False), ("", [], False)])
 def test_jupyterlab_is_started_where_there_is_a_display(
-    archived: LiveWorld, monkeypatch: pytest.MonkeyPatch, display: str, words: list[str], opens: bool
+    archived: LiveWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    display: str,
+    words: list[str],
+    opens: bool,
 ) -> None:
-    """Elsewhere the command to give is printed, which is what is opened."""
+    """Elsewhere the command to give is printed, which is what is opened; where the copy lies, and until when, is said."""
     shown: list[Path] = []
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setattr(archived, "services", replace(archived.services, show=shown.append))
     text = archived.text_of("open", "latest", "50_report", *words)
     assert text.startswith("jupyter lab ")
+    copy = text.strip().removeprefix("jupyter lab ")
+    assert f"A copy, which goes after 7 days: {copy}\n" in archived.said
     assert [f"jupyter lab {path}" for path in shown] == ([text.strip()] if opens else [])
 
 
