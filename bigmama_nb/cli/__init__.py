@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -242,9 +243,12 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
         services: what runs work with instead of the real things (`runs.services.Services`).
     """
     without_grammars()
-    from bigmama_nb.cli import check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import archive, check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
 
     swift = SwiftEnd() if arguments is None else None
+    if swift is not None and not sys.warnoptions:
+        # A library's warning is for who develops here; an operator's terminal shows what was said on purpose.
+        warnings.simplefilter("ignore")
     try:
         with guarded():
             _called(sys.argv[1:] if arguments is None else arguments, services)

@@ -1,27 +1,18 @@
-"""The verbs that do and undo: run, repair, release, retract; and the archive as tables: runs list, runs show."""
+"""The verbs that do and undo: run, repair, release, republish, retract, replay; and open, which looks into one."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from bigmama_nb.cli import VerbResult, load, names, verb, verbs
-from bigmama_nb.cli.progress import speaking
+from bigmama_nb.cli import VerbResult, load, names, verb
+from bigmama_nb.cli.operation import all_finished, finished, operated, services, show_on_site
 from bigmama_nb.cli.streams import say
-from bigmama_nb.errors import StorageError, UsageError, how_many, printable
+from bigmama_nb.errors import UsageError, how_many
 from bigmama_nb.profile import Profile
-
-if TYPE_CHECKING:
-    from bigmama_nb.runs.record import RunRecord
-    from bigmama_nb.runs.services import Operator, Services
-    from bigmama_nb.runs.signals import Stop
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -38,56 +29,6 @@ def _instant(text: str | None) -> datetime | None:
             "Nothing was run."
         )
     return instant
-
-
-def show_on_site(profile: Profile) -> None:
-    """Bring the review site up to the records; that it cannot be is a warning and changes nothing of the run."""
-    try:
-        from bigmama_nb.site.build import build
-
-        built = build(profile)
-    except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        say(
-            f"{profile.archive.uri}: the review site could not be brought up to date ({why}). Records, figures and "
-            "the pages before are as they were; 'run_all.py runs site' builds it again."
-        )
-    else:
-        if built.left:
-            say(f"{built.left:,} older runs have no page yet; 'run_all.py runs site' builds them.")
-
-
-def _finished(run: RunRecord, profile: Profile) -> VerbResult:
-    from bigmama_nb.alerts import after_run
-    from bigmama_nb.runs import show
-
-    status = run.exit_status
-    assert status is not None
-    error = None
-    if status == 75:
-        locked = next(task for task in run.tasks if task.reason == "locked")
-        error = {"reason": "locked", "message": str(locked.message)}
-    show_on_site(profile)
-    digest = show.summary(run, profile.archive.uri)
-    for warning in after_run(profile, run, digest):
-        say(warning)
-    return VerbResult(run.as_json(), digest, status, error)
-
-
-@contextmanager
-def _operated() -> Iterator[Operator]:
-    """Give who is spoken to and may end the work, for as long as it lasts."""
-    from bigmama_nb.runs.services import Operator
-    from bigmama_nb.runs.signals import stopped_by_signals
-
-    with stopped_by_signals() as stop, speaking() as say:
-        yield Operator(say, stop, _services())
-
-
-def _services() -> Services:
-    from bigmama_nb.runs.services import Services
-
-    return click.get_current_context().find_object(Services) or Services()
 
 
 @verb("run", example="run --date 2024-05-01 --games lw,bns")
@@ -137,7 +78,7 @@ def run(
         )
     read = load(profile)
     request = Request(day or date_from, day or date_to, games, metrics, pipelines, missing, again)
-    now = _services().clock()
+    now = services().clock()
     end = None if wait_until is None else until(wait_until, read, now)
     options = Options(jobs, scratch, allow_empty, _instant(run_timestamp), end, again=again)
     grid = plan(read, request, now=now)
@@ -147,13 +88,13 @@ def run(
         lines = [one["task"] if one["action"] == "run" else f"retracted {one['task']}" for one in planned]
         return VerbResult(planned, "\n".join(lines) or "The grid has no task.")
     prepare(read)
-    with _operated() as operator:
+    with operated() as operator:
         if grid.warning:
             operator.say(grid.warning)
         for name, out in grid.retracted.items():
             operator.say(f"{name} was retracted by {out.run} ({out.reason}) and stays out; --again asks for it.")
         done = start(read, grid, request, options, operator)
-    return _finished(done, read)
+    return finished(done, read)
 
 
 @verb("repair", example="repair latest --plan")
@@ -181,7 +122,7 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
     read = load(profile)
     folder = Path(read.archive.uri)
     if run_name is None:
-        ids = [run.run_id for run in open_runs(folder, _services().clock().date(), days)]
+        ids = [run.run_id for run in open_runs(folder, services().clock().date(), days)]
     else:
         ids = [latest_open(folder) if run_name == "latest" else archive.find(folder, run_name)]
     if only_plan:
@@ -196,7 +137,7 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
             "\n".join(f"{action} {task}" for action, task in actions)
             or ("Nothing is open." if every else "The run has no task."),
         )
-    with _operated() as operator:
+    with operated() as operator:
         done = []
         for run_id in ids:
             if operator.stop.is_set():
@@ -208,20 +149,7 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
                     raise
                 for line in str(error).splitlines():
                     operator.say(line)
-    return _all_finished(done, read, operator.stop) if every else _finished(done[0], read)
-
-
-def _all_finished(runs: Sequence[RunRecord], profile: Profile, stop: Stop) -> VerbResult:
-    """Return what several runs come to: their records, and the exit status of all their tasks together."""
-    from bigmama_nb.runs import show
-    from bigmama_nb.runs.record import exit_status
-
-    show_on_site(profile)
-    status = exit_status([task for run in runs for task in run.tasks], stop.signum)
-    if status == 0:
-        status = max((run.exit_status or 0 for run in runs), default=0)
-    text = "\n\n".join(show.summary(run, profile.archive.uri) for run in runs)
-    return VerbResult([run.as_json() for run in runs], text or "Nothing is open.", status)
+    return all_finished(done, read, operator.stop) if every else finished(done[0], read)
 
 
 @verb("release", example="release latest lw/wau/20240501")
@@ -236,9 +164,9 @@ def release(profile: str | None, run_name: str, task: str, reason: str | None, o
 
     read = load(profile)
     run_id = archive.find(Path(read.archive.uri), run_name)
-    with _operated() as operator:
+    with operated() as operator:
         done = let_go(read, run_id, task, operator, reason, over=over)
-    return _finished(done, read)
+    return finished(done, read)
 
 
 @verb("republish", example="republish latest-ok --profile parameters/new-cluster.yaml")
@@ -260,15 +188,15 @@ def republish(profile: str | None, run_name: str | None, over: bool, form: bool,
     from bigmama_nb.runs.run import Options
 
     read = load(profile)
-    with _operated() as operator:
+    with operated() as operator:
         done = publish_again(read, run_name, Options(over=over), operator, reason)
-    return _finished(done, read)
+    return finished(done, read)
 
 
 def _rewritten(profile: Profile, reason: str | None) -> VerbResult:
     from bigmama_nb.runs.changes import rewrite
 
-    done = rewrite(profile, reason, _services().clock())
+    done = rewrite(profile, reason, services().clock())
     show_on_site(profile)
     lines = [f"{one.table} {one.partition} is {one.version} now." for one in done]
     lines.append(f"{how_many(len(done), 'partition')} rewritten; rows and lineage are as before.")
@@ -294,7 +222,7 @@ def open_notebook(profile: str | None, run_name: str, stage: str, only_print: bo
     where = f"A copy, which goes after {KEPT_DAYS} days: {copy}\nTo keep it save it elsewhere: File, Save Notebook As."
     click.echo(where, err=True)
     if not (only_print or click.get_current_context().params["as_json"]) and notebooks.has_display():
-        _services().show(copy)
+        services().show(copy)
     return VerbResult({"path": str(copy), "kept_days": KEPT_DAYS}, f"jupyter lab {shlex.quote(str(copy))}")
 
 
@@ -310,7 +238,7 @@ def replay(profile: str | None, run_name: str) -> VerbResult:
 
     read = load(profile)
     run_id = archive.find(Path(read.archive.uri), run_name)
-    with _operated() as operator:
+    with operated() as operator:
         done = do_again(read, run_id, operator)
     text = [f"{run_id}: {f'the same {done.by} come out' if done.same else done.first_difference}."]
     text += [f"Changed since: {path}" for path in done.changed_inputs]
@@ -328,135 +256,6 @@ def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) ->
     from bigmama_nb.runs.retract import retract as take_out
 
     read = load(profile)
-    with _operated() as operator:
+    with operated() as operator:
         done = take_out(read, game, type_, dt, reason, operator)
-    return _finished(done, read)
-
-
-_LISTED = {
-    "run_id": "run_id", "status": "status", "exit_status": "exit_status", "started_at": "started_at",
-    "ended_at": "ended_at", "from": "date_from", "to": "date_to",
-}  # fmt: skip
-"""The JSON of `runs list`, and the index's columns for it."""
-
-
-@verbs.group("runs")
-def runs() -> None:
-    """The archive as tables."""
-
-
-@verb("list", runs, example="runs list")
-def list_runs(profile: str | None) -> VerbResult:
-    """List the recorded runs, latest first."""
-    from bigmama_nb.runs import show
-    from bigmama_nb.site import index
-
-    folder = Path(load(profile).archive.uri)
-    with index.opened(folder) as found:
-        recorded = found.runs()[::-1]
-    for run in recorded:
-        if run["why"] is not None:
-            say(run["why"])
-    listed = [{name: run[column] for name, column in _LISTED.items()} for run in recorded]
-    rows = [
-        (run["run_id"], run["status"], run["exit_status"], show.at(run["started_at"]), show.at(run["ended_at"]),
-         run["from"], run["to"])
-        for run in listed
-    ]  # fmt: skip
-    heads = ("run", "status", "exit", "started (UTC)", "ended (UTC)", "from", "to")
-    return VerbResult(listed, show.table(rows, heads) if rows else f"{folder}: no run is recorded here.")
-
-
-@verb("prune", runs, example="runs prune --plan")
-@click.option("--plan", "only_plan", is_flag=True, help="Only list what would be dropped.")
-@click.option("--reason", help="Why; the run's record keeps it.")
-def prune_runs(profile: str | None, only_plan: bool, reason: str | None) -> VerbResult:
-    """Drop runs older than keep_days, and superseded files past their grace; never what a current row came from."""
-    from bigmama_nb.runs.prune import prune
-
-    read = load(profile)
-    dropped = [f"{one.kind} {one.name}" for one in prune(read, datetime.now(UTC), only_plan=only_plan, reason=reason)]
-    if dropped and not only_plan:
-        show_on_site(read)
-    text = "\n".join([*dropped, f"{len(dropped):,} {'to drop' if only_plan else 'dropped'}."])
-    return VerbResult([{"task": name, "action": "drop"} for name in dropped] if only_plan else {"text": text}, text)
-
-
-@verb("site", runs, example="runs site")
-def build_site(profile: str | None) -> VerbResult:
-    """Build the review site again from the records: archive/index.html and all that it leads to."""
-    from bigmama_nb.site.build import build
-
-    read = load(profile)
-    front = Path(read.archive.uri) / "index.html"
-    try:
-        built = build(read, everything=True)
-    except OSError as error:
-        raise StorageError(
-            f"{read.archive.uri}: the review site cannot be written ({error}). Records and figures are as they were; "
-            "make room or mend the folder's rights, then run 'run_all.py runs site' again.",
-            place=read.archive.uri,
-        ) from None
-    return VerbResult({"path": str(front)}, f"{front}: {how_many(built.runs, 'run')}.")
-
-
-@verb("show", runs, example="runs show latest")
-@click.argument("run_name", metavar="RUN")
-def show_run(profile: str | None, run_name: str) -> VerbResult:
-    """Show a run: its outcome, what failed and why, its attempts, notebooks and load."""
-    from bigmama_nb.runs import archive, show
-    from bigmama_nb.site import index
-
-    folder = Path(load(profile).archive.uri)
-    run = archive.read(folder, index.find(folder, run_name))
-    return VerbResult(run.as_json(), show.shown(run, str(folder)))
-
-
-@verb("diff", runs, example="runs diff previous latest")
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
-@click.option("--notebook", metavar="STAGE", help="Compare this stage's notebooks cell by cell; nbdime does it.")
-def diff_runs(profile: str | None, first: str, second: str, notebook: str | None) -> VerbResult:
-    """Show what differs between two runs: tasks, values, causes, durations, profile and code. Exit 1 where they differ.
-
-    A run is named by its id, latest, latest-ok, or previous: the run before the other of its profile and pipelines.
-    """
-    from bigmama_nb.runs import diff
-
-    folder = Path(load(profile).archive.uri)
-    a, b = diff.pair(folder, first, second)
-    heading = f"{a.run_id} … {b.run_id}"
-    if notebook is not None:
-        text = diff.notebooks(folder, a, b, notebook)
-        return VerbResult({"text": text}, text or f"{heading}: {notebook} is the same.", int(bool(text)))
-    found = diff.differences(a, b)
-    lines = [heading, *(printable(str(one)) for one in found)] if found else [f"{heading}: the same."]
-    return VerbResult([one.as_json() for one in found], "\n".join(lines), int(bool(found)))
-
-
-@verb("verify", runs, example="runs verify latest")
-@click.argument("run_name", metavar="RUN", required=False)
-def verify_runs(profile: str | None, run_name: str | None) -> VerbResult:
-    """Compare every archived file of RUN, or of all runs, with the checksum that the run recorded.
-
-    Exit status: 0 all are as they were, 1 one is changed, missing or has no readable record.
-    """
-    from bigmama_nb.runs import archive
-    from bigmama_nb.runs.evidence import verify
-
-    folder = Path(load(profile).archive.uri)
-    ids = archive.run_ids(folder) if run_name is None else [archive.find(folder, run_name)]
-    found = [one for run_id in ids for one in verify(folder, run_id)]
-    bad = [one for one in found if not one.ok]
-    lines = [one.message for one in bad]
-    files = f"{how_many(len(found), 'file')} of {how_many(len(ids), 'run')}"
-    lines.append(f"{len(found) - len(bad):,} of {files} are as they were archived.")
-    data = [{"run_id": one.run_id, "path": one.path, "ok": one.ok, "message": one.message} for one in found]
-    return VerbResult(data, "\n".join(lines), 1 if bad else 0)
-
-
-if not sys.warnoptions:
-    # A library's warning is for who develops here; an operator's terminal shows what was said on purpose.
-    import warnings
-
-    warnings.simplefilter("ignore")
+    return finished(done, read)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bigmama_nb.cli import VerbResult, load, verb
-from bigmama_nb.cli.runs import show_on_site
+from bigmama_nb.cli.operation import show_on_site
 from bigmama_nb.errors import StorageError, UsageError, did_you_mean, how_many
 
 
