@@ -9,51 +9,32 @@ import copy
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from typing import Any
 
 from thrift.Thrift import TException
 
 from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError, TaskError
-from bigmama_nb.parquet import part_name
 from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric, game_metric_status
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog.hive_lock import MetastoreLock
+from bigmama_nb.warehouse.catalog.hive_objects import MARK, HiveObjects, partition_name
 from bigmama_nb.warehouse.catalog.protocol import (
     Entry,
     Lock,
     Move,
     Observer,
     Pointer,
-    columns_of,
     named,
     refuse_other_columns,
     unobserved,
 )
 from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, first_line, ttypes
-from bigmama_nb.warehouse.storage.protocol import name_of
 
-MARK = "bigmama_nb"
-"""The table parameter by which our tables are found among all others of a metastore."""
 NAMES = (game_metric.CONTRACT.name, game_metric_status.CONTRACT.name, *sorted(DAILY), KPI, MONTH)
 SETTLING_TRIES = 3
 CREATE_WAIT_S = 120
-
-# Left behind they are wrong, and Hive answers count(*) from them.
-STATISTICS = (
-    "COLUMN_STATS_ACCURATE",
-    "numRows",
-    "rawDataSize",
-    "numFiles",
-    "numFilesErasureCoded",
-    "totalSize",
-    "STATS_GENERATED",
-    "STATS_GENERATED_VIA_STATS_TASK",
-    "transient_lastDdlTime",
-)
-SERDE = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
-INPUT = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
-OUTPUT = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat"
+BEATEN = (ttypes.AlreadyExistsException, ttypes.NoSuchObjectException)
+"""What a metastore says to an order where another run was faster."""
 
 
 class HiveCatalog:
@@ -66,7 +47,7 @@ class HiveCatalog:
     def __init__(self, uri: str, options: Mapping[str, Any]) -> None:
         self._connection = Connection(uri, options)
         self._options = options
-        self._s3_scheme = str(options.get("s3_scheme", "s3a"))
+        self._objects = HiveObjects(str(options.get("s3_scheme", "s3a")), str(options.get("user", "bigmama-nb")))
         self.uri = uri
 
     def is_lost(self) -> bool:
@@ -100,7 +81,7 @@ class HiveCatalog:
                     self._create(table, location)
                     known = self._table(table.full_name)
             assert known is not None
-        entry = self._entry(known)
+        entry = self._objects.entry(known)
         refuse_other_columns(entry, table)
         if MARK not in (known.parameters or {}):
             marked = copy.deepcopy(known)
@@ -131,12 +112,12 @@ class HiveCatalog:
                 }
             ]
 
-        return sorted((self._entry(one) for one in self._question(found)), key=lambda entry: entry.full_name)
+        return sorted((self._objects.entry(one) for one in self._question(found)), key=lambda entry: entry.full_name)
 
     def entry(self, full_name: str) -> Entry | None:
         """Return one table, or None."""
         known = self._table(full_name)
-        return None if known is None else self._entry(known)
+        return None if known is None else self._objects.entry(known)
 
     def drop(self, full_name: str) -> None:
         """Forget a table; its files stay."""
@@ -149,7 +130,7 @@ class HiveCatalog:
         known = self._table(full_name)
         if known is None or (partitions is not None and not partitions):
             return {}
-        found = [self._pointer(known, one) for one in self._partitions(full_name, partitions)]
+        found = [self._objects.pointer(known, one) for one in self._partitions(full_name, partitions)]
         return {pointer.partition: pointer for pointer in sorted(found, key=lambda pointer: pointer.partition)}
 
     def lock(self, full_name: str, holder: str, wait_s: float) -> AbstractContextManager[Lock]:
@@ -175,7 +156,7 @@ class HiveCatalog:
         if table is None:
             raise CatalogError(f"{where}: the table is gone from {self.uri}; nothing was moved.", place=full_name)
         standing = {
-            _partition_name(table, one): one
+            partition_name(table, one): one
             for one in self._partitions(full_name, [move.pointer.partition for move in moves])
         }
         at("moving")
@@ -183,7 +164,7 @@ class HiveCatalog:
             raise CommitConflictError(f"{where}: the table's lock was lost before the move; nothing was moved")
         for move in moves:
             found = standing.get(move.pointer.partition)
-            stands = None if found is None else self._inside(found.sd.location)
+            stands = None if found is None else self._objects.inside(found.sd.location)
             expected = None if move.expected is None else move.expected.location
             if stands != expected:
                 raise CommitConflictError(
@@ -193,7 +174,7 @@ class HiveCatalog:
         new = [move.pointer for move in moves if move.expected is None]
         moved: set[str] = set()
         if existing:
-            altered = [self._partition(table, pointer, standing[pointer.partition]) for pointer in existing]
+            altered = [self._objects.partition(table, pointer, standing[pointer.partition]) for pointer in existing]
             self._forget_column_statistics(table, existing)
             self._settled(
                 full_name,
@@ -205,7 +186,7 @@ class HiveCatalog:
             )
             at("moved existing")
         if new:
-            added = [self._partition(table, pointer, None) for pointer in new]
+            added = [self._objects.partition(table, pointer, None) for pointer in new]
             self._settled(full_name, new, moved, lambda client: client.add_partitions(added))
             at("moved new")
         at("moved")
@@ -233,7 +214,7 @@ class HiveCatalog:
                 )
                 unknown.moved = frozenset((full_name, one) for one in moved)
                 raise unknown from error
-            kind = CommitConflictError if isinstance(error, _BEATEN) else CatalogError
+            kind = CommitConflictError if isinstance(error, BEATEN) else CatalogError
             refused = kind(
                 f"{where}: the metastore {self.uri} refused to move it: {first_line(error)}. "
                 f"{named(sorted(moved)) + ' moved before.' if moved else 'Nothing was moved.'} "
@@ -254,109 +235,16 @@ class HiveCatalog:
         return None
 
     def _create(self, table: Table, location: str) -> None:
-        database = ttypes.Database(
-            name=table.database, description="", locationUri=self._outside(location.rsplit("/", 1)[0]), parameters={}
-        )
         if table.database not in self._question(lambda client: client.get_all_databases()):
             self._order(
                 f"database {table.database} could not be created",
-                lambda client: client.create_database(database),
+                lambda client: client.create_database(self._objects.database(table, location)),
                 fine=ttypes.AlreadyExistsException,
             )
-        partition = table.column(table.partition)
-        made = ttypes.Table(
-            dbName=table.database,
-            tableName=table.name,
-            owner=str(self._options.get("user", "bigmama-nb")),
-            createTime=int(time.time()),
-            lastAccessTime=0,
-            retention=0,
-            sd=ttypes.StorageDescriptor(
-                cols=_fields(columns_of(table.file_columns)),
-                location=self._outside(location),
-                inputFormat=INPUT,
-                outputFormat=OUTPUT,
-                compressed=False,
-                numBuckets=-1,
-                serdeInfo=ttypes.SerDeInfo(name=None, serializationLib=SERDE, parameters={"serialization.format": "1"}),
-                bucketCols=[],
-                sortCols=[],
-                parameters={},
-                skewedInfo=ttypes.SkewedInfo([], [], {}),
-                storedAsSubDirectories=False,
-            ),
-            partitionKeys=_fields(columns_of([partition])),
-            parameters={"EXTERNAL": "TRUE", "external.table.purge": "false", "comment": table.comment, MARK: "1"},
-            tableType="EXTERNAL_TABLE",
-        )
         self._order(
             f"{table.full_name} could not be created",
-            lambda client: client.create_table(made),
+            lambda client: client.create_table(self._objects.table(table, location)),
             fine=ttypes.AlreadyExistsException,
-        )
-
-    def _partition(self, table: Any, pointer: Pointer, standing: Any) -> Any:
-        """Return the partition as it is to be, other people's parameters kept."""
-        kept = {} if standing is None else dict(standing.parameters or {})
-        parameters = {
-            name: value
-            for name, value in kept.items()
-            if name not in STATISTICS and not name.startswith("spark.sql.statistics.")
-        }
-        assert pointer.moved_at is not None
-        parameters |= {
-            "numRows": str(pointer.rows),
-            "numFiles": str(len(pointer.files or ())),
-            "totalSize": str(pointer.bytes),
-            # A metastore of 4 lists the folder and counts anew where one of its three figures is missing.
-            "numFilesErasureCoded": "0",
-            f"{MARK}.version": pointer.version,
-            f"{MARK}.run": str(pointer.run),
-            f"{MARK}.attempt": str(pointer.attempt),
-            f"{MARK}.sha256": str(pointer.sha256),
-            f"{MARK}.moved_at": pointer.moved_at.isoformat(),
-        }
-        described = copy.deepcopy(table.sd)
-        described.location = self._outside(pointer.location)
-        return ttypes.Partition(
-            values=[pointer.partition.partition("=")[2]],
-            dbName=table.dbName,
-            tableName=table.tableName,
-            createTime=int(time.time()) if standing is None else standing.createTime,
-            lastAccessTime=0,
-            sd=described,
-            parameters=parameters,
-        )
-
-    def _pointer(self, table: Any, partition: Any) -> Pointer:
-        location = self._inside(partition.sd.location)
-        parameters = partition.parameters or {}
-        name = _partition_name(table, partition)
-        # Who altered the location by hand left our parameters behind: they describe another folder.
-        if parameters.get(f"{MARK}.version") != name_of(location):
-            return Pointer(partition=name, location=location)
-        return Pointer(
-            partition=name,
-            location=location,
-            files=tuple(part_name(n) for n in range(int(parameters["numFiles"]))),
-            rows=int(parameters["numRows"]),
-            bytes=int(parameters["totalSize"]),
-            sha256=parameters[f"{MARK}.sha256"],
-            run=parameters[f"{MARK}.run"],
-            attempt=int(parameters[f"{MARK}.attempt"]),
-            moved_at=datetime.fromisoformat(parameters[f"{MARK}.moved_at"]).astimezone(UTC),
-        )
-
-    def _entry(self, table: Any) -> Entry:
-        keys = [(field.name, field.type, field.comment or "") for field in table.partitionKeys or ()]
-        return Entry(
-            database=table.dbName,
-            name=table.tableName,
-            columns=tuple((field.name, field.type, field.comment or "") for field in table.sd.cols),
-            partition=keys[0] if len(keys) == 1 else (",".join(key[0] for key in keys) or "nothing", "", ""),
-            location=self._inside(table.sd.location),
-            comment=(table.parameters or {}).get("comment", ""),
-            parameters=dict(table.parameters or {}),
         )
 
     def _forget_column_statistics(self, table: Any, pointers: Sequence[Pointer]) -> None:
@@ -417,34 +305,7 @@ class HiveCatalog:
                 place=self.uri,
             ) from error
 
-    def _outside(self, location: str) -> str:
-        """Return a location as Hadoop writes it."""
-        if location.startswith("/"):
-            return f"file:{location}"
-        return f"{self._s3_scheme}://{location[5:]}" if location.startswith("s3://") else location
-
-    def _inside(self, location: str) -> str:
-        """Return a location as we write it."""
-        if location.startswith("file:"):
-            return "/" + location.removeprefix("file:").lstrip("/")
-        for scheme in ("s3a://", "s3n://"):
-            if location.startswith(scheme):
-                return f"s3://{location[len(scheme) :]}"
-        return location
-
 
 def _asked_table(client: Any, database: str, name: str) -> Any:
     """Ask for a table by the call that metastores from 2.3 to 4.0 know: `get_table` is gone in 4."""
     return client.get_table_req(ttypes.GetTableRequest(dbName=database, tblName=name)).table
-
-
-_BEATEN = (ttypes.AlreadyExistsException, ttypes.NoSuchObjectException)
-
-
-def _fields(columns: Sequence[tuple[str, str, str]]) -> list[Any]:
-    return [ttypes.FieldSchema(name, kind, comment) for name, kind, comment in columns]
-
-
-def _partition_name(table: Any, partition: Any) -> str:
-    keys = [field.name for field in table.partitionKeys]
-    return "/".join(f"{key}={value}" for key, value in zip(keys, partition.values, strict=True))
