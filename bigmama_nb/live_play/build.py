@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,29 +83,27 @@ def build(
         engine.forget_all()
 
 
+@dataclass
 class _Build:
     """The state of one build, so that its steps read one after another."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        sources: LogSources,
-        part_date: dt.date,
-        log_end: dt.date,
-        run_timestamp: dt.datetime,
-        out: Path,
-        options: Options,
-        places: Mapping[str, Place],
-    ) -> None:
-        self.places = places
-        self.engine, self.sources, self.options, self.out = engine, sources, options, out
-        self.day, self.log_end, self.run_timestamp = part_date, log_end, run_timestamp
-        self.part_date = part_date.isoformat()
-        self.day_start_us = kst_midnight_us(part_date)
-        self.earlier, self.wanted = log_dates(part_date, log_end, options.log_days_before, options.log_days_after)
-        self.counts = Counts()
-        self.inputs: str | None = None
-        self.files: tuple[dict[str, Any], ...] = ()
+    engine: Engine
+    sources: LogSources
+    day: dt.date
+    log_end: dt.date
+    run_timestamp: dt.datetime
+    out: Path
+    options: Options
+    places: Mapping[str, Place]
+    counts: Counts = field(default_factory=Counts)
+    inputs: str | None = None
+    files: tuple[dict[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        self.part_date = self.day.isoformat()
+        self.day_start_us = kst_midnight_us(self.day)
+        days = self.options.log_days_before, self.options.log_days_after
+        self.earlier, self.wanted = log_dates(self.day, self.log_end, *days)
 
     def waits_for(self) -> str | None:
         """Return why the log is not ready, or None."""

@@ -201,19 +201,11 @@ def build_month(
         The outcome, and one table's files.
     """
     module = stats_wv_m_video_copyright
-    options = options or Options()
-    contract = module.contract(options.database)
 
-    def rows() -> pa.Table | None:
-        if not play:
-            return None
-        table = _published(engine, wv_live_play.CONTRACT, play)
-        parts = _by_slices(engine, table, module.viewer_sums, "month")
-        found = engine.arrow(module.monthly(_all(parts), module.live_counts(table)))
-        engine.forget(*(f"month_{turn}" for turn in range(len(parts))))
-        return _ordered(found, contract)
+    def rows(table: ir.Table, sums: ir.Table) -> ir.Table:
+        return module.monthly(sums, module.live_counts(table))
 
-    return _period(engine, part_month, contract, out, rows, options)
+    return _period(engine, part_month, module.contract, play, module.viewer_sums, rows, out, options)
 
 
 def build_kpi(
@@ -237,28 +229,20 @@ def build_kpi(
         The outcome, and one table's files.
     """
     module = stats_we_t_kpi
-    options = options or Options()
-    contract = module.contract(options.database)
 
-    def rows() -> pa.Table | None:
-        if not daily or not play:
-            return None
-        table = _published(engine, wv_live_play.CONTRACT, play)
-        parts = _by_slices(engine, table, module.viewer_counts, "kpi")
-        lives = module.live_counts(_published(engine, stats_wv_d_live_play.CONTRACT, daily))
-        found = engine.arrow(module.kpi(lives, _all(parts)))
-        engine.forget(*(f"kpi_{turn}" for turn in range(len(parts))))
-        return _ordered(found, contract)
+    def rows(_: ir.Table, counts: ir.Table) -> ir.Table:
+        return module.kpi(module.live_counts(_published(engine, stats_wv_d_live_play.CONTRACT, daily)), counts)
 
-    return _period(engine, part_date, contract, out, rows, options)
+    both = play if daily else ()
+    return _period(engine, part_date, module.contract, both, module.viewer_counts, rows, out, options)
 
 
 def _published(engine: Engine, contract: Table, files: Sequence[Path | str]) -> ir.Table:
     return engine.read([str(file) for file in files], f"published_{contract.name}", contract.arrow_schema())
 
 
-def _by_slices(engine: Engine, play: ir.Table, part: Callable[[ir.Table], ir.Table], name: str) -> list[ir.Table]:
-    """Return a part of every viewer slice, as few at a time as memory asks for."""
+def _by_slices(engine: Engine, play: ir.Table, part: Callable[[ir.Table], ir.Table]) -> list[ir.Table]:
+    """Return `slice_<n>`, a part of every viewer slice, as few at a time as memory asks for."""
     turns = 1
     if engine.executors is None:
         rows = int(engine.arrow(play.count().as_table())[0][0].as_py())
@@ -266,7 +250,7 @@ def _by_slices(engine: Engine, play: ir.Table, part: Callable[[ir.Table], ir.Tab
     kept = []
     for turn in range(turns):
         some = play if turns == 1 else stats_wv_m_video_copyright.of_slice(play, turn, turns)
-        kept.append(engine.keep(part(some), f"{name}_{turn}", "once"))
+        kept.append(engine.keep(part(some), f"slice_{turn}", "once"))
     return kept
 
 
@@ -280,13 +264,29 @@ def _ordered(found: pa.Table, contract: Table) -> pa.Table:
 def _period(
     engine: Engine,
     partition: str,
-    contract: Table,
+    contract_in: Callable[[str], Table],
+    play: Sequence[Path | str],
+    part: Callable[[ir.Table], ir.Table],
+    rows: Callable[[ir.Table, ir.Table], ir.Table],
     out: Path,
-    rows: Callable[[], pa.Table | None],
-    options: Options,
+    options: Options | None,
 ) -> Built:
+    """Build a partition of what published files of `wv_live_play` add up to; of no files it has no rows.
+
+    Args:
+        part: what is added up of some viewers' rows.
+        rows: the partition's rows, of the whole table and of all parts.
+    """
+    options = options or Options()
+    contract = contract_in(options.database)
     try:
-        files = write_table(contract, out, rows(), options)
+        found = None
+        if play:
+            table = _published(engine, wv_live_play.CONTRACT, play)
+            parts = _by_slices(engine, table, part)
+            found = _ordered(engine.arrow(rows(table, _all(parts))), contract)
+            engine.forget(*(f"slice_{turn}" for turn in range(len(parts))))
+        files = write_table(contract, out, found, options)
         warnings = table_checks.run(engine, f"{contract.name} {partition}", contract, files)
     except TaskError as error:
         return Built(partition, "failed", reason=error.reason, message=error.message, place=error.place)

@@ -19,7 +19,7 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.project import as_called
 from bigmama_nb.runs.record import Json, RunRecord
 from bigmama_nb.runs.scratch import warehouse_of
-from bigmama_nb.runs.task import Task
+from bigmama_nb.runs.task import Task, by_partition
 from bigmama_nb.tables import game_metric_status
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
@@ -38,12 +38,9 @@ _IDS = re.compile(r"_id = .*(?=; (?:tell them apart|expected ))", re.DOTALL)
 
 def incoming(table: Table, tasks: Iterable[Task], run_id: str, at: datetime) -> dict[str, Incoming]:
     """Return by partition the rows that say what became of `tasks`, each of which replaces what was said before."""
-    by_dt: dict[str, list[Task]] = {}
-    for task in tasks:
-        by_dt.setdefault(str(task.dt), []).append(task)
     schema = table.arrow_schema()
     return {
-        f"dt={dt}": Incoming(
+        partition: Incoming(
             pa.Table.from_pylist([{**_said(task), "run_id": run_id, "updated_dt": at} for task in those], schema),
             {
                 (str(task.game_cd), str(task.type)): Group(task.ask.through, task.ask.final, "run.json")
@@ -51,7 +48,7 @@ def incoming(table: Table, tasks: Iterable[Task], run_id: str, at: datetime) -> 
             },
             over=True,
         )
-        for dt, those in sorted(by_dt.items())
+        for partition, those in by_partition(tasks).items()
     }
 
 

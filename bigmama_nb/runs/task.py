@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any, Self
@@ -47,6 +47,14 @@ COUNTS = ("undated", "left_out", "rejected", "rejected_share", "unmatched_joins"
 def is_success(outcome: str | None, published: str) -> bool:
     """Whether a task counts as a success: published, or a newer row kept in a race; a held suspect does not."""
     return outcome == "ok" or (outcome == "suspect" and published == "yes")
+
+
+def by_partition(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    """Return tasks of `game_metric` by the partition that their rows stand in, sorted by it."""
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        found.setdefault(f"dt={task.dt}", []).append(task)
+    return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True)
@@ -100,15 +108,8 @@ class Task:
     @classmethod
     def of_outcome(cls, outcome: Outcome) -> Self:
         """Return the task of a figure with what became of it."""
-        ask = outcome.ask
-        return cls(
-            id=outcome.task,
-            pipeline="game_metric",
-            game_cd=ask.game_cd,
-            type=ask.type,
-            dt=ask.dt,
-            through=ask.through.isoformat(),
-            final=ask.final,
+        return replace(
+            cls.of_request(outcome.ask),
             value=outcome.value,
             rows=1 if outcome.outcome == "ok" else None,
             outcome=outcome.outcome,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bigmama_nb.errors import Reason, SourceError, TaskError, printable
+from bigmama_nb.errors import Reason, SourceError, TaskError, how_many, printable
 from bigmama_nb.periods import FigureRequest, day_of, dt_of, window
 from bigmama_nb.profile import Metric
 from bigmama_nb.sources.aggregates import GRAVITY, KEPT, Distinct, Problems, Single
@@ -173,8 +173,8 @@ def _with_left_out(counted: Outcome, aggregate: Distinct, metric: Metric) -> Out
         return counted
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
     message = (
-        f"{task(counted.ask)}: counted without {left_out.total()} of {_documents(aggregate.documents)}, in which "
-        f"{metric.collection}.{metric.value.path} holds no value ({kinds})."
+        f"{task(counted.ask)}: counted without {left_out.total():,} of {how_many(aggregate.documents, 'document')}, "
+        f"in which {metric.collection}.{metric.value.path} holds no value ({kinds})."
     )
     return replace(counted, left_out=left_out.total(), message=message)
 
@@ -226,7 +226,7 @@ def undatable(scan: Scan) -> SourceError | None:
     if scan.bad_dates:
         return SourceError(
             "bad_date",
-            f"{field} is read as {metric.date.as_}, but in {_documents(scan.bad_dates)} it is no date, "
+            f"{field} is read as {metric.date.as_}, but in {how_many(scan.bad_dates, 'document')} it is no date, "
             f"such as {scan.bad_date}",
         )
     return None
@@ -267,8 +267,8 @@ def _no_problems(scan: Scan, problems: Problems, documents: int) -> None:
     expected = "a number, string or other scalar" if metric.value.kind == "count_distinct" else number
     raise SourceError(
         reason,
-        f"{metric.value.kind} of {metric.collection}.{metric.value.path}: in {problems.count.total()} of "
-        f"{_documents(documents)} it is not {expected}: {kinds}; {_leave_out(scan, problems)}",
+        f"{metric.value.kind} of {metric.collection}.{metric.value.path}: in {problems.count.total():,} of "
+        f"{how_many(documents, 'document')} it is not {expected}: {kinds}; {_leave_out(scan, problems)}",
     )
 
 
@@ -297,10 +297,6 @@ def _leave_out(scan: Scan, problems: Problems) -> str:
 
 def _smaller(metric: Metric) -> str:
     return "" if metric.scale else ", or publish a smaller unit by 'scale: 2'"
-
-
-def _documents(count: int) -> str:
-    return f"{count} document" if count == 1 else f"{count} documents"
 
 
 def _yaml(match: object) -> str:

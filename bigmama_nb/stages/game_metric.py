@@ -19,7 +19,7 @@ from bigmama_nb.executor.scraps import glue
 from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.plan import pipelines_asked
 from bigmama_nb.runs.status import incoming
-from bigmama_nb.runs.task import Task
+from bigmama_nb.runs.task import Task, by_partition
 from bigmama_nb.sources.extract import extract as extract_all
 from bigmama_nb.stages.plausibility import implausible
 from bigmama_nb.tables import game_metric, game_metric_status
@@ -261,12 +261,9 @@ def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[st
     # A release and a republish bring what an earlier run found.
     found_by = None if record is None or not here.releasing else record.of or record.run_id
     order = tuple(archive.run_ids(Path(here.profile.archive.uri))) if again or found_by else ()
-    by_dt: dict[str, list[Task]] = {}
-    for task in tasks:
-        by_dt.setdefault(str(task.dt), []).append(task)
     schema = table.arrow_schema()
     return {
-        f"dt={dt}": Incoming(
+        partition: Incoming(
             pa.Table.from_pylist(
                 [{"game_cd": task.game_cd, "type": task.type, "value": task.value} for task in those], schema=schema
             ),
@@ -279,7 +276,7 @@ def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[st
             order=order,
             over=here.over,
         )
-        for dt, those in sorted(by_dt.items())
+        for partition, those in by_partition(tasks).items()
     }
 
 
