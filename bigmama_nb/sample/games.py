@@ -24,7 +24,6 @@ from bigmama_nb.sample.folder import made_once
 VERSION = 1
 """Raised with every change of the bytes, so that older folders are made anew."""
 
-FIRST = date(2024, 2, 2)
 LAST = date(2024, 5, 1)
 """The 90 days that the profiles ask for. Documents begin earlier, so that windows and months are whole."""
 
