@@ -52,12 +52,49 @@ Reason = Literal[
 REASONS: tuple[str, ...] = get_args(Reason)
 
 
+PARTITION_STAYS = "Nothing was published and the published partition stays"
+NOTHING_READ = "Nothing was read and the published partition stays"
+NOTHING_RUN = "Nothing was run"
+NOTHING_DONE = "Nothing was done"
+NOTHING_CHANGED = "Nothing was changed"
+NOTHING_PUBLISHED = "Nothing was published"
+NOTHING_MOVED = "Nothing was moved"
+READERS_SEE_BEFORE = "Readers see what stood before; nothing was moved"
+PLEASE_REPORT = "this is a fault of the package, please report it"
+
+
+def with_state(found: str, state: str, step: str | None = None) -> str:
+    """Return what was found as a sentence, and behind it what state is left and what to do: the end of every message.
+
+    Args:
+        found, state, step: without the point at their end.
+    """
+    said = found if found.endswith((".", "?")) else f"{found}."
+    return f"{said} {state}; {step}." if step else f"{said} {state}."
+
+
+def explain(where: str, found: str, *, step: str, expected: str | None = None, state: str = PARTITION_STAYS) -> str:
+    """Return a message in the order of all: where, what was found, what was expected, what state is left; what to do.
+
+    Args:
+        found, expected, state, step: without the points between them.
+    """
+    return with_state(f"{where}: {found}{f'; expected {expected}' if expected else ''}", state, step)
+
+
 class BigmamaError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
 class UsageError(BigmamaError):
-    """The command or the profile is wrong; nothing was run (exit status 2)."""
+    """The command or the profile is wrong; nothing was run (exit status 2). The message says so behind what was found.
+
+    Each of `found` is one line; they, `state` and `step` are without the point at their end.
+    """
+
+    def __init__(self, *found: str, state: str = NOTHING_RUN, step: str | None = None) -> None:
+        super().__init__("\n".join(with_state(one, state, step) for one in found))
+        self.found = found
 
     def _render_traceback_(self) -> list[str]:
         # IPython shows this where it would show a trace: who gave a wrong parameter wants the sentence.
@@ -140,21 +177,6 @@ class PublishUnknownError(TaskError):
 
     def __init__(self, message: str, *, place: str | None = None) -> None:
         super().__init__("publish_unknown", message, place=place)
-
-
-PARTITION_STAYS = "Nothing was published and the published partition stays"
-NOTHING_READ = "Nothing was read and the published partition stays"
-PLEASE_REPORT = "this is a fault of the package, please report it"
-
-
-def explain(where: str, found: str, *, step: str, expected: str | None = None, state: str = PARTITION_STAYS) -> str:
-    """Return a message in the order of all: where, what was found, what was expected, what state is left; what to do.
-
-    Args:
-        found, expected, state, step: without the points between them.
-    """
-    said = f"{where}: {found}{f'; expected {expected}' if expected else ''}"
-    return f"{said if said.endswith(('.', '?')) else said + '.'} {state}; {step}."
 
 
 def printable(text: str) -> str:

@@ -46,7 +46,7 @@ def day_of(text: str) -> date:
             return date.fromisoformat(text)
         except ValueError:
             pass
-    raise UsageError(f"{text!r} is no day; expected YYYY-MM-DD or YYYYMMDD. Nothing was run.")
+    raise UsageError(f"{text!r} is no day; expected YYYY-MM-DD or YYYYMMDD")
 
 
 @dataclass(frozen=True, order=True)
@@ -105,7 +105,7 @@ def days_asked(
     """
     today = now.astimezone(profile.zone).date()
     if bool(date_from) != bool(date_to):
-        raise UsageError("A range needs both --from and --to; one day is --date. Nothing was run.")
+        raise UsageError("A range needs both --from and --to; one day is --date")
     if date_from and date_to:
         first, last = day_of(date_from), day_of(date_to)
     elif (dates := dates or profile.dates) is not None:
@@ -113,13 +113,13 @@ def days_asked(
     else:
         first = last = today - DAY
     if first > last:
-        raise UsageError(f"The range runs from {first} to {last}; expected from <= to. Nothing was run.")
+        raise UsageError(f"The range runs from {first} to {last}; expected from <= to")
     if first < FIRST_DAY:
-        raise UsageError(f"{first} is too early; the first day that can be asked for is {FIRST_DAY}. Nothing was run.")
+        raise UsageError(f"{first} is too early; the first day that can be asked for is {FIRST_DAY}")
     if last >= today:
         raise UsageError(
             f"{last} is not yet over in {profile.timezone}, where it is {today}; the last day that can be asked for "
-            f"is {today - DAY}. Nothing was run."
+            f"is {today - DAY}"
         )
     return first, last
 
@@ -133,8 +133,7 @@ def chosen(kind: str, names: Collection[str], known: Sequence[str]) -> list[str]
     for name in names:
         if name not in known:
             raise UsageError(
-                f"--{kind} names {name!r}; {kind} are {', '.join(known) or 'none'}.{did_you_mean(name, known)} "
-                "Nothing was run."
+                f"--{kind} names {name!r}; {kind} are {', '.join(known) or 'none'}.{did_you_mean(name, known)}"
             )
     return [name for name in known if name in names] if names else list(known)
 

@@ -102,7 +102,7 @@ def _copied(original: Path, copy: Path) -> Path:
         os.replace(file.name, copy)
     except OSError as error:
         raise ProfileError(
-            f"{copy}: the sample's profile cannot be written into the current folder ({error.strerror}). Nothing was "
-            "run; go to a folder that you may write, or name a profile by --profile."
+            f"{copy}: the sample's profile cannot be written into the current folder ({error.strerror})",
+            step="go to a folder that you may write, or name a profile by --profile",
         ) from None
     return copy

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bigmama_nb.errors import Reason
+from bigmama_nb.errors import NOTHING_RUN, Reason
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ MADE: Final = """\
 A task that fails has one of these reasons, whatever the source: it stands in the record, in `runs show`, in the report
 and on the review site, with a message that says where, what was found and what was expected. Made from
 `bigmama_nb/reasons.py` by `python run_all.py docs`; a page that is behind it fails the tests."""
-ENDS: Final = """\
+ENDS: Final = f"""\
 ## What is refused before a run
 
 A wrong command, and a profile that breaks a rule, are no task's failure: all of it is said at once, a line a mistake,
-with file, key, what was found and what was expected. Nothing was run, and the exit status is 2."""
+with file, key, what was found and what was expected. {NOTHING_RUN}, and the exit status is 2."""
 
 KINDS: Final[Sequence[Kind]] = (
     Kind(

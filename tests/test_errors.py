@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
-from bigmama_nb.errors import NOTHING_READ, explain, how_many
+import pytest
+
+from bigmama_nb import errors
+from bigmama_nb.errors import NOTHING_DONE, NOTHING_READ, UsageError, explain, how_many
 
 PACKAGE = Path(__file__).parent.parent / "bigmama_nb"
+STATES = {
+    name: value for name, value in vars(errors).items() if name.isupper() and str(value).startswith(("Nothing", "Read"))
+}
+
+
+def texts(path: Path) -> list[str]:
+    """Return what a module says: its string literals, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in said]
+    return [node.value for node in found if isinstance(node.value, str)]
 
 
 def test_a_message_says_where_found_expected_what_is_left_and_what_to_do() -> None:
@@ -22,12 +37,23 @@ def test_a_message_says_where_found_expected_what_is_left_and_what_to_do() -> No
     assert asked.startswith("wv_live: no column 'post'. Did you mean 'post_id'? Nothing was published")
 
 
-def test_the_sentence_of_what_stays_stands_once() -> None:
-    """Two wordings of one state would make two states of it."""
-    where = [
-        path.name for path in PACKAGE.rglob("*.py") if "published partition stays" in path.read_text(encoding="utf-8")
-    ]
-    assert where == ["errors.py"]
+@pytest.mark.parametrize("state", STATES)
+def test_the_sentence_of_what_is_left_stands_once(state: str) -> None:
+    """Two wordings of one state would make two states of it: raises name the sentence, and none writes it out."""
+    assert STATES[state].startswith(("Nothing was ", "Readers see "))
+    where = [path.name for path in sorted(PACKAGE.rglob("*.py")) if any(STATES[state] in text for text in texts(path))]
+    assert where == ["errors.py"] * len(where)
+
+
+def test_a_refusal_of_a_command_says_what_state_is_left_line_by_line() -> None:
+    """Whoever raises it cannot leave that out, and each line stands alone in a log."""
+    both = UsageError("a.yaml: x is 1; expected 2", "a.yaml: no 'y'. Did you mean 'z'?")
+    assert str(both) == (
+        "a.yaml: x is 1; expected 2. Nothing was run.\na.yaml: no 'y'. Did you mean 'z'? Nothing was run."
+    )
+    assert both.found == ("a.yaml: x is 1; expected 2", "a.yaml: no 'y'. Did you mean 'z'?")
+    asked = UsageError("no run is recorded", state=NOTHING_DONE, step="'run' makes one")
+    assert str(asked) == "no run is recorded. Nothing was done; 'run' makes one."
 
 
 def test_one_is_counted_in_the_singular() -> None:

@@ -18,7 +18,17 @@ import click
 from click.core import ParameterSource
 
 from bigmama_nb.cli.streams import gate, guarded, lost_answer, reply, reply_json, say
-from bigmama_nb.errors import BigmamaError, LockedError, RecordError, TaskError, UsageError, printable, shown
+from bigmama_nb.errors import (
+    NOTHING_RUN,
+    BigmamaError,
+    LockedError,
+    RecordError,
+    TaskError,
+    UsageError,
+    printable,
+    shown,
+    with_state,
+)
 from bigmama_nb.executor.process import SwiftEnd, without_grammars
 from bigmama_nb.project import COMMAND, as_called, without_run
 
@@ -110,8 +120,9 @@ def refuse_empty(ctx: click.Context) -> None:
     ]
     if empty:
         raise UsageError(
-            f"{', '.join(empty)}; expected a value. Nothing was run; leave out what is not meant, and look for a "
-            f"variable of the shell that is not set. See '{ctx.command_path} --help'."
+            f"{', '.join(empty)}; expected a value",
+            step="leave out what is not meant, and look for a variable of the shell that is not set; see "
+            f"'{ctx.command_path} --help'",
         )
 
 
@@ -127,8 +138,8 @@ def refuse_bytes(ctx: click.Context) -> None:
             if isinstance(text, str) and ("\0" in text or _has_bytes(text)):
                 raise UsageError(
                     f"{parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)} is "
-                    f"{printable(text)!r}, which holds bytes that are no text in UTF-8. Nothing was run; give a file "
-                    "of such a name a link with another one."
+                    f"{printable(text)!r}, which holds bytes that are no text in UTF-8",
+                    step="give a file of such a name a link with another one",
                 )
 
 
@@ -206,7 +217,7 @@ def refusal(error: click.ClickException) -> str:
     text = error.format_message().strip()
     context = error.ctx if isinstance(error, click.UsageError) else None
     spoken = context.command_path if context is not None else COMMAND
-    return f"{text}{'' if text.endswith(('.', '?', ')')) else '.'} Nothing was run; see '{spoken} --help'."
+    return with_state(text, NOTHING_RUN, f"see '{spoken} --help'")
 
 
 def answer(spoken: str, done: VerbResult, *, as_json: bool) -> None:

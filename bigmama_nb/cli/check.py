@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bigmama_nb.cli import VerbResult, load, verb
+from bigmama_nb.errors import NOTHING_RUN
 from bigmama_nb.project import without_run
 
 
@@ -25,6 +26,6 @@ def check(profile: str | None, publish: bool) -> VerbResult:
         found += [(one.name, one.ok, without_run(one.message)) for one in verify_publish(read.warehouse)]
     bad = [name for name, ok, _ in found if not ok]
     lines = [f"{'ok    ' if ok else 'FAILED'}  {name}: {message}" for name, ok, message in found]
-    lines.append(f"{len(found) - len(bad)} of {len(found)} checks passed. Nothing was run.")
+    lines.append(f"{len(found) - len(bad)} of {len(found)} checks passed. {NOTHING_RUN}.")
     data = [{"name": name, "ok": ok, "message": message} for name, ok, message in found]
     return VerbResult(data, "\n".join(lines), 1 if bad else 0)

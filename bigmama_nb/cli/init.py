@@ -48,7 +48,7 @@ def init(profile: str | None, folder: str) -> VerbResult:
     """Make a project of your own in FOLDER: a profile with comments, the notebooks, a schedule."""
     target = Path(folder).expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: is there and not empty. Nothing was written; name a new folder.")
+        raise UsageError(f"{target}: is there and not empty", state="Nothing was written", step="name a new folder")
     own = target / "parameters" / "project.yaml"
     try:
         own.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from bigmama_nb.cli import VerbResult, load, verb
-from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.errors import StorageError, UsageError, with_state
 
 
 @verb("report", example="report latest --to out/report.html")
@@ -27,15 +27,20 @@ def report(profile: str | None, run_name: str, target: str) -> VerbResult:
     if not done:
         ended = f"its {REPORT} ended {books[-1].outcome}" if books else f"it came to no {REPORT}"
         raise UsageError(
-            f"{run_id} has no report: {ended}. Nothing was written; 'run_all.py repair {run_id}' makes one."
+            f"{run_id} has no report: {ended}",
+            state="Nothing was written",
+            step=f"'run_all.py repair {run_id}' makes one",
         )
     source, path = root / "runs" / run_id / done[-1], Path(target)
     try:
         text = report.page(source.read_text(encoding="utf-8"), pages.Writer(root, found.zone))
     except notebooks.UNREADABLE as error:
         raise StorageError(
-            f"{source}: the report cannot be read ({error}). Nothing was written; 'run_all.py runs verify {run_id}' "
-            "says which files are as they were.",
+            with_state(
+                f"{source}: the report cannot be read ({error})",
+                "Nothing was written",
+                f"'run_all.py runs verify {run_id}' says which files are as they were",
+            ),
             place=str(source),
         ) from None
     try:

@@ -11,7 +11,7 @@ import click
 from bigmama_nb.cli import VerbResult, load, names, verb
 from bigmama_nb.cli.operation import all_finished, finished, operated, services, show_on_site
 from bigmama_nb.cli.streams import say
-from bigmama_nb.errors import UsageError, how_many
+from bigmama_nb.errors import NOTHING_DONE, UsageError, how_many
 from bigmama_nb.profile import Profile
 
 
@@ -24,10 +24,7 @@ def _instant(text: str | None) -> datetime | None:
     except (ValueError, OverflowError):
         instant = None
     if instant is None:
-        raise UsageError(
-            f"--run-timestamp is {text!r}; expected an instant with its zone, as in 2024-05-02T02:03:04Z. "
-            "Nothing was run."
-        )
+        raise UsageError(f"--run-timestamp is {text!r}; expected an instant with its zone, as in 2024-05-02T02:03:04Z")
     return instant
 
 
@@ -71,11 +68,9 @@ def run(
     from bigmama_nb.sample import prepare
 
     if day and (date_from or date_to):
-        raise UsageError("--date and --from/--to exclude each other. Nothing was run.")
+        raise UsageError("--date and --from/--to exclude each other")
     if again and not (games and metrics):
-        raise UsageError(
-            "--again brings back what was retracted, by name only: it needs --games and --metrics. Nothing was run."
-        )
+        raise UsageError("--again brings back what was retracted, by name only: it needs --games and --metrics")
     read = load(profile)
     request = Request(day or date_from, day or date_to, games, metrics, pipelines, missing, again)
     now = services().clock()
@@ -117,7 +112,9 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
 
     if every == (run_name is not None):
         if every:
-            raise UsageError("repair takes a RUN or --open, not both. Nothing was done; see 'run_all.py runs list'.")
+            raise UsageError(
+                "repair takes a RUN or --open, not both", state=NOTHING_DONE, step="see 'run_all.py runs list'"
+            )
         raise click.UsageError("Missing argument 'RUN'.", click.get_current_context())
     read = load(profile)
     folder = Path(read.archive.uri)
@@ -181,7 +178,7 @@ def republish(profile: str | None, run_name: str | None, over: bool, form: bool,
     current partition of the profile's own warehouse is written anew, with the same rows and the same lineage.
     """
     if form == (run_name is not None):
-        raise UsageError("republish takes a RUN or --form, one of the two. Nothing was done.")
+        raise UsageError("republish takes a RUN or --form, one of the two", state=NOTHING_DONE)
     if run_name is None:
         return _rewritten(load(profile), reason)
     from bigmama_nb.runs.repair import republish as publish_again

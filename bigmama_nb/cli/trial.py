@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bigmama_nb.cli import VerbResult, load, names, verb
-from bigmama_nb.errors import UsageError, did_you_mean, how_many
+from bigmama_nb.errors import NOTHING_PUBLISHED, UsageError, did_you_mean, how_many
 from bigmama_nb.profile import Profile
 from bigmama_nb.project import without_run
 
@@ -37,7 +37,7 @@ def try_(profile: str | None, metric: str, games: tuple[str, ...], date: str | N
     prepare(read)
     found = tried(read, metric, asked, day)
     done = sum(one.outcome.outcome == "ok" for one in found)
-    text = "\n\n".join([*map(_text, found), "Nothing was published, and no run is recorded."])
+    text = "\n\n".join([*map(_text, found), f"{NOTHING_PUBLISHED}, and no run is recorded."])
     return VerbResult([_data(one) for one in found], text, 0 if done == len(found) else 3 if done else 1)
 
 
@@ -46,19 +46,17 @@ def _games(read: Profile, metric: str, games: Sequence[str]) -> list[str]:
 
     if metric not in read.metrics:
         known = ", ".join(read.metrics) or "none"
-        raise UsageError(
-            f"METRIC is {metric!r}; metrics are {known}.{did_you_mean(metric, read.metrics)} Nothing was run."
-        )
+        raise UsageError(f"METRIC is {metric!r}; metrics are {known}.{did_you_mean(metric, read.metrics)}")
     having = [game_cd for game_cd, type_ in read.pairs if type_ == metric]
     asked = chosen("games", games, list(read.games)) if games else having
     for game_cd in asked:
         if game_cd not in having:
             raise UsageError(
                 f"--games names {game_cd!r}, which has no metric {metric!r}; games that have it are "
-                f"{', '.join(having) or 'none'}. Nothing was run."
+                f"{', '.join(having) or 'none'}"
             )
     if not asked:
-        raise UsageError(f"No game has the metric {metric!r}. Nothing was run; see 'games' in {read.path.name}.")
+        raise UsageError(f"No game has the metric {metric!r}", step=f"see 'games' in {read.path.name}")
     return asked
 
 

@@ -10,7 +10,7 @@ import click
 
 from bigmama_nb.cli import VerbResult, load, verb
 from bigmama_nb.cli.operation import show_on_site
-from bigmama_nb.errors import StorageError, UsageError, did_you_mean, how_many
+from bigmama_nb.errors import NOTHING_DONE, StorageError, UsageError, did_you_mean, how_many
 
 
 @verb("sql", example="sql \"select * from game_metric where game_cd = 'lw' order by dt\"")
@@ -135,7 +135,7 @@ def ddl(profile: str | None, table: str, kst: bool) -> VerbResult:
     if not found:
         names = [contract.name for contract in known]
         raise UsageError(
-            f"{table!r} is no table; tables are {', '.join(names)}.{did_you_mean(table, names)} Nothing was done."
+            f"{table!r} is no table; tables are {', '.join(names)}.{did_you_mean(table, names)}", state=NOTHING_DONE
         )
     if kst:
         text = views(found[0], read.warehouse.timestamp)

@@ -285,7 +285,7 @@ def _session(
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise UsageError(
-            f"engine.kind is 'spark', and pyspark is not installed ({error}). Nothing was run; '{INSTALL}' installs it."
+            f"engine.kind is 'spark', and pyspark is not installed ({error})", step=f"'{INSTALL}' installs it"
         ) from None
     if remote is not None:
         return _connected(remote, conf), True
@@ -343,8 +343,8 @@ def _connected(remote: str, conf: Mapping[str, str]) -> SparkSession:
         # pyspark takes a program without a file for a doctest of its own, and ends it with success.
         why = str(error).splitlines()[0] if isinstance(error, ImportError) else "pyspark says on stderr what"
         raise UsageError(
-            f"engine.remote asks for Spark Connect, and what it needs is not installed ({why}). Nothing was run; "
-            f"'{INSTALL}' installs it."
+            f"engine.remote asks for Spark Connect, and what it needs is not installed ({why})",
+            step=f"'{INSTALL}' installs it",
         ) from None
     finally:
         # Else every process that this one starts, and its own later sessions, would be clients too.
@@ -358,8 +358,7 @@ def _require_safe(conf: Mapping[str, str]) -> None:
     for name, value in SAFE.items():
         if name in conf and conf[name].lower() != value.lower():
             raise UsageError(
-                f"engine.conf sets {name} to {conf[name]!r}; the tables rest on {value!r}. Nothing was run; take it "
-                "out."
+                f"engine.conf sets {name} to {conf[name]!r}; the tables rest on {value!r}", step="take it out"
             )
 
 

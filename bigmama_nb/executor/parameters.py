@@ -58,18 +58,17 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
         read = nbformat.read(notebook, as_version=4)
         cells = [cell for cell in read.cells if "parameters" in cell.metadata.get("tags", ())]
     except OSError as error:
-        raise UsageError(f"{notebook}: cannot be read ({error.strerror}). Nothing was run.") from None
+        raise UsageError(f"{notebook}: cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{notebook}: not a notebook ({said[:200]}). Nothing was run.") from None
+        raise UsageError(f"{notebook}: not a notebook ({said[:200]})") from None
     if not cells:
-        raise UsageError(f"{notebook.name}: has no cell tagged 'parameters'. Nothing was run.")
+        raise UsageError(f"{notebook.name}: has no cell tagged 'parameters'")
     try:
         body = ast.parse(cells[0].source).body
     except SyntaxError as error:
         raise UsageError(
-            f"{notebook.name}: the cell tagged 'parameters' is not Python (line {error.lineno}: {error.msg}). "
-            "Nothing was run."
+            f"{notebook.name}: the cell tagged 'parameters' is not Python (line {error.lineno}: {error.msg})"
         ) from None
     return _assignments(body)
 
@@ -155,12 +154,12 @@ def mistyped(name: str, value: object, expected: str) -> str:
     """Return that a parameter is of another type than expected, its value without secrets."""
     shown, _ = Redactor().text(repr(value))
     shown = shown if len(shown) <= 60 else shown[:59] + "…"
-    return f"parameter {name!r} is {shown} ({type(value).__name__}); expected {expected}."
+    return f"parameter {name!r} is {shown} ({type(value).__name__}); expected {expected}"
 
 
 def refusal(notebook: str, problems: Iterable[str]) -> UsageError:
     """Return the error that tells of parameters, one a line."""
-    return UsageError("\n".join(f"{notebook}: {problem} Nothing was run." for problem in problems))
+    return UsageError(*(f"{notebook}: {problem}" for problem in problems))
 
 
 def with_values(source: str, values: Mapping[str, Any]) -> str:

@@ -329,8 +329,8 @@ def find(path: str | Path | None = None) -> Path:
         return sample_profile()
     if not str(found).strip():
         raise ProfileError(
-            f"{named_by} is empty; expected a profile's file, or none at all for the sample. Nothing was run; is a "
-            "variable of the shell not set?"
+            f"{named_by} is empty; expected a profile's file, or none at all for the sample",
+            step="is a variable of the shell not set?",
         )
     return Path(found)
 
@@ -361,19 +361,15 @@ def read(path: str | Path, content: bytes | None = None) -> Profile:
     try:
         profile = Profile.model_validate(document, by_name=False)
     except ValidationError as error:
-        raise ProfileError(_said(path.name, refusals(error, Profile, document) + problems)) from None
+        raise _refused(path.name, refusals(error, Profile, document) + problems) from None
     pairs, broken = configured(profile.games, profile.groups, profile.metrics)
     if problems or broken:
-        raise ProfileError(_said(path.name, problems + broken))
+        raise _refused(path.name, problems + broken)
     profile._path, profile._content, profile._sha256 = path, content, hashlib.sha256(content).hexdigest()
     profile._pairs = MappingProxyType(pairs)
     return profile
 
 
-def _said(file: str, problems: Sequence[str]) -> str:
+def _refused(file: str, problems: Sequence[str]) -> ProfileError:
     # A URI in the place of a name would be shown with its password.
-    said = [without_passwords(problem) for problem in problems]
-    return "\n".join(
-        f"{printable(file)}: {problem if problem.endswith('?') else problem.rstrip('.') + '.'} Nothing was run."
-        for problem in said
-    )
+    return ProfileError(*(f"{printable(file)}: {without_passwords(problem).rstrip('.')}" for problem in problems))

@@ -36,12 +36,12 @@ def absolute(path: str | Path) -> Path:
         str(found).encode()
     except UnicodeEncodeError:
         raise ProfileError(
-            f"{printable(str(path))}: the profile cannot be used (its path holds bytes that are no text in UTF-8). "
-            "Nothing was run; give it, or its folder, another name or a link."
+            f"{printable(str(path))}: the profile cannot be used (its path holds bytes that are no text in UTF-8)",
+            step="give it, or its folder, another name or a link",
         ) from None
     except (RuntimeError, KeyError):
         raise ProfileError(
-            f"{path}: the profile cannot be read (this machine knows no user {Path(path).parts[0]!r}). Nothing was run."
+            f"{path}: the profile cannot be read (this machine knows no user {Path(path).parts[0]!r})"
         ) from None
     return found
 
@@ -64,13 +64,13 @@ def content_of(path: Path) -> bytes:
         near = did_you_mean(path.name, _neighbours(path))
         why = error.strerror if isinstance(error, OSError) else error
         raise ProfileError(
-            f"{path}: the profile cannot be read ({why}).{near} It is named by --profile, else by "
-            "BIGMAMA_PROFILE, else it is parameters/sample.yaml. Nothing was run."
+            f"{path}: the profile cannot be read ({why}).{near} It is named by --profile, else by BIGMAMA_PROFILE, "
+            "else it is parameters/sample.yaml"
         ) from None
     if not stat.S_ISREG(mode):
-        raise ProfileError(f"{path}: the profile is {_kind(mode)}; expected a file. Nothing was run.")
+        raise ProfileError(f"{path}: the profile is {_kind(mode)}; expected a file")
     if len(content) > BYTES:
-        raise ProfileError(f"{path}: the profile has more than {BYTES:,} bytes; is it another file? Nothing was run.")
+        raise ProfileError(f"{path}: the profile has more than {BYTES:,} bytes; is it another file?")
     return content
 
 
@@ -83,9 +83,7 @@ def parsed(path: Path, content: bytes) -> dict[str, Any]:
     """
     document = _yaml(path.name, content)
     if not isinstance(document, dict):
-        raise ProfileError(
-            f"{path.name}: found {named(document)}; expected a mapping with warehouse, archive, …. Nothing was run."
-        )
+        raise ProfileError(f"{path.name}: found {named(document)}; expected a mapping with warehouse, archive, …")
     plain: dict[str, Any] = _Plain(path.name).value(document, ())
     return plain
 
@@ -119,7 +117,7 @@ def _yaml(file: str, content: bytes) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise ProfileError(f"{file}: byte {error.start} is not UTF-8. Nothing was run.") from None
+        raise ProfileError(f"{file}: byte {error.start} is not UTF-8") from None
     except YAMLError as error:
         place, problem = "", (str(error).splitlines() or [type(error).__name__])[0]
         if isinstance(error, MarkedYAMLError):
@@ -128,15 +126,15 @@ def _yaml(file: str, content: bytes) -> Any:
             # Of a duplicate key the parser shows both values, and one may be a secret.
             problem = (error.problem or problem).splitlines()[0].partition('" with value')[0]
             problem += '"' if problem.startswith("found duplicate key") else ""
-        raise ProfileError(f"{file}:{place} not valid YAML ({problem}). Nothing was run.") from None
+        raise ProfileError(f"{file}:{place} not valid YAML ({problem})") from None
     except RecursionError:
-        raise ProfileError(f"{file}: nested deeper than {DEPTH} levels. Nothing was run.") from None
+        raise ProfileError(f"{file}: nested deeper than {DEPTH} levels") from None
     except ValueError as error:  # 2024-02-30 has the form of a date, and the parser makes one of it
         what = str(error).splitlines()[0] if str(error) else "it cannot be read"
         kind = "a whole number is too long" if "digits" in what else f"a value is no date ({what})"
-        raise ProfileError(f"{file}: {kind}. Nothing was run.") from None
+        raise ProfileError(f"{file}: {kind}") from None
     except Exception as error:  # the parser's own stumbling, as over an empty !!int
-        raise ProfileError(f"{file}: not valid YAML ({type(error).__name__}). Nothing was run.") from None
+        raise ProfileError(f"{file}: not valid YAML ({type(error).__name__})") from None
 
 
 class _Plain:
@@ -150,9 +148,7 @@ class _Plain:
     def value(self, found: Any, path: tuple[str, ...]) -> Any:
         self._nodes += 1
         if self._nodes > NODES:
-            raise ProfileError(
-                f"{self._file}: holds more than {NODES:,} values once its aliases are followed. Nothing was run."
-            )
+            raise ProfileError(f"{self._file}: holds more than {NODES:,} values once its aliases are followed")
         if isinstance(found, dict | list):
             return self._collection(found, path)
         if isinstance(found, str):
@@ -189,7 +185,7 @@ class _Plain:
         return whole
 
     def _refusal(self, path: tuple[str, ...], what: str) -> ProfileError:
-        return ProfileError(f"{self._file}: {'.'.join(path) or 'the profile'} {what}. Nothing was run.")
+        return ProfileError(f"{self._file}: {'.'.join(path) or 'the profile'} {what}")
 
 
 def _short(key: object) -> str:

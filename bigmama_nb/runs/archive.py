@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bigmama_nb.errors import UsageError, did_you_mean, how_many
+from bigmama_nb.errors import NOTHING_DONE, UsageError, did_you_mean, how_many
 from bigmama_nb.runs.record import FORMAT, RunRecord, shown
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
@@ -104,7 +104,7 @@ def read(archive: Path, run_id: str) -> RunRecord:
         why = f"{where}: {first['msg']}" if where else str(first["msg"])
     except (OSError, ValueError, TypeError, AttributeError) as error:
         why = str(error)
-    raise UsageError(f"{path}: cannot be read ({why}). Nothing was done.") from None
+    raise UsageError(f"{path}: cannot be read ({why})", state=NOTHING_DONE) from None
 
 
 def read_all(archive: Path) -> list[RunRecord | Unreadable]:
@@ -128,7 +128,7 @@ def find(archive: Path, name: str) -> str:
     """
     ids = run_ids(archive)
     if not ids:
-        raise UsageError(f"{archive}: no run is recorded here. Nothing was done; 'run_all.py run' makes one.")
+        raise UsageError(f"{archive}: no run is recorded here", state=NOTHING_DONE, step="'run_all.py run' makes one")
     if name in ("latest", "latest-ok"):
         return _latest(archive, ids, ok=name == "latest-ok")
     begin = [run_id for run_id in ids if run_id.startswith(name)] if name else []
@@ -136,10 +136,12 @@ def find(archive: Path, name: str) -> str:
         return begin[0]
     if len(begin) > 1:
         raise UsageError(
-            f"{name!r} begins {len(begin)} runs: {', '.join(sorted(begin)[:5])}. Nothing was done; name one."
+            f"{name!r} begins {len(begin)} runs: {', '.join(sorted(begin)[:5])}", state=NOTHING_DONE, step="name one"
         )
     raise UsageError(
-        f"{name!r} names no run in {archive}.{did_you_mean(name, ids)} Nothing was done; see 'run_all.py runs list'."
+        f"{name!r} names no run in {archive}.{did_you_mean(name, ids)}",
+        state=NOTHING_DONE,
+        step="see 'run_all.py runs list'",
     )
 
 
@@ -151,5 +153,5 @@ def _latest(archive: Path, ids: list[str], *, ok: bool) -> str:
             continue
         if not ok or run.status == "ok":
             return run_id
-    why = "is ok. Nothing was done." if ok else "can be read. Nothing was done; 'run_all.py runs list' says why."
-    raise UsageError(f"{archive}: none of {how_many(len(ids), 'run')} {why}")
+    why, step = ("is ok", None) if ok else ("can be read", "'run_all.py runs list' says why")
+    raise UsageError(f"{archive}: none of {how_many(len(ids), 'run')} {why}", state=NOTHING_DONE, step=step)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import StorageError, explain
+from bigmama_nb.errors import NOTHING_PUBLISHED, StorageError, explain
 from bigmama_nb.executor.atomic_write import replace_file
 from bigmama_nb.parquet import Form, file_bytes
 from bigmama_nb.project import ROOT
@@ -88,7 +88,7 @@ def read(run_dir: Path, name: str) -> pa.Table:
             explain(
                 str(source),
                 f"the stage before left no whole file ({error})",
-                state="Nothing was published",
+                state=NOTHING_PUBLISHED,
                 step=f"'run_all.py repair {run_dir.parent.name}' runs both again" if recorded else "run both again",
             ),
             place=str(source),

@@ -236,7 +236,7 @@ class Attempt:
         except StorageError as error:
             return Executed(about.stage, output, "", "failed", 0.0, None, error.message, None, 0, {})
         except UsageError as error:
-            why = str(error).replace(" Nothing was run.", "").rstrip(".")
+            why = "\n".join(error.found).rstrip(".")
             return Executed(about.stage, output, "", "not started", 0.0, None, why, None, 0, {})
 
     def _note(self, step: Step, executed: Executed | None) -> None:

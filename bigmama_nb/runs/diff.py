@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.errors import UsageError
+from bigmama_nb.errors import NOTHING_DONE, UsageError
 from bigmama_nb.reports import failures
 from bigmama_nb.runs import archive
 from bigmama_nb.runs.notebooks import notebook_of
@@ -61,7 +61,7 @@ def pair(folder: Path, first: str, second: str) -> tuple[RunRecord, RunRecord]:
     """
     names = (first, second)
     if names.count("previous") == 2:
-        raise UsageError("'previous' is the run before the other; name one of the two. Nothing was done.")
+        raise UsageError("'previous' is the run before the other; name one of the two", state=NOTHING_DONE)
     known = {name: archive.read(folder, archive.find(folder, name)) for name in names if name != "previous"}
     other = next(iter(known.values()))
     a, b = (known[name] if name in known else _previous(folder, other) for name in names)
@@ -79,7 +79,9 @@ def _previous(folder: Path, run: RunRecord) -> RunRecord:
             run.verb, run.profile.path, run.pipelines, run.scratch,
         ):  # fmt: skip
             return found
-    raise UsageError(f"{run.run_id} is the first run of its profile and pipelines: none is previous. Nothing was done.")
+    raise UsageError(
+        f"{run.run_id} is the first run of its profile and pipelines: none is previous", state=NOTHING_DONE
+    )
 
 
 def differences(a: RunRecord, b: RunRecord) -> list[Difference]:
@@ -163,8 +165,9 @@ def notebooks(folder: Path, a: RunRecord, b: RunRecord, stage: str) -> str:
         from nbdime.prettyprint import PrettyPrintConfig, pretty_print_notebook_diff
     except ModuleNotFoundError:
         raise UsageError(
-            "Notebooks are compared by nbdime, which is not installed. Nothing was done; "
-            "pip install 'bigmama-nb[diff]' brings it."
+            "Notebooks are compared by nbdime, which is not installed",
+            state=NOTHING_DONE,
+            step="pip install 'bigmama-nb[diff]' brings it",
         ) from None
     import nbformat
 
@@ -172,7 +175,7 @@ def notebooks(folder: Path, a: RunRecord, b: RunRecord, stage: str) -> str:
     try:
         before, after = (nbformat.read(path, as_version=4) for path in paths)
     except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise UsageError(f"A notebook cannot be read ({str(error).splitlines()[0]}). Nothing was done.") from None
+        raise UsageError(f"A notebook cannot be read ({str(error).splitlines()[0]})", state=NOTHING_DONE) from None
     found = diff_notebooks(before, after)
     if not found:
         return ""

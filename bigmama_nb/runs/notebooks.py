@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from bigmama_nb.errors import StorageError, UsageError, did_you_mean
+from bigmama_nb.errors import NOTHING_DONE, StorageError, UsageError, did_you_mean
 from bigmama_nb.executor.parameters import with_values
 from bigmama_nb.executor.seal import BANNER, INJECTED
 from bigmama_nb.profile import Profile
@@ -30,8 +30,8 @@ def notebook_of(folder: Path, run: RunRecord, stage: str) -> Path:
             return folder / "runs" / run.run_id / str(book.path)
     names = list(dict.fromkeys(book.name for book in books))
     raise UsageError(
-        f"{run.run_id} has no notebook {stage!r}; it has {', '.join(names) or 'none'}.{did_you_mean(stage, names)} "
-        "Nothing was done."
+        f"{run.run_id} has no notebook {stage!r}; it has {', '.join(names) or 'none'}.{did_you_mean(stage, names)}",
+        state=NOTHING_DONE,
     )
 
 
@@ -48,7 +48,7 @@ def copy_to_open(profile: Profile, run: RunRecord, stage: str) -> Path:
     try:
         notebook = nbformat.read(source, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise UsageError(f"{source}: cannot be read ({str(error).splitlines()[0]}). Nothing was done.") from None
+        raise UsageError(f"{source}: cannot be read ({str(error).splitlines()[0]})", state=NOTHING_DONE) from None
     ours = {BANNER, INJECTED}
     notebook.cells = [cell for cell in notebook.cells if not ours & {cell.id, *cell.metadata.get("tags", ())}]
     for cell in notebook.cells:

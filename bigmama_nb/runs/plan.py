@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
 
-from bigmama_nb.errors import TaskError, UsageError, did_you_mean
+from bigmama_nb.errors import NOTHING_DONE, TaskError, UsageError, did_you_mean
 from bigmama_nb.periods import asks, days_asked, lacking
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.task import Task
@@ -239,14 +239,13 @@ def pipelines_asked(profile: Profile, request: Request) -> tuple[str, ...]:
     for name in request.pipelines:
         if name not in PIPELINES:
             raise UsageError(
-                f"--pipelines names {name!r}; pipelines are {', '.join(PIPELINES)}.{did_you_mean(name, PIPELINES)} "
-                "Nothing was run."
+                f"--pipelines names {name!r}; pipelines are {', '.join(PIPELINES)}.{did_you_mean(name, PIPELINES)}"
             )
         if name not in configured:
             section = "games" if name == "game_metric" else "live_play"
             raise UsageError(
                 f"--pipelines names {name!r}, which {profile.path.name} does not configure (it has no section "
-                f"{section}). Nothing was run."
+                f"{section})"
             )
     wanted = request.pipelines or (("game_metric",) if _narrowed(profile, request) else configured)
     if "live_play" in wanted:
@@ -267,13 +266,13 @@ def _require_engine(profile: Profile) -> None:
     kind, name = profile.engine.kind, profile.path.name
     if kind == "spark" and find_spec("pyspark") is None:
         raise UsageError(
-            f"{name}: engine.kind is 'spark', and pyspark is not installed. Nothing was run; "
-            "'pip install 'bigmama-nb[spark]'' installs it."
+            f"{name}: engine.kind is 'spark', and pyspark is not installed",
+            step="'pip install 'bigmama-nb[spark]'' installs it",
         )
     if settings is not None and settings.sources.uri and kind == "duckdb" and "://" in settings.sources.uri:
         raise UsageError(
-            f"{name}: live_play.sources.uri is {settings.sources.uri!r}; DuckDB builds from a folder of this machine. "
-            "Nothing was run; set engine.kind to spark."
+            f"{name}: live_play.sources.uri is {settings.sources.uri!r}; DuckDB builds from a folder of this machine",
+            step="set engine.kind to spark",
         )
 
 
@@ -283,5 +282,5 @@ def named(tasks: Collection[Task], name: str) -> Task:
         if task.id == name:
             return task
     raise UsageError(
-        f"{name!r} is no task of the run.{did_you_mean(name, [task.id for task in tasks])} Nothing was done."
+        f"{name!r} is no task of the run.{did_you_mean(name, [task.id for task in tasks])}", state=NOTHING_DONE
     )

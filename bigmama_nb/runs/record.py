@@ -17,7 +17,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.errors import NOTHING_DONE, StorageError, UsageError, with_state
 from bigmama_nb.executor.atomic_write import replace_file
 from bigmama_nb.project import as_called, without_run
 from bigmama_nb.runs.task import Task
@@ -28,7 +28,7 @@ FORMAT = 1
 HEARTBEAT_S = 15.0
 SILENCE_S = 120.0
 REPORT = "50_report"
-OK, NOTHING, USAGE, PARTLY, LOCKED = 0, 1, 2, 3, 75
+OK, NOTHING, PARTLY, LOCKED = 0, 1, 3, 75
 
 
 def now() -> str:
@@ -247,8 +247,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True)
     except OSError as error:
         raise StorageError(
-            f"{folder}: the archive's folder cannot be made ({error.strerror}). No stage was started and nothing was "
-            "published; make room or mend archive.uri or the folder's rights, see 'run_all.py check', then run again.",
+            with_state(
+                f"{folder}: the archive's folder cannot be made ({error.strerror})",
+                "No stage was started and nothing was published",
+                "make room or mend archive.uri or the folder's rights, see 'run_all.py check', then run again",
+            ),
             place=str(folder),
         ) from None
 
@@ -270,8 +273,9 @@ class RunLock:
         except OSError:
             os.close(self._fd)
             raise UsageError(
-                f"{run_dir.name}: another process is at work on this run. Nothing was done; wait for its end, see "
-                f"'run_all.py runs show {run_dir.name}'."
+                f"{run_dir.name}: another process is at work on this run",
+                state=NOTHING_DONE,
+                step=f"wait for its end, see 'run_all.py runs show {run_dir.name}'",
             ) from None
 
     @staticmethod

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from bigmama_nb.errors import TaskError, UsageError, how_many
+from bigmama_nb.errors import NOTHING_DONE, TaskError, UsageError, how_many
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.periods import day_of, last_day
 from bigmama_nb.profile import Profile
@@ -72,8 +72,9 @@ def require_repairable(run: RunRecord) -> None:
     """Refuse a run whose verb is not finished by a repair; raises UsageError."""
     if run.verb in AGAIN:
         raise UsageError(
-            f"{run.run_id} is a {run.verb}, which a repair does not finish. Nothing was done; give "
-            f"'run_all.py {AGAIN[run.verb]}' again."
+            f"{run.run_id} is a {run.verb}, which a repair does not finish",
+            state=NOTHING_DONE,
+            step=f"give 'run_all.py {AGAIN[run.verb]}' again",
         )
 
 
@@ -173,8 +174,8 @@ def release(
         task = named(record.run.tasks, task_id)
         if not task.held:
             raise UsageError(
-                f"{task_id} is {task.outcome}, published {task.published}; only a suspect that is held can be "
-                "released. Nothing was done."
+                f"{task_id} is {task.outcome}, published {task.published}; only a suspect that is held can be released",
+                state=NOTHING_DONE,
             )
         _let_go(record, profile, task, operator, reason, over=over)
         return ended(record, profile, operator)
@@ -262,7 +263,7 @@ def republish(
             "'run_all.py run --pipelines live_play' builds them there."
         )
     if not figures:
-        raise UsageError(f"{run_dir.name} published no figure of a game. Nothing was done.")
+        raise UsageError(f"{run_dir.name} published no figure of a game", state=NOTHING_DONE)
     request = Request(run.first, run.last, tuple(run.games), tuple(run.metrics))
     grid = Grid(date.fromisoformat(run.first), date.fromisoformat(run.last), ("game_metric",), tuple(figures))
     return publish_figures(profile, grid, request, options, operator, verb="republish", of=run_dir.name, reason=reason)

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.errors import NOTHING_DONE, StorageError, UsageError
 from bigmama_nb.executor.execute import Executed
 from bigmama_nb.profile import Profile, read
 from bigmama_nb.profile.document import parsed, spelled
@@ -92,7 +92,7 @@ def replay(profile: Profile, run_id: str, operator: Operator) -> Replayed:
 
 def _attempts(run: RunRecord, run_dir: Path) -> list[AttemptEntry]:
     if run.status == "running":
-        raise UsageError(f"{run.run_id} is under way. Nothing was done; replay it when it has ended.")
+        raise UsageError(f"{run.run_id} is under way", state=NOTHING_DONE, step="replay it when it has ended")
     done = [
         one
         for one in run.attempts
@@ -100,8 +100,9 @@ def _attempts(run: RunRecord, run_dir: Path) -> list[AttemptEntry]:
     ]
     if not done:
         raise UsageError(
-            f"{run.run_id} is a {run.verb} that executed no notebook, or what its stages handed over is gone. Nothing "
-            "was done; 'run_all.py runs list' names other runs."
+            f"{run.run_id} is a {run.verb} that executed no notebook, or what its stages handed over is gone",
+            state=NOTHING_DONE,
+            step="'run_all.py runs list' names other runs",
         )
     return done
 
@@ -111,7 +112,7 @@ def _apart(run: RunRecord, attempt: Path, folder: Path) -> Profile:
     try:
         document = parsed(Path(run.profile.path), (attempt / PROFILE).read_bytes())
     except OSError as error:
-        raise UsageError(f"{attempt / PROFILE}: cannot be read ({error.strerror}). Nothing was done.") from None
+        raise UsageError(f"{attempt / PROFILE}: cannot be read ({error.strerror})", state=NOTHING_DONE) from None
     document["archive"] = {"uri": str(folder)}
     for name in ("notify", "notify_on", "metrics_textfile"):
         document.pop(name, None)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bigmama_nb.errors import TaskError, UsageError
+from bigmama_nb.errors import NOTHING_DONE, TaskError, UsageError
 from bigmama_nb.periods import day_of
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs.plan import Grid, Request, published_throughs
@@ -34,8 +34,9 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, op
     name = f"{game_cd}/{type_}/{day:%Y%m%d}"
     if (game_cd, type_, f"{day:%Y%m%d}") not in published_throughs(profile.warehouse):
         raise UsageError(
-            f"{table.full_name} holds no row {name}. Nothing was done; "
-            f"'run_all.py who-wrote {table.name} dt={day:%Y%m%d}' shows what it holds."
+            f"{table.full_name} holds no row {name}",
+            state=NOTHING_DONE,
+            step=f"'run_all.py who-wrote {table.name} dt={day:%Y%m%d}' shows what it holds",
         )
     request = Request(day.isoformat(), day.isoformat(), (game_cd,), (type_,))
     task = Task(

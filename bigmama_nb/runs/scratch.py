@@ -11,7 +11,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from bigmama_nb.errors import StorageError, UsageError
+from bigmama_nb.errors import NOTHING_RUN, StorageError, UsageError, with_state
 from bigmama_nb.executor.process import started_by
 from bigmama_nb.profile import Profile
 from bigmama_nb.profile import WarehouseSettings as Settings
@@ -96,8 +96,11 @@ def own_scratch_folder(run_id: str) -> Path:
                 shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise StorageError(
-            f"{error.filename or folder}: no scratch folder can be made there ({error.strerror}). Nothing was run; "
-            f"make room, or name a folder that you may write in the variable {VARIABLE}.",
+            with_state(
+                f"{error.filename or folder}: no scratch folder can be made there ({error.strerror})",
+                NOTHING_RUN,
+                f"make room, or name a folder that you may write in the variable {VARIABLE}",
+            ),
             place=str(folder),
         ) from None
     return folder

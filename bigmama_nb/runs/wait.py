@@ -31,7 +31,7 @@ def until(text: str, profile: Profile, now: datetime) -> datetime:
     try:
         at = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - the zone is the profile's, set below
     except ValueError:
-        raise UsageError(f"--wait-until is {text!r}; expected HH:MM, as in 07:30. Nothing was run.") from None
+        raise UsageError(f"--wait-until is {text!r}; expected HH:MM, as in 07:30") from None
     return datetime.combine(now.astimezone(profile.zone).date(), at, profile.zone)
 
 

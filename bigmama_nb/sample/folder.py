@@ -34,8 +34,9 @@ def made_once(folder: Path, stamp: Mapping[str, Any], write: Callable[[Path], ob
             return folder
         if folder.exists() and any(folder.iterdir()) and not (folder / STAMP).is_file():
             raise UsageError(
-                f"{folder}: holds files that are not the sample's; nothing was written. "
-                "Name another folder in the profile, or move these files."
+                f"{folder}: holds files that are not the sample's",
+                state="Nothing was written",
+                step="name another folder in the profile, or move these files",
             )
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as workshop:
             made = Path(workshop, "made")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bigmama_nb.errors import UsageError, how_many
+from bigmama_nb.errors import NOTHING_DONE, UsageError, how_many
 from bigmama_nb.runs import archive as archives
 from bigmama_nb.runs.record import shown_status
 from bigmama_nb.site import records
@@ -154,7 +154,7 @@ def find(archive: Path, name: str) -> str:
     for run in reversed(runs):
         if run["status"] == "ok":
             return str(run["run_id"])
-    raise UsageError(f"{archive}: none of {how_many(len(runs), 'run')} is ok. Nothing was done.")
+    raise UsageError(f"{archive}: none of {how_many(len(runs), 'run')} is ok", state=NOTHING_DONE)
 
 
 def _up_to_date(archive: Path) -> sqlite3.Connection:

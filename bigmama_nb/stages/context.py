@@ -183,7 +183,7 @@ def begin(
     (folder / "data").mkdir(parents=True)
     if given is not None:
         if not (given / "data").is_dir():
-            raise UsageError(f"run_dir is {run_dir!r}, which holds no folder data. Nothing was run.")
+            raise UsageError(f"run_dir is {run_dir!r}, which holds no folder data")
         if _asks_the_same(request, given):
             for handed in (given / "data").glob("*.parquet"):
                 shutil.copyfile(handed, folder / "data" / handed.name)

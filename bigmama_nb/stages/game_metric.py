@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bigmama_nb import project
-from bigmama_nb.errors import TaskError, UsageError, did_you_mean
+from bigmama_nb.errors import NOTHING_PUBLISHED, TaskError, UsageError, did_you_mean
 from bigmama_nb.executor.scraps import glue
 from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.plan import pipelines_asked
@@ -169,8 +169,9 @@ def publish(here: StageContext, table: str = "game_metric") -> pd.DataFrame:
         return _partitions(parts)
     if table != game_metric.CONTRACT.name:
         raise UsageError(
-            f"table is {table!r}; this stage writes game_metric or wv_live_play."
-            f"{did_you_mean(table, ['game_metric', 'wv_live_play'])} Nothing was published."
+            f"table is {table!r}; this stage writes game_metric or "
+            f"wv_live_play.{did_you_mean(table, ['game_metric', 'wv_live_play'])}",
+            state=NOTHING_PUBLISHED,
         )
     if not here.under_way and not artifacts.exists(here.run_dir, artifacts.NORMALIZED):
         normalize(here)

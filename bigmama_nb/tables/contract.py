@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import ContractError
+from bigmama_nb.errors import NOTHING_PUBLISHED, ContractError, with_state
 
 Type = Literal["string", "int", "bigint", "double", "timestamp"]
 
@@ -86,8 +86,11 @@ class Table:
         """Return `dt=20240501`, as records and folders name the partition; raises ContractError for an odd value."""
         if not _PARTITION_VALUE.fullmatch(value):
             raise ContractError(
-                f"{self.full_name}: {self.partition} = {value!r} cannot name a partition: letters, digits, '-', '_' "
-                "and inner dots can. Nothing was published.",
+                with_state(
+                    f"{self.full_name}: {self.partition} = {value!r} cannot name a partition: letters, digits, '-', "
+                    "'_' and inner dots can",
+                    NOTHING_PUBLISHED,
+                ),
                 place=self.full_name,
             )
         return f"{self.partition}={value}"
@@ -129,7 +132,9 @@ class Table:
         if not wrong and schema.names != expected.names:
             wrong.append(f"columns stand in the order {', '.join(schema.names)}, expected {', '.join(expected.names)}")
         if wrong:
-            raise ContractError(f"{self.full_name}: {place}: {'; '.join(wrong)}. Nothing was published.", place=place)
+            raise ContractError(
+                with_state(f"{self.full_name}: {place}: {'; '.join(wrong)}", NOTHING_PUBLISHED), place=place
+            )
 
     def require_file(self, file: pq.ParquetFile, *, place: str) -> None:
         """Compare a Parquet file's columns with the contract, as `require`; INT96 holds UTC instants."""

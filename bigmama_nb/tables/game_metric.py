@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bigmama_nb.errors import ContractError
+from bigmama_nb.errors import NOTHING_PUBLISHED, ContractError, with_state
 from bigmama_nb.tables.contract import Column, Notice, Table
 
 CONTRACT = Table(
@@ -61,12 +61,17 @@ def require(rows: pa.Table) -> None:
     )
     for name in rows.column_names:
         if rows[name].null_count:
-            raise ContractError(f"{CONTRACT.name}: {rows[name].null_count} rows have no {name}. Nothing was published.")
+            raise ContractError(
+                with_state(f"{CONTRACT.name}: {rows[name].null_count} rows have no {name}", NOTHING_PUBLISHED)
+            )
     keys = rows.group_by([CONTRACT.partition, *CONTRACT.key]).aggregate([("value", "count")])
     twice = keys.filter(pc.greater(keys["value_count"], 1))
     if twice.num_rows:
         first = twice.slice(0, 1).to_pylist()[0]
         raise ContractError(
-            f"{CONTRACT.name}: {twice.num_rows} keys stand twice, {first['game_cd']}/{first['type']}/{first['dt']} "
-            "among them; expected one row a key. Nothing was published."
+            with_state(
+                f"{CONTRACT.name}: {twice.num_rows} keys stand twice, "
+                f"{first['game_cd']}/{first['type']}/{first['dt']} among them; expected one row a key",
+                NOTHING_PUBLISHED,
+            )
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from bigmama_nb.errors import CatalogError, UsageError, did_you_mean
+from bigmama_nb.errors import NOTHING_DONE, NOTHING_PUBLISHED, CatalogError, UsageError, did_you_mean, with_state
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog import open_catalog
 from bigmama_nb.warehouse.catalog.protocol import Catalog, Entry, Observer, unobserved
@@ -91,9 +91,12 @@ class Warehouse:
             lost = next((one.location for one in self.storage.list(place) if one.location.endswith(f"/{SEAL}")), None)
             if lost is not None:
                 raise CatalogError(
-                    f"{table.full_name}: the catalog has no such table, but versions of it stand in the warehouse "
-                    f"({self.relative(lost)}). Nothing was published. 'run_all.py recover' points every partition at "
-                    "its newest whole version again.",
+                    with_state(
+                        f"{table.full_name}: the catalog has no such table, but versions of it stand in the warehouse "
+                        f"({self.relative(lost)})",
+                        NOTHING_PUBLISHED,
+                        "'run_all.py recover' points every partition at its newest whole version again",
+                    ),
                     place=place,
                 )
         return self.catalog.ensure(table, place)
@@ -130,7 +133,7 @@ class Warehouse:
         names = [entry.full_name for entry in tables]
         there = f"tables are {', '.join(names)}" if names else "the warehouse holds no table yet"
         problem = f"{name!r} names several tables" if found else f"the warehouse has no table {name!r}"
-        raise UsageError(f"{self.settings.uri}: {problem}; {there}.{did_you_mean(name, names)} Nothing was done.")
+        raise UsageError(f"{self.settings.uri}: {problem}; {there}.{did_you_mean(name, names)}", state=NOTHING_DONE)
 
     def relative(self, location: str) -> str:
         """Return `location` as records name it: below the warehouse without the warehouse's own path."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow.parquet as pq
 
-from bigmama_nb.errors import ContractError, StorageError
+from bigmama_nb.errors import PARTITION_STAYS, ContractError, StorageError, with_state
 from bigmama_nb.parquet import Form
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer, data_files
@@ -67,10 +67,13 @@ def require_one_form(warehouse: Warehouse, table: str, versions: Sequence[Versio
     stands = standing_form(warehouse, [one for one in reversed(list(others)) if one.partition not in moving])
     if stands is not None and not stands[1].agrees(found[1]):
         raise ContractError(
-            f"{table} {found[0]} is written in {found[1]}, and {stands[0]} stands in {stands[1]}: a table has one "
-            "form, for a reader of the one may not read the other. Nothing was published; readers see what "
-            "stood before. 'run_all.py republish --form' rewrites the tables as warehouse.readers, compression "
-            "and timestamp say; or set those back.",
+            with_state(
+                f"{table} {found[0]} is written in {found[1]}, and {stands[0]} stands in {stands[1]}: a table has one "
+                "form, for a reader of the one may not read the other",
+                PARTITION_STAYS,
+                "'run_all.py republish --form' rewrites the tables as warehouse.readers, compression and timestamp "
+                "say; or set those back",
+            ),
             place=table,
         )
 

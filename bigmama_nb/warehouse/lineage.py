@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from bigmama_nb.errors import DamagedError, StorageError
+from bigmama_nb.errors import READERS_SEE_BEFORE, DamagedError, StorageError, with_state
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer
 from bigmama_nb.warehouse.storage.protocol import SEAL, Storage, join
@@ -242,8 +242,11 @@ def in_context(table: str, partition: str) -> Iterator[None]:
         if error.message.startswith(table):
             raise
         raise StorageError(
-            f"{table} {partition}: {error.message}. Readers see what stood before; nothing was moved. "
-            "Mend that, then 'run_all.py repair latest'.",
+            with_state(
+                f"{table} {partition}: {error.message}",
+                READERS_SEE_BEFORE,
+                "mend that, then 'run_all.py repair latest'",
+            ),
             place=error.place,
         ) from error
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bigmama_nb.errors import UsageError, did_you_mean
+from bigmama_nb.errors import NOTHING_CHANGED, UsageError, did_you_mean
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer
 from bigmama_nb.warehouse.commit import Change, Published, commit, current, published
@@ -62,7 +62,7 @@ def rollback(warehouse: Warehouse, table: str, partition: str, writer: Writer, v
         if pointer is None:
             there = list(warehouse.catalog.current(name))
             raise UsageError(
-                f"{name} has no partition {partition}.{did_you_mean(partition, there)} Nothing was changed."
+                f"{name} has no partition {partition}.{did_you_mean(partition, there)}", state=NOTHING_CHANGED
             )
         targets[:] = [_earlier(warehouse, entry, pointer, version)]
         return [Change(published(warehouse, targets[0], moved=True), targets[0], pointer)]
@@ -88,12 +88,12 @@ def _earlier(warehouse: Warehouse, entry: Entry, pointer: Pointer, version: str 
         version = stands.record.previous if stands is not None and stands.record is not None else None
         if version is None:
             raise UsageError(
-                f"{name} {partition}: nothing stood before {pointer.version}; {named}. Nothing was changed."
+                f"{name} {partition}: nothing stood before {pointer.version}; {named}", state=NOTHING_CHANGED
             )
     if version not in there:
         raise UsageError(
-            f"{name} {partition} has no version {version} (any more); {named}."
-            f"{did_you_mean(version, there)} Nothing was changed."
+            f"{name} {partition} has no version {version} (any more); {named}.{did_you_mean(version, there)}",
+            state=NOTHING_CHANGED,
         )
     return opened(warehouse, join(entry.location, RUNS, partition, version))
 
@@ -143,7 +143,9 @@ def _held(warehouse: Warehouse, run: str, table: str, partition: str, pointer: P
         return opened(warehouse, pointer.location)
     if not found:
         raise UsageError(
-            f"{table} {partition}: {run} holds nothing (any more). Nothing was changed; run it again to have it anew."
+            f"{table} {partition}: {run} holds nothing (any more)",
+            state=NOTHING_CHANGED,
+            step="run it again to have it anew",
         )
     return opened(warehouse, max(found, key=lambda one: one.order).location)
 
@@ -226,8 +228,9 @@ def _refuse_step_back(warehouse: Warehouse, target: Version, pointer: Pointer | 
         _refuse_less_through(record, other)
     if pointer is not None and pointer.run is not None and pointer.version != record.previous:
         raise UsageError(
-            f"{record.table} {record.partition}: {pointer.run} published it after {record.run} was held. Nothing was "
-            "changed; '--over' puts what was held in its place."
+            f"{record.table} {record.partition}: {pointer.run} published it after {record.run} was held",
+            state=NOTHING_CHANGED,
+            step="'--over' puts what was held in its place",
         )
 
 
@@ -237,5 +240,7 @@ def _refuse_less_through(record: Record, stands: Record) -> None:
         if other is not None and other.through > provenance.through:
             raise UsageError(
                 f"{record.table} {record.partition}: what stands is counted through {other.through}, what was held "
-                f"through {provenance.through}. Nothing was changed; '--over' puts what was held in its place."
+                f"through {provenance.through}",
+                state=NOTHING_CHANGED,
+                step="'--over' puts what was held in its place",
             )

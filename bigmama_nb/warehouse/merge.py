@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from bigmama_nb.errors import ContractError, UsageError
+from bigmama_nb.errors import NOTHING_PUBLISHED, ContractError, UsageError, with_state
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer
@@ -149,14 +149,15 @@ def retain(
         StorageError, ContractError: as `merge`.
     """
     if pointer is None:
-        raise UsageError(f"{table.full_name} has no partition {partition}. Nothing was retracted.")
+        raise UsageError(f"{table.full_name} has no partition {partition}", state="Nothing was retracted")
     rows = rows_of(warehouse, table, pointer, record)
     there = keys_of(rows, table)
     for key in keys:
         if key not in there:
             held = ", ".join("/".join(one) for one in sorted(there)[:20]) or "none"
             raise UsageError(
-                f"{table.full_name} {partition} has no row {'/'.join(key)}; it holds {held}. Nothing was retracted."
+                f"{table.full_name} {partition} has no row {'/'.join(key)}; it holds {held}",
+                state="Nothing was retracted",
             )
     stays = _without(rows, table, keys)
     groups = {key: provenance for key, provenance in (record.groups if record else {}).items() if key not in keys}
@@ -169,16 +170,20 @@ def require_incoming(table: Table, partition: str, brought: Incoming) -> None:
     name, _, value = partition.partition("=")
     if name != table.partition or table.partition_name(value) != partition:
         raise ContractError(
-            f"{table.full_name}: {partition!r} is no partition of it; expected '{table.partition}=…'. "
-            "Nothing was published.",
+            with_state(
+                f"{table.full_name}: {partition!r} is no partition of it; expected '{table.partition}=…'",
+                NOTHING_PUBLISHED,
+            ),
             place=table.full_name,
         )
     require_rows(brought.rows, table, place=partition)
     odd = sorted("/".join(key) for key in keys_of(brought.rows, table) ^ set(brought.groups))
     if odd or not brought.groups:
         raise ContractError(
-            f"{table.full_name} {partition}: rows and key groups differ: {', '.join(odd[:10]) or 'there are none'}. "
-            "Nothing was published.",
+            with_state(
+                f"{table.full_name} {partition}: rows and key groups differ: {', '.join(odd[:10]) or 'there are none'}",
+                NOTHING_PUBLISHED,
+            ),
             place=partition,
         )
 

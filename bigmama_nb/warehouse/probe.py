@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bigmama_nb.errors import CatalogError
+from bigmama_nb.errors import NOTHING_CHANGED, CatalogError, with_state
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.form import other_form
@@ -26,7 +26,7 @@ def require_tables(warehouse: Warehouse, tables: Sequence[Table]) -> None:
         if warehouse.catalog.entry(table.full_name) is not None:
             problem = other_form(warehouse, table.full_name)
             if problem is not None:
-                raise CatalogError(f"{problem} Nothing was changed.", place=table.full_name)
+                raise CatalogError(with_state(problem, NOTHING_CHANGED), place=table.full_name)
 
 
 def require_kept_text(warehouse: Warehouse, table: Table) -> None:

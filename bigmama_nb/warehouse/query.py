@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from bigmama_nb.errors import DamagedError, StorageError, UsageError, did_you_mean
+from bigmama_nb.errors import NOTHING_CHANGED, NOTHING_DONE, DamagedError, StorageError, UsageError, did_you_mean
 from bigmama_nb.parquet import Form, writer
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Settings, Warehouse
@@ -138,7 +138,7 @@ def sql(warehouse: Warehouse, query: str, *, expected: Collection[Table] = ()) -
         names = ", ".join(entry.full_name for entry in entries)
         said = _several(entries, warehouse.settings.database, str(error))
         names = names or "none yet; 'run_all.py run' publishes the first"
-        raise UsageError(f"the query failed: {error}{said}\nTables of {uri}: {names}.") from error
+        raise UsageError(f"the query failed: {error}{said}\nTables of {uri}: {names}", state=NOTHING_CHANGED) from error
 
 
 def rows_that_can_be_read(warehouse: Warehouse, query: str) -> list[tuple[Any, ...]]:
@@ -164,9 +164,11 @@ def rows_that_can_be_read(warehouse: Warehouse, query: str) -> list[tuple[Any, .
 def _require_one_that_reads(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     statements = connection.extract_statements(query)
     if not statements:
-        raise UsageError('the query is empty; expected one statement, as in "select * from game_metric".')
+        raise UsageError(
+            'the query is empty; expected one statement, as in "select * from game_metric"', state=NOTHING_DONE
+        )
     if len(statements) > 1:
-        raise UsageError(f"the query holds {len(statements)} statements, expected one. Nothing was asked.")
+        raise UsageError(f"the query holds {len(statements)} statements, expected one", state=NOTHING_DONE)
     kind = statements[0].type.name
     # EXPLAIN ANALYZE does what it explains.
     explained = re.match(r"(?is)(?:\s|--[^\n]*\n|/\*.*?\*/)*explain(?:\s+analyze|\s*\([^)]*\))?\s(.*)", query)
@@ -175,7 +177,8 @@ def _require_one_that_reads(connection: duckdb.DuckDBPyConnection, query: str) -
     if kind not in READS:
         raise UsageError(
             f"the query is a statement of the kind {kind.replace('_', ' ')}; the verb sql only reads: SELECT, WITH, "
-            "FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN. Nothing was changed."
+            "FROM, VALUES, PIVOT, DESCRIBE, SUMMARIZE, SHOW, EXPLAIN",
+            state=NOTHING_CHANGED,
         )
 
 
@@ -217,7 +220,10 @@ def who_wrote(warehouse: Warehouse, table: str, partition: str) -> dict[Key, Pro
     if partition not in pointers:
         there = list(warehouse.catalog.current(entry.full_name))
         span = f"they run from {there[0]} to {there[-1]}" if there else "it has none yet"
-        raise UsageError(f"{entry.full_name} has no partition {partition}; {span}.{did_you_mean(partition, there)}")
+        raise UsageError(
+            f"{entry.full_name} has no partition {partition}; {span}.{did_you_mean(partition, there)}",
+            state=NOTHING_DONE,
+        )
     found = records(warehouse, entry.full_name, pointers.values())
     return dict(sorted(found[partition].groups.items())) if found else {}
 
@@ -238,7 +244,7 @@ def export(warehouse: Warehouse, table: str, folder: Path) -> list[Path]:
     written = []
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} is not empty; expected a new folder. Nothing was written.")
+            raise UsageError(f"{folder} is not empty; expected a new folder", state="Nothing was written")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
             copy = Path(unfinished) / "copy"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from bigmama_nb.errors import ContractError, TaskError
+from bigmama_nb.errors import NOTHING_PUBLISHED, ContractError, TaskError, with_state
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.catalog.protocol import Pointer
@@ -137,8 +137,11 @@ def _stage(warehouse: Warehouse, parts: Sequence[Replacement], writer: Writer) -
             entry = warehouse.ensure(part.table)
             if part.table.partition_name(part.key[0]) != part.partition:
                 raise ContractError(
-                    f"{part.table.full_name}: {part.partition!r} is no partition of it; expected "
-                    f"'{part.table.partition}=…'. Nothing was published.",
+                    with_state(
+                        f"{part.table.full_name}: {part.partition!r} is no partition of it; expected "
+                        f"'{part.table.partition}=…'",
+                        NOTHING_PUBLISHED,
+                    ),
                     place=part.table.full_name,
                 )
             if isinstance(part.content, pa.Table):

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bigmama_nb import parquet
-from bigmama_nb.errors import ContractError, StorageError
+from bigmama_nb.errors import NOTHING_PUBLISHED, ContractError, StorageError, with_state
 from bigmama_nb.parquet import Form
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Settings, Warehouse
@@ -91,8 +91,10 @@ def require_rows(rows: pa.Table, table: Table, *, place: str) -> None:
         nulls = rows[column.name].null_count
         if nulls and not column.nullable:
             raise ContractError(
-                f"{table.full_name}: {place}: column {column.name!r} has {nulls} nulls, expected none. "
-                "Nothing was published.",
+                with_state(
+                    f"{table.full_name}: {place}: column {column.name!r} has {nulls} nulls, expected none",
+                    NOTHING_PUBLISHED,
+                ),
                 place=place,
             )
     if not table.key:
@@ -102,8 +104,10 @@ def require_rows(rows: pa.Table, table: Table, *, place: str) -> None:
     if twice.num_rows:
         key = {name: twice[name][0].as_py() for name in table.key}
         raise ContractError(
-            f"{table.full_name}: {place}: {twice.num_rows} keys stand more than once, the first is {key}. "
-            "Nothing was published.",
+            with_state(
+                f"{table.full_name}: {place}: {twice.num_rows} keys stand more than once, the first is {key}",
+                NOTHING_PUBLISHED,
+            ),
             reason="duplicate_key",
             place=place,
         )
@@ -320,24 +324,32 @@ def _require_footer(footer: pq.ParquetFile, table: Table, location: str, setting
         nulls = sum(group.statistics.null_count or 0 for group in groups if group.statistics is not None)
         if nulls and not column.nullable:
             raise ContractError(
-                f"{table.full_name}: {location}: column {column.name!r} has {nulls} nulls, expected none. "
-                "Nothing was published.",
+                with_state(
+                    f"{table.full_name}: {location}: column {column.name!r} has {nulls} nulls, expected none",
+                    NOTHING_PUBLISHED,
+                ),
                 place=location,
             )
     for group in range(footer.metadata.num_row_groups):
         compression = footer.metadata.row_group(group).column(0).compression.lower()
         if compression != settings.compression:
             raise ContractError(
-                f"{table.full_name}: {location} is compressed with {compression}, expected {settings.compression} "
-                "(warehouse.compression). Nothing was published.",
+                with_state(
+                    f"{table.full_name}: {location} is compressed with {compression}, expected {settings.compression} "
+                    "(warehouse.compression)",
+                    NOTHING_PUBLISHED,
+                ),
                 place=location,
             )
     meant = settings.timestamp.upper()
     for column in table.file_columns:
         if column.type == "timestamp" and types[column.name] != meant:
             raise ContractError(
-                f"{table.full_name}: {location}: column {column.name!r} is written as {types[column.name]}, expected "
-                f"{meant} (warehouse.timestamp). Nothing was published.",
+                with_state(
+                    f"{table.full_name}: {location}: column {column.name!r} is written as {types[column.name]}, "
+                    f"expected {meant} (warehouse.timestamp)",
+                    NOTHING_PUBLISHED,
+                ),
                 place=location,
             )
 

@@ -89,8 +89,8 @@ def test_foreign_folder_is_refused_and_left(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         games.generate(folder)
     expected = (
-        f"{folder}: holds files that are not the sample's; nothing was written. "
-        "Name another folder in the profile, or move these files."
+        f"{folder}: holds files that are not the sample's. Nothing was written; "
+        "name another folder in the profile, or move these files."
     )
     assert expected == str(caught.value)
     assert contents(folder) == {"precious.bson": b"x"}

@@ -173,7 +173,7 @@ def test_a_dead_holders_lock_is_taken_over_and_a_living_ones_is_not(standing: Pl
         dead.__enter__()
         dead._stop.set()  # type: ignore[attr-defined]
         with second.catalog.lock(name, "bigmama-nb 20240502T020304Z-00000d", 30) as taken:
-            assert taken.takeovers == 1
+            assert taken.takeovers == 1  # type: ignore[attr-defined]
             assert not dead.held()  # type: ignore[attr-defined]
 
 

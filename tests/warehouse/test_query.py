@@ -229,7 +229,7 @@ def test_views_name_odd_identifiers(tmp_path: Path) -> None:
     [
         ("", "the query is empty; expected one statement"),
         (" ; -- nothing", "the query is empty; expected one statement"),
-        ("select 1; select 2", r"the query holds 2 statements, expected one\. Nothing was asked"),
+        ("select 1; select 2", r"the query holds 2 statements, expected one\. Nothing was done"),
         ("copy (select 1) to '{root}/x.csv'", "a statement of the kind COPY; the verb sql only reads"),
         ("attach '{root}/x.db'", "a statement of the kind ATTACH; the verb sql only reads"),
         ("install httpfs", "a statement of the kind LOAD; the verb sql only reads"),

@@ -20,7 +20,7 @@ def open_catalog(uri: str, metastore: str | None, options: Mapping[str, Any], st
         if storage.scheme != "file":
             raise UsageError(
                 f"warehouse.uri is {uri!r} and warehouse.metastore is null: the SQLite catalog serves a folder on one "
-                "machine only. Set warehouse.metastore to thrift://host:9083. Nothing was run."
+                "machine only. Set warehouse.metastore to thrift://host:9083"
             )
         from bigmama_nb.warehouse.catalog.sqlite import SqliteCatalog
 

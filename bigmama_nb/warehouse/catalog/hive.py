@@ -13,7 +13,15 @@ from typing import Any
 
 from thrift.Thrift import TException
 
-from bigmama_nb.errors import CatalogError, CommitConflictError, PublishUnknownError, TaskError
+from bigmama_nb.errors import (
+    NOTHING_MOVED,
+    READERS_SEE_BEFORE,
+    CatalogError,
+    CommitConflictError,
+    PublishUnknownError,
+    TaskError,
+    with_state,
+)
 from bigmama_nb.tables import DAILY, KPI, MONTH, game_metric, game_metric_status
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog.hive_lock import MetastoreLock
@@ -154,21 +162,25 @@ class HiveCatalog:
         table = self._table(full_name)
         where = f"{full_name} {named([move.pointer.partition for move in moves])}"
         if table is None:
-            raise CatalogError(f"{where}: the table is gone from {self.uri}; nothing was moved.", place=full_name)
+            raise CatalogError(
+                with_state(f"{where}: the table is gone from {self.uri}", NOTHING_MOVED), place=full_name
+            )
         standing = {
             partition_name(table, one): one
             for one in self._partitions(full_name, [move.pointer.partition for move in moves])
         }
         at("moving")
         if not lock.held():
-            raise CommitConflictError(f"{where}: the table's lock was lost before the move; nothing was moved")
+            raise CommitConflictError(with_state(f"{where}: the table's lock was lost before the move", NOTHING_MOVED))
         for move in moves:
             found = standing.get(move.pointer.partition)
             stands = None if found is None else self._objects.inside(found.sd.location)
             expected = None if move.expected is None else move.expected.location
             if stands != expected:
                 raise CommitConflictError(
-                    f"{full_name} {move.pointer.partition}: points at {stands}, expected {expected}; nothing was moved"
+                    with_state(
+                        f"{full_name} {move.pointer.partition}: points at {stands}, expected {expected}", NOTHING_MOVED
+                    )
                 )
         existing = [move.pointer for move in moves if move.expected is not None]
         new = [move.pointer for move in moves if move.expected is None]
@@ -207,18 +219,23 @@ class HiveCatalog:
                 return
             if isinstance(error, LostAnswerError) or stands is None:
                 unknown = PublishUnknownError(
-                    f"{where}: the files are in place, but the metastore {self.uri} did not answer "
-                    f"({first_line(error)}). Files are kept: Hive may already point at them. "
-                    "'run_all.py repair latest' is safe to repeat.",
+                    with_state(
+                        f"{where}: the files are in place, but the metastore {self.uri} did not answer "
+                        f"({first_line(error)})",
+                        "Files are kept: Hive may already point at them",
+                        "'run_all.py repair latest' is safe to repeat",
+                    ),
                     place=full_name,
                 )
                 unknown.moved = frozenset((full_name, one) for one in moved)
                 raise unknown from error
             kind = CommitConflictError if isinstance(error, BEATEN) else CatalogError
             refused = kind(
-                f"{where}: the metastore {self.uri} refused to move it: {first_line(error)}. "
-                f"{named(sorted(moved)) + ' moved before.' if moved else 'Nothing was moved.'} "
-                "Run 'run_all.py repair latest' once that is mended.",
+                with_state(
+                    f"{where}: the metastore {self.uri} refused to move it: {first_line(error)}",
+                    f"{named(sorted(moved))} moved before" if moved else NOTHING_MOVED,
+                    "run 'run_all.py repair latest' once that is mended",
+                ),
                 place=full_name,
             )
             refused.moved = frozenset((full_name, one) for one in moved)
@@ -287,8 +304,7 @@ class HiveCatalog:
             return self._connection.ask(question)
         except TException as error:
             raise CatalogError(
-                f"the metastore {self.uri} refused a question: {first_line(error)}. Readers see what stood before; "
-                "nothing was moved.",
+                with_state(f"the metastore {self.uri} refused a question: {first_line(error)}", READERS_SEE_BEFORE),
                 place=self.uri,
             ) from error
 
@@ -300,8 +316,11 @@ class HiveCatalog:
             return
         except (LostAnswerError, TException) as error:
             raise CatalogError(
-                f"{what}: the metastore {self.uri} says {first_line(error)}. Readers see what stood before; "
-                "nothing was moved. Run 'run_all.py repair latest' once that is mended.",
+                with_state(
+                    f"{what}: the metastore {self.uri} says {first_line(error)}",
+                    READERS_SEE_BEFORE,
+                    "run 'run_all.py repair latest' once that is mended",
+                ),
                 place=self.uri,
             ) from error
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from thrift.Thrift import TException
 
-from bigmama_nb.errors import CatalogError, LockedError
+from bigmama_nb.errors import NOTHING_PUBLISHED, CatalogError, LockedError, with_state
 from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, first_line, ttypes
 
 OURS = "bigmama-nb "
@@ -60,8 +60,12 @@ class MetastoreLock:
                 ahead = self._take_over() if state == ttypes.LockState.WAITING else 0
                 if time.monotonic() >= deadline:
                     raise LockedError(
-                        f"{self._full_name}: {self._holders()} held its lock for longer than lock_wait_s "
-                        f"({self._wait_s:g} s). Nothing was published. Run again when it is done.",
+                        with_state(
+                            f"{self._full_name}: {self._holders()} held its lock for longer than lock_wait_s "
+                            f"({self._wait_s:g} s)",
+                            NOTHING_PUBLISHED,
+                            "run again when it is done",
+                        ),
                         place=self._full_name,
                     )
                 # First come, first served: asking for the lock costs a metastore more than looking at the queue, and
@@ -203,7 +207,10 @@ class MetastoreLock:
 
     def _refused(self, error: Exception) -> CatalogError:
         return CatalogError(
-            f"{self._full_name}: the metastore {self._connection.uri} gives no lock: {first_line(error)}. Nothing was "
-            "published. Its lock tables have to be there (hive.support.concurrency, schematool); run again then.",
+            with_state(
+                f"{self._full_name}: the metastore {self._connection.uri} gives no lock: {first_line(error)}",
+                NOTHING_PUBLISHED,
+                "its lock tables have to be there (hive.support.concurrency, schematool); run again then",
+            ),
             place=self._full_name,
         )

@@ -32,8 +32,7 @@ def transport(socket: Any, host: str, options: Mapping[str, Any]) -> Any:
         variable = str(options.get("password_env", ""))
         if variable not in os.environ:
             raise UsageError(
-                f"warehouse.metastore_options.password_env names {variable or 'nothing'}, which is not set. "
-                "Nothing was run."
+                f"warehouse.metastore_options.password_env names {variable or 'nothing'}, which is not set"
             )
         return TTransport.TSaslClientTransport(
             socket,
@@ -98,7 +97,7 @@ def _require_kerberos() -> None:
     # The binding is asked for by name alone: on Windows it is another package.
     if "GSSAPI" not in mechanisms:
         raise UsageError(
-            "warehouse.metastore_options.auth is 'kerberos', and the package 'kerberos' is not installed. Nothing was "
-            "run. Run 'pip install bigmama-nb[kerberos]' (it needs a C compiler and the headers of MIT Kerberos: "
-            "libkrb5-dev, krb5-devel)."
+            "warehouse.metastore_options.auth is 'kerberos', and the package 'kerberos' is not installed",
+            step="run 'pip install bigmama-nb[kerberos]' (it needs a C compiler and the headers of MIT Kerberos: "
+            "libkrb5-dev, krb5-devel)",
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from bigmama_nb.errors import CatalogError
+from bigmama_nb.errors import NOTHING_PUBLISHED, CatalogError
 from bigmama_nb.tables.contract import Column, Table
 from bigmama_nb.warehouse.storage.protocol import Storage, join, name_of
 
@@ -68,9 +68,6 @@ class Lock(Protocol):
 
     def held(self) -> bool:
         """Return whether the lock is ours still; a holder that slept may have lost it."""
-
-    takeovers: int
-    """How many dead holders' locks were taken over to get this one."""
 
 
 Observer = Callable[[str], None]
@@ -187,7 +184,7 @@ def refuse_other_columns(entry: Entry, table: Table) -> None:
     if wrong:
         raise CatalogError(
             f"{table.full_name} in the catalog is not what its contract says: {'; '.join(wrong)}. "
-            f"Nothing was published. This mends it, if it is meant:\n" + "\n".join(mend),
+            f"{NOTHING_PUBLISHED}. This mends it, if it is meant:\n" + "\n".join(mend),
             place=table.full_name,
         )
 

@@ -1,4 +1,4 @@
-"""The embedded catalog: SQLite in `<warehouse>/catalog.db`, locks by flock in `<warehouse>/.locks`.
+"""The embedded catalog: SQLite in `<warehouse>/catalog.db`, locks in `<warehouse>/.locks`.
 
 The journal is a rollback journal: WAL needs shared memory, which breaks readers on a read-only folder or a network.
 """
@@ -6,18 +6,25 @@ The journal is a rollback journal: WAL needs shared memory, which breaks readers
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
-import os
 import sqlite3
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
-from bigmama_nb.errors import CatalogError, CommitConflictError, LockedError, PublishUnknownError
+from bigmama_nb.errors import (
+    NOTHING_CHANGED,
+    NOTHING_DONE,
+    NOTHING_MOVED,
+    READERS_SEE_BEFORE,
+    CatalogError,
+    CommitConflictError,
+    PublishUnknownError,
+    with_state,
+)
 from bigmama_nb.tables.contract import Table
+from bigmama_nb.warehouse.catalog.file_lock import file_lock
 from bigmama_nb.warehouse.catalog.protocol import (
     Entry,
     Lock,
@@ -50,7 +57,9 @@ CREATE TABLE IF NOT EXISTS partitions (
 class SqliteCatalog:
     """The catalog of one folder on one machine. Locations are kept relative, so the folder may be moved as a whole."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        """`busy_timeout_s` is how long another's transaction is waited for."""
+        self._busy_timeout_s = busy_timeout_s
         self._root = local_path(uri).rstrip("/")
         self.path = Path(self._root) / "catalog.db"
         self._renewing = False
@@ -103,9 +112,12 @@ class SqliteCatalog:
             if self.path.exists():
                 state = "was not recovered to its end" if self.path.stat().st_size else "is empty"
             raise CatalogError(
-                f"the catalog {self.path} {state}, but versions stand beside it "
-                f"({version.parent.relative_to(self._root)}). Nothing was done. Put it back, or 'run_all.py recover': "
-                "it points every partition at its newest whole version again.",
+                with_state(
+                    f"the catalog {self.path} {state}, but versions stand beside it "
+                    f"({version.parent.relative_to(self._root)})",
+                    NOTHING_DONE,
+                    "put it back, or 'run_all.py recover': it points every partition at its newest whole version again",
+                ),
                 place=str(self.path),
             )
 
@@ -160,28 +172,9 @@ class SqliteCatalog:
         wanted = None if partitions is None else set(partitions)
         return {row["partition"]: self._pointer(row) for row in rows if wanted is None or row["partition"] in wanted}
 
-    @contextlib.contextmanager
-    def lock(self, full_name: str, holder: str, wait_s: float) -> Iterator[Lock]:
+    def lock(self, full_name: str, holder: str, wait_s: float) -> AbstractContextManager[Lock]:
         """Hold the table's lock file; the kernel lets go of it when the process dies."""
-        path = Path(self._root) / ".locks" / full_name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            raise CatalogError(
-                f"{full_name}: cannot lock {path}: {error.strerror}. Nothing was published; readers see what stood "
-                "before. Make the warehouse folder writable and run again.",
-                place=str(path),
-            ) from error
-        try:
-            _wait_for(handle, path, full_name, wait_s)
-            os.truncate(handle, 0)
-            # Who holds it is a courtesy to the one who waits; a full disk must not stop a run here.
-            with contextlib.suppress(OSError):
-                os.pwrite(handle, f"{holder} (process {os.getpid()})".encode(), 0)
-            yield _FileLock(handle, path)
-        finally:
-            os.close(handle)
+        return file_lock(Path(self._root) / ".locks" / full_name, full_name, holder, wait_s)
 
     def move(self, tables: Mapping[str, Sequence[Move]], locks: Mapping[str, Lock], at: Observer = unobserved) -> None:
         """Move every pointer of every table in one transaction, so all of them or none."""
@@ -193,7 +186,9 @@ class SqliteCatalog:
             at("moving")
             for name, those in moves.items():
                 if not locks[name].held():
-                    raise CommitConflictError(f"{name}: the table's lock was lost before the move; nothing was moved")
+                    raise CommitConflictError(
+                        with_state(f"{name}: the table's lock was lost before the move", NOTHING_MOVED)
+                    )
                 for move in those:
                     self._point(connection, name, move)
             at("moved, not committed")
@@ -208,7 +203,7 @@ class SqliteCatalog:
         expected = None if move.expected is None else move.expected.location
         if found != expected:
             raise CommitConflictError(
-                f"{full_name} {pointer.partition}: points at {found}, expected {expected}; nothing was moved"
+                with_state(f"{full_name} {pointer.partition}: points at {found}, expected {expected}", NOTHING_MOVED)
             )
         assert pointer.moved_at is not None
         connection.execute(
@@ -290,15 +285,22 @@ class SqliteCatalog:
     def _unreadable(self, error: sqlite3.Error) -> CatalogError:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             return CatalogError(
-                f"the catalog {self.path} was held by a writer for {BUSY_TIMEOUT_S:g} s: it stopped in the midst of a "
-                "commit, which takes milliseconds. Nothing was changed. Continue or end that process ('fuser' on the "
-                "file names it): what it had not committed is taken back then, and nothing is lost.",
+                with_state(
+                    f"the catalog {self.path} was held by a writer for {self._busy_timeout_s:g} s: it stopped in the "
+                    "midst of a commit, which takes milliseconds",
+                    NOTHING_CHANGED,
+                    "continue or end that process ('fuser' on the file names it): what it had not committed is "
+                    "taken back then, and nothing is lost",
+                ),
                 place=str(self.path),
             )
         return CatalogError(
-            f"cannot read the catalog {self.path}: {error}. Nothing was changed. Look at the file and its folder's "
-            "permissions; 'sqlite3 catalog.db \"pragma integrity_check\"' says whether it is whole. If it is not, "
-            "'run_all.py recover' makes it anew.",
+            with_state(
+                f"cannot read the catalog {self.path}: {error}",
+                NOTHING_CHANGED,
+                "look at the file and its folder's permissions; 'sqlite3 catalog.db \"pragma integrity_check\"' says "
+                "whether it is whole, and 'run_all.py recover' makes it anew if it is not",
+            ),
             place=str(self.path),
         )
 
@@ -334,20 +336,26 @@ class SqliteCatalog:
         except (sqlite3.Error, OSError) as error:
             if committing:
                 raise PublishUnknownError(
-                    f"{what}, or was: {error} while {self.path} committed. Files are kept: the catalog may already "
-                    "point at them. 'run_all.py repair latest' is safe to repeat.",
+                    with_state(
+                        f"{what}, or was: {error} while {self.path} committed",
+                        "Files are kept: the catalog may already point at them",
+                        "'run_all.py repair latest' is safe to repeat",
+                    ),
                     place=str(self.path),
                 ) from error
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise CatalogError(
-                f"{what}: {self.path}: {reason}. Readers see what stood before. Free or unlock the warehouse folder, "
-                "then 'run_all.py repair latest'.",
+                with_state(
+                    f"{what}: {self.path}: {reason}",
+                    READERS_SEE_BEFORE,
+                    "free or unlock the warehouse folder, then 'run_all.py repair latest'",
+                ),
                 place=str(self.path),
             ) from error
 
     def _connected(self, mode: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+            f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=self._busy_timeout_s, isolation_level=None
         )
         connection.row_factory = sqlite3.Row
         return connection
@@ -355,45 +363,11 @@ class SqliteCatalog:
     def _refuse_other_format(self, version: int) -> None:
         if version != FORMAT:
             raise CatalogError(
-                f"the catalog {self.path} has format {version}, expected {FORMAT}: another version of bigmama-nb made "
-                "it. Nothing was changed. Use that version.",
+                with_state(
+                    f"the catalog {self.path} has format {version}, expected {FORMAT}: another version of bigmama-nb "
+                    "made it",
+                    NOTHING_CHANGED,
+                    "use that version",
+                ),
                 place=str(self.path),
             )
-
-
-class _FileLock:
-    takeovers = 0
-
-    def __init__(self, handle: int, path: Path) -> None:
-        self._handle = handle
-        self._path = path
-
-    def held(self) -> bool:
-        """Return False where somebody removed the lock file: another process may hold a new one then."""
-        try:
-            return os.path.samestat(os.fstat(self._handle), os.stat(self._path))
-        except OSError:
-            return False
-
-
-def _wait_for(handle: int, path: Path, full_name: str, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise CatalogError(
-                    f"{full_name}: {path}: {error.strerror}; its file system has no locks that work. Nothing was "
-                    "published. Keep the warehouse on a local disk, or use a metastore.",
-                    place=str(path),
-                ) from error
-        if time.monotonic() >= deadline:
-            holder = os.pread(handle, 1000, 0).decode(errors="replace").strip() or "another process"
-            raise LockedError(
-                f"{full_name}: {holder} held its lock for longer than lock_wait_s ({wait_s:g} s). Nothing was "
-                "published. Run again when it is done.",
-                place=str(path),
-            )
-        time.sleep(0.02)

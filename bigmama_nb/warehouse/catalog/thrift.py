@@ -17,7 +17,7 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocolAcceleratedFactory
 from thrift.Thrift import TApplicationException, TException
 from thrift.transport import TSocket, TSSLSocket, TTransport
 
-from bigmama_nb.errors import CatalogError, UsageError, did_you_mean
+from bigmama_nb.errors import READERS_SEE_BEFORE, CatalogError, UsageError, did_you_mean, with_state
 from bigmama_nb.warehouse.catalog import login
 
 Answer = TypeVar("Answer")
@@ -60,23 +60,20 @@ class Connection:
         for name in options:
             if name not in OPTIONS:
                 raise UsageError(
-                    f"warehouse.metastore_options.{name}: unknown; options are {', '.join(OPTIONS)}."
-                    f"{did_you_mean(name, OPTIONS)} Nothing was run."
+                    f"warehouse.metastore_options.{name}: unknown; options are "
+                    f"{', '.join(OPTIONS)}.{did_you_mean(name, OPTIONS)}"
                 )
         auth = options.get("auth", "none")
         if auth not in login.AUTHS:
             raise UsageError(
-                f"warehouse.metastore_options.auth is {auth!r}; expected {', '.join(login.AUTHS)}."
-                f"{did_you_mean(auth, login.AUTHS)} Nothing was run."
+                f"warehouse.metastore_options.auth is {auth!r}; expected "
+                f"{', '.join(login.AUTHS)}.{did_you_mean(auth, login.AUTHS)}"
             )
         self.uri = uri
         self._ends = [urlsplit(one.strip()) for one in uri.split(",")]
         for end in self._ends:
             if end.scheme != "thrift" or not end.hostname or not end.port:
-                raise UsageError(
-                    f"warehouse.metastore is {uri!r}; expected thrift://host:9083, several with commas. "
-                    "Nothing was run."
-                )
+                raise UsageError(f"warehouse.metastore is {uri!r}; expected thrift://host:9083, several with commas")
         self._options = options
         self._client: Any = None
         self._transport: Any = None
@@ -167,8 +164,11 @@ class Connection:
     def _unreachable(self, error: Exception) -> CatalogError:
         advice = login.advice(error, str(self._ends[-1].hostname), self._options)
         return CatalogError(
-            f"the metastore {self.uri} cannot be reached: {login.said(error) or first_line(error)}.{advice} Readers "
-            "see what stood before; nothing was moved. Run 'run_all.py repair latest' once it is back.",
+            with_state(
+                f"the metastore {self.uri} cannot be reached: {login.said(error) or first_line(error)}.{advice}",
+                READERS_SEE_BEFORE,
+                "run 'run_all.py repair latest' once it is back",
+            ),
             place=self.uri,
         )
 

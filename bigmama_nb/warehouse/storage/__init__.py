@@ -31,6 +31,6 @@ def open_storage(uri: str, options: Mapping[str, Any]) -> Storage:
 
         return S3Storage(uri, options)
     raise UsageError(
-        f"warehouse.uri is {uri!r}: its scheme is {scheme!r}; schemes are file, hdfs, s3."
-        f"{did_you_mean(scheme, ['file', 'hdfs', 's3'])} Nothing was run."
+        f"warehouse.uri is {uri!r}: its scheme is {scheme!r}; schemes are file, hdfs, "
+        f"s3.{did_you_mean(scheme, ['file', 'hdfs', 's3'])}"
     )

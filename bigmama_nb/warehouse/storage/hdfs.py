@@ -35,7 +35,7 @@ class HdfsStorage:
         if unknown:
             raise UsageError(
                 f"warehouse.storage_options.{unknown[0]}: not an option of HDFS; options are {', '.join(OPTIONS)} and "
-                f"Hadoop's own.{did_you_mean(unknown[0], OPTIONS)} Nothing was run."
+                f"Hadoop's own.{did_you_mean(unknown[0], OPTIONS)}"
             )
         self._authority = f"hdfs://{urlsplit(uri).netloc}"
         hadoop = PATIENCE | {name: str(value) for name, value in options.items() if "." in name}

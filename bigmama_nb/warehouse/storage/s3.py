@@ -46,8 +46,8 @@ class S3Storage:
         for name in options:
             if name not in OPTIONS:
                 raise UsageError(
-                    f"warehouse.storage_options.{name}: not an option of S3; options are {', '.join(OPTIONS)}."
-                    f"{did_you_mean(name, OPTIONS)} Nothing was run."
+                    f"warehouse.storage_options.{name}: not an option of S3; options are "
+                    f"{', '.join(OPTIONS)}.{did_you_mean(name, OPTIONS)}"
                 )
         self._bucket = urlsplit(uri).netloc
         config: dict[str, Any] = {
@@ -56,9 +56,7 @@ class S3Storage:
         for name in CREDENTIALS:
             if variable := options.get(f"{name}_env"):
                 if variable not in os.environ:
-                    raise UsageError(
-                        f"warehouse.storage_options.{name}_env names {variable}, which is not set. Nothing was run."
-                    )
+                    raise UsageError(f"warehouse.storage_options.{name}_env names {variable}, which is not set")
                 config[name] = os.environ[variable]
         self._settings: dict[str, Any] = {
             "config": config,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bigmama_nb.errors import CatalogError, CommitConflictError, LockedError, UsageError
-from bigmama_nb.warehouse.catalog import open_catalog, sqlite
+from bigmama_nb.warehouse.catalog import open_catalog
 from bigmama_nb.warehouse.catalog.protocol import Move
 from bigmama_nb.warehouse.catalog.sqlite import SqliteCatalog
 from bigmama_nb.warehouse.storage.local import LocalStorage
@@ -136,16 +136,15 @@ def test_a_warehouse_on_a_cluster_needs_a_metastore() -> None:
         open_catalog("hdfs://n/x", None, {}, Elsewhere())
 
 
-def test_a_writer_that_stopped_in_its_transaction_is_named(
-    moved: tuple[Path, Opener], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_writer_that_stopped_in_its_transaction_is_named(moved: tuple[Path, Opener]) -> None:
     """The reader waits, and then says what holds the catalog, that nothing is lost, and what to do."""
     root, opener = moved
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.05)
     with closing(sqlite3.connect(root / "catalog.db", isolation_level=None)) as stopped:
         stopped.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(CatalogError, match=r"held by a writer for 0\.05 s: it stopped .*Continue or end that"):
-            opener().current(METRIC.full_name)
+        with pytest.raises(
+            CatalogError, match=r"held by a writer for 0\.05 s: it stopped .*Nothing was changed; continue or end that"
+        ):
+            SqliteCatalog(str(root), busy_timeout_s=0.05).current(METRIC.full_name)
         stopped.execute("ROLLBACK")
     assert opener().current(METRIC.full_name)
 
