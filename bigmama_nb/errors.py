@@ -69,7 +69,7 @@ def with_state(found: str, state: str, step: str | None = None) -> str:
     Args:
         found, state, step: without the point at their end.
     """
-    said = found if found.endswith((".", "?")) else f"{found}."
+    said = found if found.endswith((".", "?", "?)")) else f"{found}."
     return f"{said} {state}; {step}." if step else f"{said} {state}."
 
 

@@ -97,6 +97,25 @@ def test_driver_stays_in_its_room(path: Path) -> None:
     assert wrong == []
 
 
+def replaced(path: Path) -> Iterator[str]:
+    """Return what of the package a test puts something else in the place of: `setattr` on, or `patch` of, its names."""
+    ours = {name.split(".")[-1]: name for _, name in imported(path) if name.startswith("bigmama_nb")}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call) or not node.args:
+            continue
+        if ast.unparse(node.func).rpartition(".")[2] not in {"setattr", "patch", "object", "delattr"}:
+            continue
+        root = ast.unparse(node.args[0]).strip("'\"").split(".")[0]
+        if root == "bigmama_nb" or root in ours:
+            yield f"{path.relative_to(ROOT)}:{ast.unparse(node.args[0])}"
+
+
+def test_nothing_of_the_package_is_replaced_in_a_test() -> None:
+    """What a test needs otherwise it gives as an argument, or makes for real; no table has a check graded `warn`."""
+    found = {one for path in sorted((ROOT / "tests").rglob("*.py")) for one in replaced(path)}
+    assert found == {"tests/runs/test_live_run.py:wv_live_play", "tests/runs/test_spark_run.py:wv_live_play"}
+
+
 def test_pyplot_is_imported_nowhere() -> None:
     """Its global state is shared by all that runs in a kernel."""
     assert [str(path) for path in modules() for _, name in imported(path) if "pyplot" in name] == []

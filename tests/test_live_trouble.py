@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from bigmama_nb.sources import mongo_scan
+from bigmama_nb.sources import mongo_client
 from tests.runs.world import World, in_process
 from tests.services import free_port
 from tests.services.certificates import self_signed
@@ -31,7 +31,7 @@ QUICK = "serverSelectionTimeoutMS=1000&connectTimeoutMS=1000"
 ORDERS = 1000
 """Orders of a day; so many that an answer with them is longer than CUT_AFTER."""
 CUT_AFTER = 20_000
-DOCUMENTS = ("orders", mongo_scan.REPLY)
+DOCUMENTS = ("orders", mongo_client.REPLY)
 """What the query for the documents of the orders is known by."""
 DAYS = (1, 2)
 CURED = [("max_time_ms: 1}", "max_time_ms: 30000}"), ("read_preference: secondary\n", "read_preference: nearest\n")]
@@ -168,7 +168,7 @@ class Servers:
         self.slow.hold = threading.Event()
         self.killed.hold = threading.Event()
         self.killed.watch = lambda command: (
-            command.get("find") == "orders" and command.get("batchSize") == mongo_scan.REPLY
+            command.get("find") == "orders" and command.get("batchSize") == mongo_client.REPLY
         )
         self.killed.cut_after = CUT_AFTER
         threading.Thread(target=self._kill, daemon=True).start()

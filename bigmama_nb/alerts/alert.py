@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Callable
 
 import apprise
 import tenacity
@@ -22,17 +23,17 @@ from bigmama_nb.project import as_called
 from bigmama_nb.runs.record import RunRecord
 
 TRIES = 3
-PAUSE = tenacity.wait_exponential(multiplier=0.5, max=5)
 SHOWN = 12
 """How many series an alert names."""
 
 
-def send(profile: Profile, run: RunRecord, digest: str) -> list[str]:
+def send(profile: Profile, run: RunRecord, digest: str, pause: Callable[[float], None]) -> list[str]:
     """Send what a run's end calls for, and return the warnings, such as an address that does not answer.
 
     Args:
         run: the run's record.
         digest: the run in words, as `runs show` gives it.
+        pause: rests for so many seconds between two tries.
     """
     unsent = []
     try:
@@ -52,7 +53,7 @@ def send(profile: Profile, run: RunRecord, digest: str) -> list[str]:
     with warnings.catch_warnings():
         # Apprise's plugins import a module that Python is about to drop.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return unsent + [why for name in profile.notify if (why := _sent(name, title, body)) is not None]
+        return unsent + [why for name in profile.notify if (why := _sent(name, title, body, pause)) is not None]
 
 
 def _kind(run: RunRecord, history: History, mended: list[str]) -> str | None:
@@ -93,7 +94,7 @@ def _names(names: list[str]) -> str:
     return ", ".join(sorted(names)[:SHOWN]) + more
 
 
-def _sent(variable: str, title: str, body: str) -> str | None:
+def _sent(variable: str, title: str, body: str, pause: Callable[[float], None]) -> str | None:
     """Send to one address and return why that could not be done, without the address."""
     address = os.environ.get(variable)
     if not address:
@@ -113,7 +114,8 @@ def _sent(variable: str, title: str, body: str) -> str | None:
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_result(lambda sent: not sent),
         stop=tenacity.stop_after_attempt(TRIES),
-        wait=PAUSE,
+        wait=tenacity.wait_exponential(multiplier=0.5, max=5),
+        sleep=pause,
         retry_error_callback=lambda _: False,
     )
     if not retrying(lambda: bool(target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))):

@@ -49,7 +49,7 @@ def finished(run: RunRecord, profile: Profile) -> VerbResult:
         error = {"reason": "locked", "message": str(locked.message)}
     show_on_site(profile)
     digest = show.summary(run, profile.archive.uri)
-    for warning in after_run(profile, run, digest):
+    for warning in after_run(profile, run, digest, services().pause):
         say(warning)
     return VerbResult(run.as_json(), digest, status, error)
 

@@ -40,11 +40,12 @@ class Kernel:
     process: subprocess.Popen[bytes] | None = None
     guard: subprocess.Popen[bytes] | None = None
     launched: bool = False
+    oom_counter: Path = OOM_COUNTER
     last_words: str = ""
     """The end of what the process wrote to its own stdout and stderr: what the interpreter says when it crashes."""
 
     def __post_init__(self) -> None:
-        self._oom_kills = oom_kills()
+        self._oom_kills = oom_kills(self.oom_counter)
 
     def manager(self) -> AsyncKernelManager:
         """Return what nbclient starts and talks to this kernel by."""
@@ -122,16 +123,16 @@ class Kernel:
         if self.signal is None:
             status = self.process.returncode if self.process is not None else None
             return f"the kernel ended by itself with status {status}"
-        now = oom_kills()
+        now = oom_kills(self.oom_counter)
         if self.signal == "SIGKILL" and now is not None and self._oom_kills is not None and now > self._oom_kills:
             return "out of memory: the system killed the kernel (SIGKILL)"
         return f"the kernel was killed by {self.signal}"
 
 
-def oom_kills() -> int | None:
-    """Return how often this system has killed a process because memory ran out; None where it does not say."""
+def oom_kills(counter: Path) -> int | None:
+    """Return how often, as `counter` says, memory ran out and a process was killed; None where it does not say."""
     with contextlib.suppress(OSError, ValueError):
-        for line in OOM_COUNTER.read_text().splitlines():
+        for line in counter.read_text().splitlines():
             name, _, count = line.partition(" ")
             if name == "oom_kill":
                 return int(count)

@@ -26,9 +26,6 @@ from bigmama_nb.tables.live import labels
 from bigmama_nb.tables.live.events import SLICE_BITS, SLICES, Packing
 from bigmama_nb.warehouse.storage.protocol import join, local_path, name_of
 
-FILE_ROWS = 12_000_000
-"""Rows of `wv_live_play` in a file: 150 MB at the sample's 13 bytes a row, twice as much where ids are random."""
-
 REJECTS_PER_FILE = 2_000_000
 
 
@@ -58,7 +55,7 @@ def play(
     if not buckets:
         return _empty(contract, place, options)
     (bucket,) = buckets
-    cuts, rows = _cuts(engine, bucket, meanings.everybody)
+    cuts, rows = _cuts(engine, bucket, meanings.everybody, options.file_rows)
     everybody = engine.table(meanings.everybody, "described_everybody")
     coded = wv_live_play.live_play(bucket.rows, bucket.described, bucket.work.participants, bucket.facts)
     labelled = labels.labelled(contract, coded, everybody, meanings.traits, meanings.packing, meanings.run_timestamp)
@@ -102,7 +99,7 @@ def rejects(
     return _listed(place, rows)
 
 
-def _cuts(engine: DistributedEngine, bucket: BucketTables, everybody: pa.Table) -> tuple[pa.Table, int]:
+def _cuts(engine: DistributedEngine, bucket: BucketTables, everybody: pa.Table, file_rows: int) -> tuple[pa.Table, int]:
     """Return in which file the slices of lives stand (cut_key, nth), and how many rows there are in all."""
     counted = engine.arrow(
         bucket.rows.group_by(cut_key=_.device_no >> SLICE_BITS).agg(rows=_.count()).order_by("cut_key")
@@ -114,7 +111,7 @@ def _cuts(engine: DistributedEngine, bucket: BucketTables, everybody: pa.Table) 
     files = []
     for key, rows in zip(counted["cut_key"].to_pylist(), counted["rows"].to_pylist(), strict=True):
         own = rows * people[key // SLICES]
-        if held and held + own > FILE_ROWS:
+        if held and held + own > file_rows:
             nth, held = nth + 1, 0
         held += own
         total += own

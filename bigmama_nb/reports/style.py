@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Collection
 from typing import Any
 
 from matplotlib import font_manager
@@ -76,10 +77,14 @@ def _drawable() -> frozenset[int]:
     return frozenset(found)
 
 
-def drawable(text: str | None, otherwise: str) -> str:
-    """Return `text` where every character of it can be drawn, else `otherwise`: a code reads better than boxes."""
+def drawable(text: str | None, otherwise: str, signs: Collection[int] | None = None) -> str:
+    """Return `text` where every character of it can be drawn, else `otherwise`: a code reads better than boxes.
+
+    `signs` are the characters that can be drawn, by number; those of the fonts that are here where none are given.
+    """
     line = " ".join((text or "").split())
-    return line if line and all(ord(character) in _drawable() for character in line) else otherwise
+    known = _drawable() if signs is None else signs
+    return line if line and all(ord(character) in known for character in line) else otherwise
 
 
 def shortened(text: str, characters: int) -> str:

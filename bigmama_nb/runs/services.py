@@ -50,6 +50,8 @@ class Services:
     extract: Callable[..., Any] = extract
     clock: Callable[[], datetime] = utc_now
     rest: Callable[[float, Stop], None] = rest
+    pause: Callable[[float], None] = time.sleep
+    """Between two tries to send an alert."""
     show: Callable[[Path], None] = show
 
 

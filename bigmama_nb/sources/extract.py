@@ -69,6 +69,29 @@ class _StoppedError(Exception):
     """The deadline has passed; nobody waits for this thread any more."""
 
 
+def open_source(
+    profile: Profile,
+    cluster: str,
+    *,
+    comment: str,
+    check: Callable[[], None],
+    stopped: threading.Event,
+    deadline: float,
+) -> Source:
+    """Return a cluster's source; nothing is connected yet.
+
+    `comment` goes with each query, `check` is called between two pieces of work and raises where the work is to end,
+    `stopped` ends a pause early, `deadline` is of `time.monotonic()`.
+    """
+    settings = profile.clusters[cluster]
+    if settings.dump is not None:
+        return Dump(cluster, settings.dump, profile.zone, check=check)
+    # Imported here: a run over dumps alone does without the driver.
+    from bigmama_nb.sources.mongo import Mongo
+
+    return Mongo(cluster, settings, profile.zone, comment=comment, check=check, stopped=stopped, deadline=deadline)
+
+
 def extract(
     profile: Profile,
     asks: Sequence[FigureRequest],
@@ -76,6 +99,7 @@ def extract(
     run_id: str,
     attempt: int = 1,
     progress: Callable[[Outcome], None] | None = None,
+    connect: Callable[..., Source] = open_source,
 ) -> Extraction:
     """Ask every game for its figures.
 
@@ -84,6 +108,7 @@ def extract(
         asks: what to ask for, as `periods.asks` gives it; an attempt that waits asks only for what was `not_ready`.
         run_id, attempt: named in each query's comment, so that a cluster's operator can tell who asks.
         progress: called with each outcome as it comes, in this thread.
+        connect: gives a cluster's source, called as `open_source` is.
 
     Returns:
         The outcomes, `ok`, `not_ready` or `failed`: exactly one for each of `asks`, in their order.
@@ -99,7 +124,7 @@ def extract(
             raise _StoppedError
 
     for cluster, some in jobs.items():
-        sources[cluster] = open_source(
+        sources[cluster] = connect(
             profile, cluster, comment=f"{run_id}-{attempt}", check=check, stopped=stopped, deadline=deadline
         )
         _start(cluster, sources[cluster], some, done, _threads(profile, cluster, len(some)), stopped)
@@ -126,29 +151,6 @@ def extract(
         # Closing can wait for a server that does not answer.
         threading.Thread(target=source.close, daemon=True).start()
     return Extraction([found[ask] for ask in asks], load, list(dict.fromkeys(inputs)))
-
-
-def open_source(
-    profile: Profile,
-    cluster: str,
-    *,
-    comment: str,
-    check: Callable[[], None],
-    stopped: threading.Event,
-    deadline: float,
-) -> Source:
-    """Return a cluster's source; nothing is connected yet.
-
-    `comment` goes with each query, `check` is called between two pieces of work and raises where the work is to end,
-    `stopped` ends a pause early, `deadline` is of `time.monotonic()`.
-    """
-    settings = profile.clusters[cluster]
-    if settings.dump is not None:
-        return Dump(cluster, settings.dump, profile.zone, check=check)
-    # Imported here: a run over dumps alone does without the driver.
-    from bigmama_nb.sources.mongo import Mongo
-
-    return Mongo(cluster, settings, profile.zone, comment=comment, check=check, stopped=stopped, deadline=deadline)
 
 
 def _jobs(profile: Profile, asks: Iterable[FigureRequest]) -> dict[str, list[Job]]:

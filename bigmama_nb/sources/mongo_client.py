@@ -24,6 +24,8 @@ from bigmama_nb.sources.mongo_errors import Trouble, speaks_tls, trouble
 SELECTION_MS: Final = 10_000
 SOCKET_GRACE_MS: Final = 10_000
 TLS_LOOK_S: Final = 2.0
+REPLY: Final = 100_000
+"""So many documents are asked for in one reply; a server ends a reply at 16 MB in any case."""
 STREAMING_WIRE: Final = 13
 """The wire version of MongoDB 5.0, the oldest that is asked to stream."""
 
@@ -44,14 +46,20 @@ class ClusterClient:
         check: Callable[[], None],
         stopped: threading.Event,
         deadline: float,
+        reply: int = REPLY,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
-        """`check` is called between queries and raises where the work is to end; `deadline` is of time.monotonic()."""
+        """`check` is called between queries and raises where the work is to end; `deadline` is of time.monotonic().
+
+        Between two tries `pause` rests for so many seconds; it ends with `stopped` where nothing else is given.
+        """
         self.cluster = cluster
         self._settings = settings
         self._zone = zone
         self._comment = comment
         self._check = check
-        self._stopped = stopped
+        self.reply = reply
+        self._pause = pause or stopped.wait
         self._deadline = deadline
         self._lock = threading.Lock()
         self._client: MongoClient[dict[str, Any]] | None = None
@@ -262,7 +270,7 @@ class ClusterClient:
         return trouble(error, secrets=self._secrets, max_time_ms=self._settings.max_time_ms).may_pass
 
     def _sleep(self, seconds: float) -> None:
-        self._stopped.wait(min(seconds, max(0.0, self._deadline - time.monotonic())))
+        self._pause(min(seconds, max(0.0, self._deadline - time.monotonic())))
         self._check()
 
     def received(self, documents: int, size: int) -> None:

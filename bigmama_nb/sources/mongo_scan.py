@@ -40,9 +40,6 @@ from bigmama_nb.sources.scan import Question, Scan, Scanner, by_date_field
 from bigmama_nb.sources.sight import KINDS, Sight
 from bigmama_nb.sources.values import CODEC
 
-REPLY: Final = 100_000
-"""So many documents are asked for in one reply; a server ends a reply at 16 MB in any case."""
-
 FIRST: Final = 3
 """So many of a collection's documents are asked for first, to see that what the metrics read is there."""
 
@@ -255,7 +252,7 @@ class CollectionScan:
                 else self._once(read)
             )
         except ReplyFull:
-            pieces = 2 + self.count(dated) * 3 // (2 * REPLY)
+            pieces = 2 + self.count(dated) * 3 // (2 * self.mongo.reply)
         else:
             if piece is not None:
                 scanner.merge_aggregates(piece)
@@ -290,7 +287,7 @@ class CollectionScan:
         """Yield the documents, some at a time; raises ReplyFull where they are to come whole and do not."""
         streams = self.mongo.streams()
         kind = CursorType.EXHAUST if streams else CursorType.NON_TAILABLE
-        asked = {"batch_size": REPLY, "cursor_type": kind, **self._options}
+        asked = {"batch_size": self.mongo.reply, "cursor_type": kind, **self._options}
         try:
             with Replies(self._collection, filter_, fields, **asked) as cursor:
                 for reply in cursor:
@@ -347,7 +344,7 @@ class CollectionScan:
     def _aggregated(self, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
         # Few documents by their nature, and the driver's raw cursor does not take each server's answer to these.
         options = {key: value for key, value in self._options.items() if key != "max_time_ms"}
-        options |= {"maxTimeMS": self._options["max_time_ms"], "batchSize": REPLY}
+        options |= {"maxTimeMS": self._options["max_time_ms"], "batchSize": self.mongo.reply}
 
         def aggregate() -> list[dict[str, Any]]:
             with self._collection.aggregate(pipeline, **options) as cursor:

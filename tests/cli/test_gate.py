@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -103,12 +104,11 @@ def test_the_trace_of_what_nobody_foresaw_has_neither_secret_nor_control_charact
     """The line, and the file that somebody will show in a terminal."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def broken(*_: Any, **__: Any) -> None:
+    def broken() -> datetime:
         raise KeyError(f"{PASSWORD[3:15]} {EVIL}")
 
-    world = leaking
-    monkeypatch.setattr("bigmama_nb.warehouse.query.sql", broken)
-    status, _, err = spoken(world, "sql", "select 1")
+    leaking.services = replace(leaking.services, clock=broken)
+    status, _, err = spoken(leaking, "run", "--plan")
     (trace,) = tmp_path.glob("run_all-*.trace.txt")
     written = err + trace.read_text(encoding="utf-8")
     assert (status, pieces(written)) == (1, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -10,6 +11,8 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +20,21 @@ import click
 import pytest
 from rich.console import Console
 
-from bigmama_nb import profile
-from bigmama_nb.cli import main, verbs
+from bigmama_nb.cli import main, unforeseen, verbs
 from bigmama_nb.cli.progress import speaking
+from bigmama_nb.runs.services import Services
 from tests.publishing import small_disk
 from tests.runs.world import CLUSTERS, REPO, World, expected
 
 GAMES = tuple(CLUSTERS)
 
 
-def spoken(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def spoken(
+    capsys: pytest.CaptureFixture[str], *arguments: str, services: Services | None = None
+) -> tuple[int, str, str]:
     """Run the command; return its exit status, and what it wrote to stdout and stderr."""
     with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
+        main(list(arguments), services)
     return (int(ended.value.code or 0), *capsys.readouterr())
 
 
@@ -357,21 +362,25 @@ def test_an_error_that_nobody_foresaw_leaves_one_line_and_a_trace(
     """Exit 1; the line says what is left and where the trace is; no password stands in either."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    def broken(*_: Any, **__: Any) -> None:
+    def broken() -> datetime:
         raise KeyError("mongodb://reader:hunter22@db.example/lw")
 
-    monkeypatch.setattr("bigmama_nb.warehouse.query.sql", broken)
-    status, out, err = spoken(capsys, "sql", "select 1", "--profile", str(world.profile))
+    services = replace(world.services, clock=broken)
+    status, out, err = spoken(capsys, "run", "--plan", "--profile", str(world.profile), services=services)
 
     assert (status, out, err.count("\n")) == (1, "", 1)
-    assert err.startswith("run_all.py sql: broken off by an error that was not foreseen, KeyError: 'mongodb://•••@db.")
-    assert "Tables are whole: a partition changes as one or stays as it was. The trace, for who mends this, " in err
+    assert err.startswith("run_all.py run: broken off by an error that was not foreseen, KeyError: 'mongodb://•••@db.")
+    whole = "Tables are whole: a partition changes as one or stays as it was."
+    assert f"{whole} If a run was under way, 'run_all.py runs show latest' tells how far it came" in err
     (trace,) = tmp_path.glob("run_all-*.trace.txt")
     assert str(trace) in err
     written = trace.read_text(encoding="utf-8")
     assert written.startswith("Traceback (most recent call last):")
     assert "in broken" in written
     assert "hunter22" not in written + err
+    asked = unforeseen(KeyError("x"), "sql").error
+    assert asked is not None
+    assert f"{whole} The trace, for who mends this, is in " in asked["message"]
 
 
 @pytest.mark.parametrize("read_before", [True, False])
@@ -387,22 +396,22 @@ def test_the_last_line_of_defence_does_not_read_the_profile(
     monkeypatch.setenv("WAREHOUSE_URI", "mongodb://reader:Corr3ct-Horse-Battery@db.example/lw")
     monkeypatch.setenv("SOME_TOKEN", "tok-4711-0815-xyz")
     world.write_profile(("west: {dump: dumps/west}", "west: {dump: dumps/west}\n  north: {uri_env: WAREHOUSE_URI}"))
-    read, reads = profile.read, []
 
-    def reading(path: Path) -> Any:
-        reads.append(path)
-        if not read_before:
-            raise RecursionError("with tok-4711-0815-xyz in it")
-        return read(path)
+    def forgotten(*_: Any) -> Any:
+        world.profile.unlink()
+        raise RecursionError("with tok-4711-0815-xyz in it")
 
-    def broken(*_: Any) -> None:
+    def broken() -> datetime:
+        world.profile.unlink()
         raise KeyError("Corr3ct-Horse-Battery and tok-4711-0815-xyz")
 
-    monkeypatch.setattr(profile, "read", reading)
-    monkeypatch.setattr("bigmama_nb.warehouse.query.sql", broken)
-    status, out, err = spoken(capsys, "sql", "select 1", "--profile", str(world.profile))
+    if not read_before:
+        # What a profile is known by is reckoned at the end of its reading.
+        monkeypatch.setattr(hashlib, "sha256", forgotten)
+    services = replace(world.services, clock=broken)
+    status, out, err = spoken(capsys, "run", "--plan", "--profile", str(world.profile), services=services)
 
-    assert (status, out, err.count("\n"), len(reads)) == (1, "", 1, 1)
+    assert (status, out, err.count("\n")) == (1, "", 1)
     (trace,) = tmp_path.glob("run_all-*.trace.txt")
     written = trace.read_text(encoding="utf-8") + err
     assert "Corr3ct-Horse-Battery" not in written

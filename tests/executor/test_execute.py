@@ -22,9 +22,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 from papermill.engines import NotebookExecutionManager
 
 from bigmama_nb.errors import StorageError, UsageError
-from bigmama_nb.executor import kernel
 from bigmama_nb.executor.client import MARGIN, Client
 from bigmama_nb.executor.execute import execute
+from bigmama_nb.executor.kernel import Kernel
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.executor.seal import STREAM_LIMIT, word
 from bigmama_nb.runs.signals import Stop
@@ -121,18 +121,25 @@ def test_a_kernel_that_dies_by_a_signal_is_killed(tmp_path: Path, name: str, cap
     assert tuple(capfd.readouterr()) == ("", "")
 
 
-def test_the_systems_out_of_memory_killer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system's count of such kills went up while the kernel died by SIGKILL, the error says so."""
+@pytest.mark.parametrize(
+    ("after", "death"),
+    [
+        ("oom_kill 8\n", "out of memory: the system killed the kernel (SIGKILL)"),
+        ("oom_kill 7\n", "the kernel was killed by SIGKILL"),
+    ],
+)
+def test_the_systems_out_of_memory_killer_is_named(tmp_path: Path, after: str, death: str) -> None:
+    """Where the system's count of such kills went up while the kernel died by SIGKILL, and only there."""
     counter = tmp_path / "vmstat"
     counter.write_text("nr_free_pages 5\noom_kill 7\n")
-    monkeypatch.setattr(kernel, "OOM_COUNTER", counter)
-    dies = f"import os; open({str(counter)!r}, 'w').write('oom_kill 8\\n'); os.kill(os.getpid(), 9)"
-    notebook(tmp_path / "in.ipynb", dies=dies)
-
-    executed = run(tmp_path)
-
-    assert (executed.outcome, executed.signal) == ("killed", "SIGKILL")
-    assert executed.error == "out of memory: the system killed the kernel (SIGKILL)"
+    kernel = Kernel({}, oom_counter=counter)
+    kernel.process = subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    kernel.process.wait()
+    counter.write_text(after)
+    try:
+        assert kernel.death == death
+    finally:
+        kernel.end(0)
 
 
 def test_a_stage_is_the_first_to_go_where_memory_runs_out(tmp_path: Path) -> None:

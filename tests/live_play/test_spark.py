@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import random
-from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pytest
 
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
-from bigmama_nb.live_play import Sources, build, distributed_writer
+from bigmama_nb.live_play import Sources, build
 from bigmama_nb.live_play.result import Built
 from bigmama_nb.live_play.sources import CatalogSources
 from bigmama_nb.live_play.table_checks import OF_A_DAY
@@ -63,8 +64,10 @@ def sources(data: World, tmp_path_factory: pytest.TempPathFactory) -> Sources:
     return write_world(tmp_path_factory.mktemp("sources"), data)
 
 
-def built(engine: SparkEngine | DuckDBEngine, data: World, sources: Sources | CatalogSources, out: Path) -> Built:
-    """Build a data set and expect it to be fine."""
+def built(
+    engine: SparkEngine | DuckDBEngine, data: World, sources: Sources | CatalogSources, out: Path, **told: Any
+) -> Built:
+    """Build a data set and expect it to be fine; `told` are further options."""
     one = build(
         engine,
         sources,
@@ -72,19 +75,15 @@ def built(engine: SparkEngine | DuckDBEngine, data: World, sources: Sources | Ca
         log_end=data.log_end,
         run_timestamp=RUN_TIMESTAMP,
         out=out,
-        options=options(data.options),
+        options=replace(options(data.options), **told),
     )
     assert one.outcome == "ok", one.message
     return one
 
 
 @pytest.fixture(scope="module")
-def in_many_files(
-    spark: SparkEngine, data: World, sources: Sources, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Built]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed_writer, "FILE_ROWS", 10)
-        yield built(spark, data, sources, tmp_path_factory.mktemp("many"))
+def in_many_files(spark: SparkEngine, data: World, sources: Sources, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return built(spark, data, sources, tmp_path_factory.mktemp("many"), file_rows=10)
 
 
 def test_spark_and_duckdb_write_the_same_rows(
@@ -138,7 +137,6 @@ def test_a_catalogs_tables_give_the_same_bytes_whatever_the_number_of_tasks(
     data: World,
     sources: Sources,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The six sources as `<catalog>.<database>.<table>`, built with other partitions, are written to the same files.
 
@@ -161,10 +159,9 @@ def test_a_catalogs_tables_give_the_same_bytes_whatever_the_number_of_tasks(
     assert not catalog.has_log(dt.date(2001, 1, 1))
     assert catalog.newest_log(data.part_date) == data.part_date.isoformat()
     assert catalog.newest_log(dt.date(2001, 1, 1)) is None
-    monkeypatch.setattr(distributed_writer, "FILE_ROWS", 10)
     session.conf.set("spark.sql.shuffle.partitions", "5")
     try:
-        again = built(spark, data, catalog, tmp_path)
+        again = built(spark, data, catalog, tmp_path, file_rows=10)
     finally:
         session.conf.set("spark.sql.shuffle.partitions", "2")
     for module in OF_A_DAY:

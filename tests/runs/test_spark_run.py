@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,6 @@ from bigmama_nb.engines import Engine
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
 from bigmama_nb.profile import load
-from bigmama_nb.runs import plan
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.contract import Check
 from bigmama_nb.warehouse import Warehouse
@@ -149,7 +149,7 @@ def test_what_no_engine_can_do_is_refused_before_anything_runs(tmp_path: Path, m
         "profile.yaml: live_play.sources.uri is 'hdfs://namenode:8020/weverse'; DuckDB builds from a folder of this "
         "machine. Nothing was run; set engine.kind to spark."
     )
-    monkeypatch.setattr(plan, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "pyspark", None)
     answer = made(tmp_path / "spark").live("--plan")
     assert answer["exit_status"] == 2
     assert answer["error"]["message"] == (

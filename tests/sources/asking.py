@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from ruamel.yaml import YAML
 
 from bigmama_nb import periods, profile
 from bigmama_nb.profile import Profile
+from bigmama_nb.sources import Source
+from bigmama_nb.sources.dump import Dump
 from bigmama_nb.sources.extract import Extraction, extract
+from bigmama_nb.sources.mongo import Mongo
 from bigmama_nb.sources.outcome import Outcome
 
 Documents = Sequence[Mapping[str, Any]]
@@ -47,6 +50,18 @@ def a_profile(folder: Path, **sections: Any) -> Profile:
 def ask(read: Profile, first: date, last: date | None = None, **options: Any) -> Extraction:
     """Extract what the days ask for."""
     return extract(read, periods.asks(read, first, last or first), run_id="20240502T020304Z-1a2b3c", **options)
+
+
+def connecting(live: type[Mongo] = Mongo, dump: type[Dump] = Dump, **options: Any) -> Callable[..., Source]:
+    """Return what connects `extract` to clusters: to live ones as `live` with `options`, to dumps as `dump`."""
+
+    def connect(profile: Profile, cluster: str, **given: Any) -> Source:
+        settings = profile.clusters[cluster]
+        if settings.dump is not None:
+            return dump(cluster, settings.dump, profile.zone, check=given["check"])
+        return live(cluster, settings, profile.zone, **given, **options)
+
+    return connect
 
 
 def by_task(extraction: Extraction) -> dict[str, Outcome]:

@@ -20,7 +20,8 @@ from bigmama_nb import periods
 from bigmama_nb.sources import filters
 from bigmama_nb.sources.dump import Dump
 from bigmama_nb.sources.extract import extract
-from tests.sources.asking import a_profile, ask, by_task, said, write_dump
+from bigmama_nb.sources.scan import Scan
+from tests.sources.asking import a_profile, ask, by_task, connecting, said, write_dump
 
 MAY_1 = date(2024, 5, 1)
 DT = "20240501"
@@ -117,6 +118,13 @@ def test_every_game_of_a_cluster_that_is_not_there_fails_and_the_other_cluster_a
     }
 
 
+class ThroughFifo(Dump):
+    """A dump that takes a FIFO of game `a` for a file, as it takes a file on a disk that hangs."""
+
+    def path(self, database: str, collection: str) -> Path:
+        return self.folder / database / "stats.bson" if database == "a" else super().path(database, collection)
+
+
 def test_a_game_that_hangs_is_failed_at_the_deadline_and_the_others_are_not(tmp_path: Path) -> None:
     """A source that never answers is failed: deadline, the return does not wait for it, the others have values.
 
@@ -126,41 +134,24 @@ def test_a_game_that_hangs_is_failed_at_the_deadline_and_the_others_are_not(tmp_
     hanging = tmp_path / "dump" / "a" / "stats.bson"
     hanging.unlink()
     os.mkfifo(hanging)
-    # is_file() is false for a FIFO; the link is followed by open() all the same.
-    found = by_task(_ask_with_fifo(profile))
+    found = by_task(ask(profile, MAY_1, connect=connecting(dump=ThroughFifo)))
     assert {f"a/wau/{DT}": "deadline", f"b/wau/{DT}": 5} == {task: said(one) for task, one in found.items()}
     assert "was not done within extract_deadline_s = 1 s" in str(found[f"a/wau/{DT}"].message)
     with hanging.open("wb"):
         pass  # lets the reader go
 
 
-def _ask_with_fifo(profile: Any) -> Any:
-    original = Dump.path
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            Dump,
-            "path",
-            lambda self, database, collection: (
-                self.folder / database / "stats.bson" if database == "a" else original(self, database, collection)
-            ),
-        )
-        return ask(profile, MAY_1)
-
-
-def test_a_mistake_of_ours_costs_one_collection(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_mistake_of_ours_costs_one_collection(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An exception that nobody foresaw fails its game, with its name, and no other."""
     profile = games_of(tmp_path, {"a": [{"dt": DT, "v": 5}], "b": [{"dt": DT, "v": 5}]})
-    original = Dump.scan
 
-    def broken(self: Dump, database: Any, collection: Any, questions: Any) -> Any:
-        if database == "a":
-            raise ZeroDivisionError("a mistake")
-        return original(self, database, collection, questions)
+    class Mistaken(Dump):
+        def scan(self, database: str, collection: str, questions: Any) -> list[Scan]:
+            if database == "a":
+                raise ZeroDivisionError("a mistake")
+            return super().scan(database, collection, questions)
 
-    monkeypatch.setattr(Dump, "scan", broken)
-    found = by_task(ask(profile, MAY_1))
+    found = by_task(ask(profile, MAY_1, connect=connecting(dump=Mistaken)))
     assert said(found[f"a/wau/{DT}"]) == "stage_died"
     assert "unexpected ZeroDivisionError: a mistake" in str(found[f"a/wau/{DT}"].message)
     assert said(found[f"b/wau/{DT}"]) == 5
@@ -179,20 +170,21 @@ def test_at_most_max_concurrency_are_asked_at_once(tmp_path: Path, monkeypatch: 
         metrics={"wau": WAU},
     )
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    original, lock, inside, most = Dump.scan, threading.Lock(), set(), []
+    lock, inside, most = threading.Lock(), set(), []
 
-    def counted(self: Dump, *args: Any) -> Any:
-        with lock:
-            inside.add(threading.get_ident())
-            most.append(len(inside))
-        try:
-            return original(self, *args)
-        finally:
+    class Counted(Dump):
+        def scan(self, *asked: Any) -> list[Scan]:
             with lock:
-                inside.discard(threading.get_ident())
+                inside.add(threading.get_ident())
+                most.append(len(inside))
+            try:
+                return super().scan(*asked)
+            finally:
+                with lock:
+                    inside.discard(threading.get_ident())
 
-    monkeypatch.setattr(Dump, "scan", counted)
-    assert [outcome.value for outcome in ask(profile, MAY_1).outcomes] == list(range(40))
+    found = ask(profile, MAY_1, connect=connecting(dump=Counted))
+    assert [outcome.value for outcome in found.outcomes] == list(range(40))
     assert max(most) <= 2
 
 

@@ -22,13 +22,14 @@ from pymongo.errors import OperationFailure
 
 from bigmama_nb.errors import SourceError
 from bigmama_nb.runs.check import check_sources
-from bigmama_nb.sources import mongo_client, mongo_scan
 from bigmama_nb.sources.extract import open_source
+from bigmama_nb.sources.mongo import Mongo
+from bigmama_nb.sources.mongo_client import REPLY
 from tests.services import free_port, listens
 from tests.services.certificates import self_signed
 from tests.services.mongo import MongoServer, ferretdb, mongo_java_server
 from tests.services.proxy import Proxy, Swallowing
-from tests.sources.asking import a_profile, ask, by_task, said, write_dump
+from tests.sources.asking import a_profile, ask, by_task, connecting, said, write_dump
 
 ROOT = Path(__file__).parents[2]
 MAY_1 = date(2024, 5, 1)
@@ -203,11 +204,11 @@ def test_a_login_that_is_refused(tmp_path: Path, server: Any, caplog: pytest.Log
 def test_pauses_between_tries_grow_and_vary(tmp_path: Path, server: Any) -> None:
     """Four retries of what can pass: each pause is somewhere below twice the one before's bound, and none are alike."""
     pauses: list[float] = []
-    with Proxy(server.port) as proxy, pytest.MonkeyPatch.context() as patch:
+    with Proxy(server.port) as proxy:
         proxy.cut_after = 0
-        patch.setattr(mongo_client.ClusterClient, "_sleep", lambda _, seconds: pauses.append(seconds))
         profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 4})
-        assert said(by_task(ask(profile, MAY_1))[f"lw/wau/{DT}"]) == "unreachable"
+        found = by_task(ask(profile, MAY_1, connect=connecting(pause=pauses.append)))
+        assert said(found[f"lw/wau/{DT}"]) == "unreachable"
     assert proxy.cuts == 5
     assert len(set(pauses)) == 4
     assert all(0 <= pause <= 0.5 * 2**number for number, pause in enumerate(pauses))
@@ -225,11 +226,13 @@ def test_a_query_that_the_server_refuses(
 ) -> None:
     """A query that the server does not take is query_refused, and is not asked again."""
     with Proxy(server.port) as proxy:
-        profile = live(tmp_path, f"{proxy.uri}?{QUICK}", settings={"retries": 5})
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mongo_scan.CollectionScan, "grouped", lambda look, *_: look.first({"$what": 1}, {}))
-            failed = outcome(profile, caplog, capfd, reason="query_refused")
-        assert proxy.commands["find"] == 2  # the first documents, and this
+        # Python and MongoDB repeat as often; FerretDB's expressions end at a thousand.
+        refused = {**SUM, "match": {"note": {"$regex": "^x{1,1001}"}}}
+        profile = live(tmp_path, f"{proxy.uri}?{QUICK}", metrics={"wau": WAU, "sum": refused}, settings={"retries": 5})
+        asked: list[dict[str, Any]] = []
+        proxy.watch = noting(asked)
+        failed = outcome(profile, caplog, capfd, reason="query_refused", task=f"lw/sum/{DT}")
+    assert ["{1,1001}" in repr(command) for command in asked].count(True) == 1
     assert "the server refused the query" in str(failed.message)
 
 
@@ -282,14 +285,12 @@ def test_a_connection_reset_within_an_answer(
         healing = threading.Event()
         proxy.cuts = 0
 
-        def mend(_: Any) -> None:
+        def mend(_: float) -> None:
             if proxy.cuts:
                 proxy.cut_after = None
                 healing.set()
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mongo_client.ClusterClient, "_sleep", lambda _, seconds: mend(seconds))
-            found = by_task(ask(heal, MAY_1))
+        found = by_task(ask(heal, MAY_1, connect=connecting(pause=mend)))
         assert (healing.is_set(), said(found[f"lw/sum/{DT}"])) == (True, ORDERS)
 
 
@@ -299,7 +300,7 @@ def test_a_server_killed_in_the_middle_of_a_read(tmp_path: Path, caplog: pytest.
         fill(dying)
         with Proxy(dying.port) as proxy:
             hold = proxy.hold = threading.Event()
-            proxy.watch = lambda command: command.get("batchSize") == mongo_scan.REPLY and "find" in command
+            proxy.watch = lambda command: command.get("batchSize") == REPLY and "find" in command
             proxy.cut_after = 20_000
 
             def kill() -> None:
@@ -319,14 +320,12 @@ def test_a_server_that_comes_back_is_asked_again(tmp_path: Path) -> None:
     with ferretdb(tmp_path / "ferretdb", port=port) as first:
         fill(first)
 
-    def restart(_: Any, seconds: Any) -> None:
+    def restart(_: float) -> None:
         if not started:
             started.append(ferretdb(tmp_path / "ferretdb", port=port))
 
     profile = live(tmp_path, f"mongodb://127.0.0.1:{port}/?{QUICK}", settings={"retries": 2})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mongo_client.ClusterClient, "_sleep", restart)
-        found = by_task(ask(profile, MAY_1))
+    found = by_task(ask(profile, MAY_1, connect=connecting(pause=restart)))
     started[0].stop()
     assert said(found[f"lw/wau/{DT}"]) == 5
 
@@ -483,14 +482,14 @@ def test_the_server_counts_and_sends_no_documents(tmp_path: Path, server: Any) -
 
 @pytest.mark.parametrize("reply", [500, 1000])
 def test_with_an_index_an_answer_larger_than_a_reply_is_asked_for_in_shorter_spans(
-    tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch, reply: Any
+    tmp_path: Path, server: Any, reply: Any
 ) -> None:
     """Documents that do not fit into one reply are read in shorter spans of time, each once, and no cursor stays."""
-    monkeypatch.setattr(mongo_scan, "REPLY", reply)
     with MongoClient[dict[str, Any]](server.uri) as client:
         client.lw.orders.create_index("at")
     with Proxy(server.port) as proxy:
-        found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
+        profile = live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM})
+        found = by_task(ask(profile, MAY_1, connect=connecting(reply=reply)))
         assert said(found[f"lw/sum/{DT}"]) == ORDERS
         assert proxy.commands["find"] > ORDERS / reply
         assert proxy.commands["getMore"] == 0
@@ -510,28 +509,25 @@ def test_with_an_index_an_answer_larger_than_a_reply_is_asked_for_in_shorter_spa
     ],
     ids=str,
 )
-def test_without_an_index_the_collection_is_read_in_one_pass(
-    tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch, index: Any
-) -> None:
+def test_without_an_index_the_collection_is_read_in_one_pass(tmp_path: Path, server: Any, index: Any) -> None:
     """Shorter spans would each read all of it: one query for the documents goes on to its end, and no cursor stays.
 
     An index that does not begin with the date, or is hashed, finds no range of dates.
     """
-    monkeypatch.setattr(mongo_scan, "REPLY", 500)
-    listed = mongo_client.ClusterClient.listed
 
-    def with_index(source: Any, database: Any, command: Any, *arguments: Any, **options: Any) -> Any:
-        # FerretDB has neither kind of index to tell of.
-        found = listed(source, database, command, *arguments, **options)
-        if command != "listIndexes" or index is None:
-            return found
-        return [*found, {"name": "other", **index, "key": dict(index["keys"])}]
+    class Indexed(Mongo):
+        def listed(self, database: str, command: str, value: Any = 1, **options: Any) -> list[dict[str, Any]]:
+            # FerretDB has neither kind of index to tell of.
+            found = super().listed(database, command, value, **options)
+            if command != "listIndexes" or index is None:
+                return found
+            return [*found, {"name": "other", **index, "key": dict(index["keys"])}]
 
-    monkeypatch.setattr(mongo_client.ClusterClient, "listed", with_index)
     asked: list[dict[str, Any]] = []
     with Proxy(server.port) as proxy:
         proxy.watch = noting(asked)
-        found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
+        profile = live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM})
+        found = by_task(ask(profile, MAY_1, connect=connecting(Indexed, reply=500)))
         assert said(found[f"lw/sum/{DT}"]) == ORDERS
         # The first documents; is a date unreadable; the newest date; the documents.
         assert [command["find"] for command in asked if "find" in command].count("orders") == 4
@@ -559,43 +555,39 @@ def test_without_an_index_the_newest_date_is_only_looked_for_where_it_is_told(tm
         assert [command["find"] for command in asked if "sort" in command] == ["orders"]
 
 
-def test_a_view_is_read_though_it_has_no_indexes(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_is_read_though_it_has_no_indexes(tmp_path: Path, server: Any) -> None:
     """A server that does not list the indexes of a view answers the questions about it all the same."""
-    listed = mongo_client.ClusterClient.listed
 
-    def refusing(source: Any, database: Any, command: Any, *arguments: Any, **options: Any) -> Any:
-        if command == "listIndexes":
+    class Refusing(Mongo):
+        def listed(self, database: str, command: str, value: Any = 1, **options: Any) -> list[dict[str, Any]]:
             # As MongoDB answers for a view.
-            command = "listNoIndexes"
-        return listed(source, database, command, *arguments, **options)
+            asked = "listNoIndexes" if command == "listIndexes" else command
+            return super().listed(database, asked, value, **options)
 
-    monkeypatch.setattr(mongo_client.ClusterClient, "listed", refusing)
-    found = by_task(ask(live(tmp_path, server.uri, metrics={"sum": SUM, "wau": WAU}), MAY_1))
+    profile = live(tmp_path, server.uri, metrics={"sum": SUM, "wau": WAU})
+    found = by_task(ask(profile, MAY_1, connect=connecting(Refusing)))
     assert said(found[f"lw/sum/{DT}"]) == ORDERS
 
 
-def test_a_day_that_cannot_be_split_is_read_reply_by_reply(
-    tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_day_that_cannot_be_split_is_read_reply_by_reply(tmp_path: Path, server: Any) -> None:
     """Where all documents share their day, the query goes on with a cursor, which is read to its end."""
-    monkeypatch.setattr(mongo_scan, "REPLY", 100)
     with MongoClient[dict[str, Any]](server.uri) as client:
         client.many.stats.drop()
         client.many.stats.insert_many([{"dt": DT, "v": 2} for _ in range(1000)])
     with Proxy(server.port) as proxy:
         profile = live(tmp_path, proxy.uri, metrics={"wau": {**WAU, "value": {"sum": "v"}}}, games=("many",))
-        found = by_task(ask(profile, MAY_1))
+        found = by_task(ask(profile, MAY_1, connect=connecting(reply=100)))
         assert said(found[f"many/wau/{DT}"]) == 2000
         assert proxy.commands["getMore"] >= 9
         assert proxy.cursors == set()
 
 
-def test_replies_that_stream_are_all_counted(tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replies_that_stream_are_all_counted(tmp_path: Path, server: Any) -> None:
     """A server that sends a cursor's replies without being asked for each is asked once, and gives the same figure."""
-    monkeypatch.setattr(mongo_scan, "REPLY", 500)
     with Proxy(server.port) as proxy:
         proxy.streams = True
-        found = by_task(ask(live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM}), MAY_1))
+        profile = live(tmp_path, proxy.uri, metrics={"wau": WAU, "sum": SUM})
+        found = by_task(ask(profile, MAY_1, connect=connecting(reply=500)))
         assert said(found[f"lw/sum/{DT}"]) == ORDERS
         # FerretDB tells with an empty reply that there are no more.
         assert (proxy.commands["getMore"], proxy.replies) == (1, ORDERS // 500)
@@ -603,39 +595,34 @@ def test_replies_that_stream_are_all_counted(tmp_path: Path, server: Any, monkey
 
 def test_a_server_that_cannot_stream_is_asked_again_without(tmp_path: Path) -> None:
     """mongo-java-server hangs up on a request to stream: the next try goes without, and the figure is whole."""
-    with mongo_java_server(tmp_path / "java", wire_version=17) as java, pytest.MonkeyPatch.context() as patch:
+    with mongo_java_server(tmp_path / "java", wire_version=17) as java:
         fill(java)
-        patch.setattr(mongo_scan, "REPLY", 500)
-        patch.setattr(mongo_client.ClusterClient, "_sleep", lambda *_: None)
         profile = live(tmp_path, java.uri, metrics={"wau": WAU, "sum": SUM}, settings={"retries": 1})
-        found = by_task(ask(profile, MAY_1))
+        found = by_task(ask(profile, MAY_1, connect=connecting(reply=500, pause=lambda seconds: None)))
         assert said(found[f"lw/sum/{DT}"]) == ORDERS
 
 
 def test_an_old_mongos_is_not_asked_to_stream(tmp_path: Path) -> None:
     """The driver refuses to ask a mongos before 7.1: the cursor goes on reply by reply there."""
-    server = mongo_java_server(tmp_path / "java", mongos=True, wire_version=13)
-    with server as java, pytest.MonkeyPatch.context() as patch:
+    with mongo_java_server(tmp_path / "java", mongos=True, wire_version=13) as java:
         fill(java)
-        patch.setattr(mongo_scan, "REPLY", 500)
         profile = live(tmp_path, java.uri, metrics={"wau": WAU, "sum": SUM})
-        assert said(by_task(ask(profile, MAY_1))[f"lw/sum/{DT}"]) == ORDERS
+        found = by_task(ask(profile, MAY_1, connect=connecting(reply=500)))
+        assert said(found[f"lw/sum/{DT}"]) == ORDERS
 
 
 KILLED = """
 import sys
 from datetime import date
 from bigmama_nb import profile
-from bigmama_nb.sources import mongo_scan
-from tests.sources.asking import ask
-mongo_scan.REPLY = int(sys.argv[2])
-ask(profile.read(sys.argv[1]), date(2024, 5, 1))
+from tests.sources.asking import ask, connecting
+ask(profile.read(sys.argv[1]), date(2024, 5, 1), connect=connecting(reply=int(sys.argv[2])))
 """
 
 
 @pytest.mark.parametrize(
     ("reply", "last", "streams"),
-    [(mongo_scan.REPLY, "find", False), (100, "getMore", False), (100, "getMore", True)],
+    [(REPLY, "find", False), (100, "getMore", False), (100, "getMore", True)],
     ids=["within the one reply", "between two replies", "while replies stream"],
 )
 def test_a_killed_run_leaves_no_cursor_behind(tmp_path: Path, server: Any, reply: Any, last: Any, streams: Any) -> None:
