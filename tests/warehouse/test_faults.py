@@ -68,7 +68,7 @@ def test_a_metastore_killed_between_two_steps_is_a_clear_error_that_a_rerun_heal
         if reached == step:
             mortal.kill()
 
-    with pytest.raises(CatalogError, match=r"cannot be reached.*Run 'run_all.py repair latest'") as caught:
+    with pytest.raises(CatalogError, match=r"cannot be reached.*run 'run_all.py repair latest'") as caught:
         publishing(standing, kill)
     mortal.start()
     assert [one.partition for one in caught.value.published] == [DAY][:moved]
@@ -118,7 +118,7 @@ def test_an_answer_that_is_lost_is_found_out_or_told_as_unknown(
 def test_a_metastore_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Its address, what the socket says, and the next step; nothing is written."""
     settings = Settings(str(tmp_path / "w"), metastore="thrift://127.0.0.1:1")
-    with pytest.raises(CatalogError, match=r"thrift://127\.0\.0\.1:1 cannot be reached: .*Run 'run_all.py repair"):
+    with pytest.raises(CatalogError, match=r"thrift://127\.0\.0\.1:1 cannot be reached: .*run 'run_all.py repair"):
         publishing(Place("", settings, "bigmama", local_files, lambda table, day: None), lambda step: None)
     assert not (tmp_path / "w").exists()
 

@@ -131,7 +131,7 @@ def test_kerberos_without_its_package_is_a_usage_error() -> None:
     """The package is an extra that needs MIT Kerberos's headers: the error names the command, and asks nobody."""
     asked = subprocess.run([sys.executable, "-c", WITHOUT_KERBEROS], capture_output=True, text=True, check=True)
     assert "the package 'kerberos' is not installed. Nothing was run" in asked.stdout
-    assert "Run 'pip install bigmama-nb[kerberos]' (it needs a C compiler and the headers" in asked.stdout
+    assert "run 'pip install bigmama-nb[kerberos]' (it needs a C compiler and the headers" in asked.stdout
 
 
 @pytest.mark.parametrize(
