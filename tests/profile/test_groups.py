@@ -21,6 +21,11 @@ TEXT = (
 )
 
 
+def with_old(group: str) -> str:
+    """Return the profile with this in the place of the group `old`."""
+    return TEXT.replace("old: [l2, bns]", group).replace(" MORE", "")
+
+
 def with_wau(keys: str, text: str = TEXT) -> str:
     """Return the profile whose metric wau has these keys more."""
     return text.replace(" MORE", f", {keys}" if keys else "")
@@ -69,31 +74,31 @@ def test_of_two_groups_a_game_decides(tmp_path: Path) -> None:
 KNOWN = "games are lw, lm, l2, bns"
 REFUSALS = {
     "a group of a game that is not there": (
-        TEXT.replace("old: [l2, bns]", "old: [l2, bsn]").replace(" MORE", ""),
+        with_old("old: [l2, bsn]"),
         f"groups.old names 'bsn'; {KNOWN}. Did you mean 'bns'?",
     ),
     "a group within a group": (
-        TEXT.replace("old: [l2, bns]", "old: [lineage]").replace(" MORE", ""),
+        with_old("old: [lineage]"),
         f"groups.old names 'lineage'; {KNOWN}.",
     ),
     "a group without games": (
-        TEXT.replace("old: [l2, bns]", "old: []").replace(" MORE", ""),
+        with_old("old: []"),
         "groups.old is empty; expected at least one name.",
     ),
     "a group that is no list": (
-        TEXT.replace("old: [l2, bns]", "old: bns").replace(" MORE", ""),
+        with_old("old: bns"),
         "groups.old is 'bns'; expected a list.",
     ),
     "a game twice": (
-        TEXT.replace("old: [l2, bns]", "old: [l2, bns, l2]").replace(" MORE", ""),
+        with_old("old: [l2, bns, l2]"),
         "groups.old names 'l2' twice.",
     ),
     "a group with a game's name": (
-        TEXT.replace("old:", "bns:").replace(" MORE", ""),
+        with_old("bns: [l2, bns]"),
         "groups.bns has the name of a game; expected a name of its own, since games and groups are named alike.",
     ),
     "a group with no name": (
-        TEXT.replace("old:", '"o d":').replace(" MORE", ""),
+        with_old('"o d": [l2, bns]'),
         "groups has the key 'o d'; expected letters, digits, '_', '-' or '.', beginning with a letter or digit.",
     ),
     "games of a group that is not there": (

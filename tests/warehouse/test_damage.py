@@ -29,12 +29,6 @@ MENDS = r"The partition is damaged; no other one is affected\. A run that brings
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of a warehouse that is not there yet."""
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
 def warehouse(root: Path) -> Iterator[Warehouse]:
     """Return a warehouse with two days, the first of two runs."""
     with Warehouse.open(Settings(str(root))) as made:

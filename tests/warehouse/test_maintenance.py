@@ -25,12 +25,6 @@ NOON = datetime(2024, 5, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of a warehouse that is not there yet."""
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
 def warehouse(root: Path) -> Iterator[Warehouse]:
     """Return the warehouse of `root`, at noon, with three versions of one day."""
     with Warehouse.open(Settings(str(root))) as opened:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -42,19 +41,6 @@ from tests.publishing import (
 )
 
 DAY, NEXT = "dt=20240501", "dt=20240502"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of a warehouse that is not there yet."""
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
-def warehouse(root: Path) -> Iterator[Warehouse]:
-    """Return the warehouse of `root`."""
-    with Warehouse.open(Settings(str(root))) as warehouse:
-        yield warehouse
 
 
 def test_the_first_publish_makes_everything_that_is_missing(warehouse: Warehouse, root: Path) -> None:

@@ -27,12 +27,6 @@ DAY, NEXT = "dt=20240501", "dt=20240502"
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of a warehouse that is not there yet."""
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
 def warehouse(root: Path) -> Iterator[Warehouse]:
     """Return a warehouse of two days and a mart."""
     with Warehouse.open(Settings(str(root))) as warehouse:

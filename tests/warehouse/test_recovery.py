@@ -41,12 +41,6 @@ class Clock:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of a warehouse that is not there yet."""
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
 def warehouse(root: Path) -> Iterator[Warehouse]:
     """Return a warehouse with two days of two runs."""
     with Warehouse.open(Settings(str(root))) as opened:

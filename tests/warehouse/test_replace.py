@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -23,19 +22,6 @@ from tests.publishing import FULL, PLAY, Settings, author, current_folder, plays
 
 DAY = "part_date=2024-05-01"
 REJECTS = replace(PLAY, name="wv_rejects")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Return the folder of a warehouse that is not there yet."""
-    return tmp_path / "warehouse"
-
-
-@pytest.fixture
-def warehouse(root: Path) -> Iterator[Warehouse]:
-    """Return the warehouse of `root`."""
-    with Warehouse.open(Settings(str(root))) as warehouse:
-        yield warehouse
 
 
 def part(content: pa.Table | list[Path], table: Table = PLAY, **more: object) -> Replacement:
