@@ -1,4 +1,4 @@
-"""What a notebook holds: one call for each thing that a stage does, and what it shows of it."""
+"""What 10_extract, 20_normalize and 40_write_parquet hold of game_metric: figures collected, checked, published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carry: the rows that stay when a run brings some of a partition's.
+"""Merge: a run brings some keys of a partition, and every other row that stood there is carried over.
 
 Source of the rules: docs/spec/publishing.md, "Rows that were there before".
 """

@@ -46,7 +46,7 @@ REFUSED = {
     ),
     "a word too many": (
         ("run", "lw"),
-        r"unexpected extra argument \(lw\) Nothing was run; see 'run_all\.py run --help'",
+        r"unexpected extra argument \(lw\)\. Nothing was run; see 'run_all\.py run --help'",
     ),
     "a word too few": (("repair",), r"Missing argument 'RUN'\. Nothing was run; see 'run_all\.py repair --help'\."),
     "a metric to try that is none": (
@@ -199,7 +199,7 @@ def test_whatever_takes_a_text_and_is_given_none_is_refused(
             name, _, rest = err.partition(" ")
             assert rest == (
                 "is empty; expected a value. Nothing was run; leave out what is not meant, and look for a variable of "
-                f"the shell that is not set. See 'run_all.py {spoken_as} --help'.\n"
+                f"the shell that is not set; see 'run_all.py {spoken_as} --help'.\n"
             )
             refused.setdefault(spoken_as, set()).add(name)
     assert {name: refused[name] for name in EMPTY} == EMPTY

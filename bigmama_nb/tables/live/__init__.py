@@ -1,0 +1,1 @@
+"""The steps that the live-viewing tables share, as lazy expressions."""
