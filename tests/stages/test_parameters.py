@@ -110,7 +110,7 @@ def test_a_cell_that_was_taken_out_again_is_forgotten() -> None:
 def test_a_shell_shows_the_sentence_and_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
     """IPython, which every notebook runs in, shows an error of use as its lines."""
     shell = InteractiveShell()
-    shell.run_cell("from bigmama_nb.errors import UsageError\nraise UsageError('games is wrong. Nothing was run.')")
+    shell.run_cell("from bigmama_nb.errors import UsageError\nraise UsageError('games is wrong')")
     assert capsys.readouterr().out == "games is wrong. Nothing was run.\n"
 
 
