@@ -13,9 +13,7 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.runs.record import RunRecord
 
 
-def after_run(
-    profile: Profile, run: RunRecord, digest: str, pause: Callable[[float], None] = time.sleep
-) -> list[str]:
+def after_run(profile: Profile, run: RunRecord, digest: str, pause: Callable[[float], None] = time.sleep) -> list[str]:
     """Send the alerts that a run's end calls for and write the metrics, and return what could not be done, in words.
 
     Args:

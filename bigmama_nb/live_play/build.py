@@ -180,7 +180,7 @@ class _Build:
         if engine.executors is not None:
             computed = list(made)
             meanings = distributed_writer.Meanings(described_table, traits, packing, self.run_timestamp)
-            contract = wv_live_play.contract(options.database)
+            contract = wv_live_play.CONTRACT.in_database(options.database)
             for bucket in computed:
                 duplicates += bucket.duplicates
                 parts.add(bucket)
@@ -238,7 +238,7 @@ class _Build:
         self, made: Iterator[buckets.BucketTables], parts: DayParts, labels: Labels
     ) -> tuple[TableFiles, int]:
         """Write the table bucket by bucket as its rows come back; return the files and how many were duplicates."""
-        writer = PartWriter(wv_live_play.contract(self.options.database), self.out, self.options)
+        writer = PartWriter(wv_live_play.CONTRACT.in_database(self.options.database), self.out, self.options)
         duplicates = 0
         try:
             for bucket in made:
@@ -261,7 +261,7 @@ class _Build:
     def _rejects(
         self, tables: Mapping[str, Any], log: ir.Table, posts: list[str], sources: Mapping[str, SourceCount]
     ) -> TableFiles:
-        contract = wv_live_play_rejects.contract(self.options.database)
+        contract = wv_live_play_rejects.CONTRACT.in_database(self.options.database)
         if self.engine.executors is not None:
             broken = source_checks.broken_rows(tables, log, posts, sources)
             counts = {name: count.rejected for name, count in sources.items()}

@@ -93,7 +93,7 @@ class DayParts:
         if not self._parts:
             empty = [stats_wv_d_live_play, stats_wv_h_live_play, stats_wv_d_live_play_min]
             return {
-                m.CONTRACT.name: write_table(m.contract(self._options.database), out, None, self._options)
+                m.CONTRACT.name: write_table(m.CONTRACT.in_database(self._options.database), out, None, self._options)
                 for m in empty
             }
         self._add_segments_of_the_rest()
@@ -120,7 +120,7 @@ class DayParts:
             (stats_wv_h_live_play, hourly, ["participant_no", "live_hour"]),
             (stats_wv_d_live_play_min, by_minute, ["participant_no", "minute_no"]),
         ):
-            contract = module.contract(self._options.database)
+            contract = module.CONTRACT.in_database(self._options.database)
             coded = engine.arrow(expression).sort_by([(name, "ascending") for name in order])
             if "peak_minute_no" in coded.column_names:
                 coded = coded.append_column("peak_datetime", labels.minute_text(coded["peak_minute_no"]))
@@ -205,7 +205,7 @@ def build_month(
     def rows(table: ir.Table, sums: ir.Table) -> ir.Table:
         return module.monthly(sums, module.live_counts(table))
 
-    return _period(engine, part_month, module.contract, play, module.viewer_sums, rows, out, options)
+    return _period(engine, part_month, module.CONTRACT, play, module.viewer_sums, rows, out, options)
 
 
 def build_kpi(
@@ -234,7 +234,7 @@ def build_kpi(
         return module.kpi(module.live_counts(_published(engine, stats_wv_d_live_play.CONTRACT, daily)), counts)
 
     both = play if daily else ()
-    return _period(engine, part_date, module.contract, both, module.viewer_counts, rows, out, options)
+    return _period(engine, part_date, module.CONTRACT, both, module.viewer_counts, rows, out, options)
 
 
 def _published(engine: Engine, contract: Table, files: Sequence[Path | str]) -> ir.Table:
@@ -264,7 +264,7 @@ def _ordered(found: pa.Table, contract: Table) -> pa.Table:
 def _period(
     engine: Engine,
     partition: str,
-    contract_in: Callable[[str], Table],
+    table_of: Table,
     play: Sequence[Path | str],
     part: Callable[[ir.Table], ir.Table],
     rows: Callable[[ir.Table, ir.Table], ir.Table],
@@ -278,7 +278,7 @@ def _period(
         rows: the partition's rows, of the whole table and of all parts.
     """
     options = options or Options()
-    contract = contract_in(options.database)
+    contract = table_of.in_database(options.database)
     try:
         found = None
         if play:

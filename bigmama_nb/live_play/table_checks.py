@@ -119,7 +119,7 @@ def after_build(
         ContractError: naming the check.
     """
     place = f"wv_live_play {part_date}"
-    warnings = [run(engine, place, m.contract(database), written[m.CONTRACT.name]) for m in OF_A_DAY]
+    warnings = [run(engine, place, m.CONTRACT.in_database(database), written[m.CONTRACT.name]) for m in OF_A_DAY]
     log = counts.sources[SERVER_LOG.name]
     added = counts.joins + counts.leaves + counts.duplicates + log.rejected
     if added != log.delivered:

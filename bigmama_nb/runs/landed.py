@@ -21,8 +21,8 @@ def landed(profile: Profile, run: RunRecord, attempt: int) -> tuple[set[str], li
     tasks: set[str] = set()
     done: list[Json] = []
     with Warehouse.open(warehouse_of(profile, run.run_id, scratch=run.scratch)) as warehouse:
-        metrics = game_metric.contract(warehouse.settings.database).full_name
-        told = game_metric_status.contract(warehouse.settings.database).full_name
+        metrics = game_metric.CONTRACT.in_database(warehouse.settings.database).full_name
+        told = game_metric_status.CONTRACT.in_database(warehouse.settings.database).full_name
         live = () if profile.live_play is None else (*DAILY, KPI, MONTH)
         names = [
             metrics,

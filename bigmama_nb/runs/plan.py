@@ -203,7 +203,7 @@ def published_throughs(settings: Settings) -> dict[tuple[str, str, str], date]:
     Raises:
         CatalogError, StorageError: the warehouse cannot be read.
     """
-    table = game_metric.contract(settings.database)
+    table = game_metric.CONTRACT.in_database(settings.database)
     with Warehouse.open(settings) as warehouse:
         found = lineage(warehouse, table.full_name)
     return {
@@ -219,7 +219,7 @@ def retracted_tasks(settings: Settings) -> dict[str, Retraction]:
     Raises:
         CatalogError, StorageError: the warehouse cannot be read.
     """
-    table = game_metric.contract(settings.database)
+    table = game_metric.CONTRACT.in_database(settings.database)
     with Warehouse.open(settings) as warehouse:
         found = retractions(warehouse, table.full_name)
     return {

@@ -29,7 +29,7 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, op
         UsageError: there is no such row; no run is recorded.
         TaskError: the warehouse cannot be read; no run is recorded.
     """
-    table = game_metric.contract(profile.warehouse.database)
+    table = game_metric.CONTRACT.in_database(profile.warehouse.database)
     day = day_of(dt)
     name = f"{game_cd}/{type_}/{day:%Y%m%d}"
     if (game_cd, type_, f"{day:%Y%m%d}") not in published_throughs(profile.warehouse):
@@ -88,7 +88,7 @@ def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], o
 
 
 def _taken_out(profile: Profile, task: Task, writer: Writer, reason: str) -> list[Json]:
-    table = game_metric.contract(profile.warehouse.database)
+    table = game_metric.CONTRACT.in_database(profile.warehouse.database)
     assert task.game_cd is not None
     assert task.type is not None
     try:

@@ -38,7 +38,7 @@ def seed(there: Warehouse, here: Warehouse, run: RunRecord, profile: Profile) ->
     Raises:
         TaskError: one of the warehouses cannot be read or written.
     """
-    figures = game_metric.contract(there.settings.database)
+    figures = game_metric.CONTRACT.in_database(there.settings.database)
     if "game_metric" in run.pipelines:
         publish_keyed(here, figures, dict(_figures(there, figures, run)), SEEDS)
     if profile.live_play is not None and "live_play" in run.pipelines:

@@ -81,7 +81,7 @@ def tell(profile: Profile, run: RunRecord) -> list[Json]:
         return []
     settings = warehouse_of(profile, run.run_id, scratch=run.scratch)
     settings = settings.model_copy(update={"lock_wait_s": min(settings.lock_wait_s, LOCK_WAIT_S)})
-    table = game_metric_status.contract(settings.database)
+    table = game_metric_status.CONTRACT.in_database(settings.database)
     with Warehouse.open(settings) as warehouse:
         stands = _stands(warehouse, table, sorted({f"dt={task.dt}" for task in tasks}))
         untold = [task for task in tasks if not _is_told(run, task, stands.get(task.id))]

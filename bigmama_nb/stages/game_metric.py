@@ -109,7 +109,7 @@ def _all_judged(here: StageContext, extracted: Sequence[Task]) -> list[Task]:
 
 def _history(here: StageContext) -> dict[tuple[str | None, str | None], dict[str, int]]:
     """Return the published figures by game and metric, then by dt."""
-    table = game_metric.contract(here.warehouse.database)
+    table = game_metric.CONTRACT.in_database(here.warehouse.database)
     with Warehouse.open(here.warehouse) as warehouse:
         if warehouse.catalog.entry(table.full_name) is None:
             return {}
@@ -207,8 +207,8 @@ def _partitions(done: Sequence[Published]) -> pd.DataFrame:
 
 def _published(here: StageContext, tasks: Sequence[Task], bring: Sequence[Task]) -> tuple[list[Published], list[Task]]:
     """Publish the figures of `bring`, and of all tasks what became of them; return both, never an exception."""
-    table = game_metric.contract(here.warehouse.database)
-    told = game_metric_status.contract(here.warehouse.database)
+    table = game_metric.CONTRACT.in_database(here.warehouse.database)
+    told = game_metric_status.CONTRACT.in_database(here.warehouse.database)
     notebook = f"runs/{here.run_id}/{here.attempt}/40_write_parquet.game_metric.ipynb"
     writer = Writer(here.run_id, here.attempt, notebook)
     brings = {task.id for task in bring}

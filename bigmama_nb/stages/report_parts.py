@@ -108,7 +108,7 @@ def _topics(here: StageContext, figures: pd.DataFrame) -> list[Topic]:
 
 
 def _figures(here: StageContext, warehouse: Warehouse, asked: pd.DataFrame) -> pd.DataFrame:
-    table = game_metric.contract(here.warehouse.database).full_name
+    table = game_metric.CONTRACT.in_database(here.warehouse.database).full_name
     if warehouse.catalog.entry(table) is None:
         return _frame([])
     newest = max([*asked["dt"], *(name.partition("=")[2] for name in warehouse.catalog.current(table))], default="")
@@ -134,7 +134,7 @@ def _figures(here: StageContext, warehouse: Warehouse, asked: pd.DataFrame) -> p
 def _told(here: StageContext, warehouse: Warehouse, figures: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
     """Return what earlier runs told of figures that are not simply there, in the days that figures are of."""
     columns = ["game_cd", "type", "dt", "outcome"]
-    table = game_metric_status.contract(here.warehouse.database).full_name
+    table = game_metric_status.CONTRACT.in_database(here.warehouse.database).full_name
     if figures.empty or warehouse.catalog.entry(table) is None:
         return pd.DataFrame(columns=columns)
     rows = rows_that_can_be_read(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -81,6 +81,10 @@ class Table:
     def full_name(self) -> str:
         """`database.name`."""
         return f"{self.database}.{self.name}"
+
+    def in_database(self, database: str) -> Table:
+        """Return the table as it stands in a database that the profile names."""
+        return replace(self, database=database)
 
     def partition_name(self, value: str) -> str:
         """Return `dt=20240501`, as records and folders name the partition; raises ContractError for an odd value."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,11 +41,6 @@ CONTRACT = Table(
         ),
     ),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `warehouse.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def require(rows: pa.Table) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bigmama_nb.tables.contract import Column, Notice, Table
 
 RETRACTED = "retracted: "
@@ -40,8 +38,3 @@ CONTRACT = Table(
         ),
     ),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `warehouse.database`."""
-    return replace(CONTRACT, database=database)

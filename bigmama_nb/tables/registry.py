@@ -29,11 +29,11 @@ _LIVE = (
 
 def live_contracts(database: str) -> dict[str, Table]:
     """Return the contracts of the live-viewing tables by name, in the profile's `live_play.database`."""
-    return {module.CONTRACT.name: module.contract(database) for module in _LIVE}
+    return {module.CONTRACT.name: module.CONTRACT.in_database(database) for module in _LIVE}
 
 
 def contracts(profile: Profile) -> list[Table]:
     """Return the contracts of all tables, in the databases that the profile names."""
     database = profile.live_play.database if profile.live_play is not None else wv_live_play.CONTRACT.database
-    figures = [one.contract(profile.warehouse.database) for one in (game_metric, game_metric_status)]
+    figures = [one.CONTRACT.in_database(profile.warehouse.database) for one in (game_metric, game_metric_status)]
     return [*figures, *live_contracts(database).values()]

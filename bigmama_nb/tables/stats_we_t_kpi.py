@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -58,11 +56,6 @@ CONTRACT = Table(
     upstream=("we_mart.wv_live_play", "we_mart.stats_wv_d_live_play"),
     checks=(Check("counts", "fail", "no count exceeds the viewers, no joint lives the lives", _broken),),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `live_play.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def live_counts(daily: ir.Table) -> ir.Table:

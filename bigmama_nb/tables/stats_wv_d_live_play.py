@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -91,11 +89,6 @@ CONTRACT = Table(
     downstream=("we_mart.stats_we_t_kpi",),
     checks=(Check("counts", "fail", "counts are not negative, and none exceeds the viewers", _broken),),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `live_play.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def viewer_counts(described: ir.Table) -> ir.Table:

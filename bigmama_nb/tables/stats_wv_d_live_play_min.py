@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -63,11 +61,6 @@ CONTRACT = Table(
     upstream=("we_mart.wv_live_play",),
     checks=(Check("counts", "fail", "counts are not negative and fit the minute and its viewers", _broken),),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `live_play.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def by_minute(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -60,11 +58,6 @@ CONTRACT = Table(
     upstream=("we_mart.wv_live_play",),
     checks=(Check("counts", "fail", "counts are not negative and fit the hour and its viewers", _broken),),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `live_play.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def hourly(everybody: ir.Table, lives: ir.Table, met: ir.Table, clicked: ir.Table, known_levels: ir.Table) -> ir.Table:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import ibis
 import ibis.expr.types as ir
 from ibis import _
@@ -53,11 +51,6 @@ CONTRACT = Table(
     upstream=("we_mart.wv_live_play",),
     checks=(Check("counts", "fail", "lives and viewers are at least 1, views no more than joins", _broken),),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `live_play.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def of_slice(play: ir.Table, nth: int, of: int) -> ir.Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import ibis
@@ -197,11 +196,6 @@ CONTRACT = Table(
         ),
     ),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `live_play.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def live_play(rows: ir.Table, described: ir.Table, participants: ir.Table, known_facts: ir.Table) -> ir.Table:

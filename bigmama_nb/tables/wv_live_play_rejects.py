@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import ibis
@@ -50,11 +49,6 @@ CONTRACT = Table(
         "we_mart.ws_fc_user_history",
     ),
 )
-
-
-def contract(database: str) -> Table:
-    """Return the table's contract in the profile's `live_play.database`."""
-    return replace(CONTRACT, database=database)
 
 
 def as_json(row: Mapping[str, Any]) -> str:

@@ -84,7 +84,7 @@ def verify_publish(settings: Settings, tell: Callable[[Finding], None] = lambda 
         storage_options=dict(settings.storage_options),
     )
     findings: list[Finding] = []
-    table = replace(game_metric.contract(settings.database), name=f"publish_check_{secrets.token_hex(4)}")
+    table = replace(game_metric.CONTRACT.in_database(settings.database), name=f"publish_check_{secrets.token_hex(4)}")
     with Warehouse.open(ours) as warehouse:
         try:
             steps = _steps(ours, warehouse, table)
@@ -206,7 +206,7 @@ def _writer(orders: dict[str, Any]) -> None:
     with Warehouse.open(settings, at=at) as opened:
         torn: Any = _Torn(opened.storage, kill["in_put"]) if "in_put" in kill else opened.storage
         warehouse = replace(opened, storage=torn)
-        table = replace(game_metric.contract(settings.database), name=orders["table"])
+        table = replace(game_metric.CONTRACT.in_database(settings.database), name=orders["table"])
         publish_keyed(warehouse, table, {name: _brought(BRINGS) for name in orders["partitions"]}, _new_writer())
 
 

@@ -44,7 +44,7 @@ class Filled:
 
 def filled(database: str) -> list[Filled]:
     """Return all eight tables in `database`, three rows each."""
-    tables = [game_metric.contract(database), *live_contracts(database).values()]
+    tables = [game_metric.CONTRACT.in_database(database), *live_contracts(database).values()]
     return [Filled(table, [_row(table, n) for n in range(ROWS)]) for table in tables]
 
 

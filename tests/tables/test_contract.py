@@ -169,5 +169,5 @@ def test_game_metric_is_the_table_of_the_design() -> None:
 
 def test_database_is_the_profiles() -> None:
     """warehouse.database renames the database and nothing else."""
-    found = game_metric.contract("reporting")
+    found = game_metric.CONTRACT.in_database("reporting")
     assert ("reporting.game_metric", game_metric.CONTRACT.columns) == (found.full_name, found.columns)

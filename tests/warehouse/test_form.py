@@ -134,7 +134,7 @@ def test_a_metastore_of_hive_4_keeps_korean(tmp_path: Path) -> None:
 
 def test_rows_with_instants_of_int96_are_merged(tmp_path: Path) -> None:
     """A keyed table in that form keeps the rows that a run does not bring, and their instants."""
-    table = game_metric_status.contract("bigmama")
+    table = game_metric_status.CONTRACT.in_database("bigmama")
     at = datetime(2024, 5, 2, 3, 4, 5, 678901, tzinfo=UTC)
     said = {"outcome": "ok", "reason": None, "message": None, "run_id": "x", "updated_dt": at}
 
