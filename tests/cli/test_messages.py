@@ -22,6 +22,7 @@ from rich.console import Console
 
 from bigmama_nb.cli import main, unforeseen, verbs
 from bigmama_nb.cli.progress import speaking
+from bigmama_nb.cli.streams import guarded
 from bigmama_nb.runs.services import Services
 from tests.publishing import small_disk
 from tests.runs.world import CLUSTERS, REPO, World, expected
@@ -378,7 +379,8 @@ def test_an_error_that_nobody_foresaw_leaves_one_line_and_a_trace(
     assert written.startswith("Traceback (most recent call last):")
     assert "in broken" in written
     assert "hunter22" not in written + err
-    asked = unforeseen(KeyError("x"), "sql").error
+    with guarded():
+        asked = unforeseen(KeyError("x"), "sql").error
     assert asked is not None
     assert f"{whole} The trace, for who mends this, is in " in asked["message"]
 

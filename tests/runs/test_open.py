@@ -77,7 +77,7 @@ def test_jupyterlab_is_started_where_there_is_a_display(
     words: list[str],
     opens: bool,
 ) -> None:
-    """Elsewhere the command to give is printed, which is what is opened; where the copy lies, and until when, is said."""
+    """Elsewhere the command to give is printed, which is what is opened; where the copy lies and until when is said."""
     shown: list[Path] = []
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
