@@ -67,6 +67,8 @@ class Warehouse:
     catalog: Catalog
     at: Observer = unobserved
     clock: Callable[[], datetime] = _now
+    small: int = 1 << 20
+    """A partition of at most so many bytes is read to be compared, whenever it is asked for in SQL."""
 
     @classmethod
     def open(cls, settings: Settings, *, at: Observer = unobserved) -> Warehouse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,9 +14,6 @@ from bigmama_nb.warehouse.catalog.protocol import Entry, Pointer, data_files
 from bigmama_nb.warehouse.history import opened
 from bigmama_nb.warehouse.lineage import read_record, reading
 from bigmama_nb.warehouse.version import Version, checksum, require_whole
-
-SMALL: Final = 1 << 20
-"""A partition of at most so many bytes is read to be compared, whenever it is asked for in SQL."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ def changed(warehouse: Warehouse, entries: Iterable[Entry]) -> list[Damage]:
     """Return the current partitions of these tables that are not what was published, by what costs little to know.
 
     The size of every file is compared; the checksums where a file was written after its partition was published, and
-    in a folder of this machine also where a partition has at most SMALL bytes.
+    in a folder of this machine also where a partition has at most `warehouse.small` bytes.
 
     Raises:
         CatalogError, StorageError: the warehouse cannot be read.
@@ -92,7 +88,7 @@ def _require_unchanged(warehouse: Warehouse, pointer: Pointer) -> None:
     size = sum(one.bytes for one in present)
     written_since = any(pointer.moved_at is None or one.modified > pointer.moved_at for one in present)
     unsure = written_since or len(present) < len(locations) or size != pointer.bytes
-    if not unsure and size <= SMALL and warehouse.storage.scheme == "file":
+    if not unsure and size <= warehouse.small and warehouse.storage.scheme == "file":
         # The catalog has the checksum of a single file: its record need not be read.
         unsure = len(locations) != 1 or checksum(warehouse.storage, locations[0]) != pointer.sha256
     if unsure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -169,11 +170,9 @@ def test_a_query_names_the_damaged_day(warehouse: Warehouse, root: Path, how: Ca
     assert rows == ([("20240502", 3)] if day == DAY else [("20240501", 2), ("20240501", 10)])
 
 
-def test_a_large_file_is_read_to_be_compared_where_it_was_written_later(
-    warehouse: Warehouse, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_is_read_to_be_compared_where_it_was_written_later(warehouse: Warehouse, root: Path) -> None:
     """By its instant, whatever its size; an old one of its size is not read by every query, and check finds it."""
-    monkeypatch.setattr("bigmama_nb.warehouse.damage.SMALL", 0)
+    warehouse = replace(warehouse, small=0)
     damage(root, written_over)
     assert sql(warehouse, f"select max(value) from game_metric where dt = '{DAY[3:]}'")[1] == [[11]]
     assert [one.partition for one in damages(warehouse)] == [DAY]
