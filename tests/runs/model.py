@@ -6,7 +6,7 @@ rows. A run knows of each of its figures whether it is `ok`, `held` or `open`, a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 Task = tuple[str, str]
@@ -160,8 +160,11 @@ class Model:
             rows = {other: row for other, row in stands.rows.items() if other != game}
             self.pointer[day] = Version(run_id, rows, {**stands.out, game: run_id}, stands)
 
-    def repair(self, run_id: str, *, locked: bool = False) -> None:
-        """Finish what a run began: the same verb with the same inputs."""
+    def repair(self, run_id: str, *, locked: bool = False) -> Iterator[None]:
+        """Finish what a run began, step by step: each release that was begun, then the same verb with the same inputs.
+
+        Each step is an attempt that readers see whole or not at all.
+        """
         run = self.runs[run_id]
         redo = [task for task, state in run.tasks.items() if state != "ok"]
         if run.verb == "retract":
@@ -173,7 +176,9 @@ class Model:
             begun = [task for task in redo if task in run.begun]
             for task in begun:
                 self.release(run_id, task, over=run.begun[task], locked=locked)
+                yield
             self.collect(run_id, [task for task in redo if task not in begun], locked=locked)
+        yield
 
     def before(self, day: str) -> Version | None:
         """Return what stood before the version that stands, where it is kept still."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -298,14 +298,17 @@ class Tables(RuleBasedStateMachine):
     def _do(
         self,
         verb: Callable[[], Any],
-        effect: Callable[[Model, str], None],
+        effect: Callable[[Model, str], Iterator[None] | None],
         kill_at: int | None,
         *,
         of: str | None = None,
         locked: bool = False,
         refused: bool = False,
     ) -> None:
-        """Do a verb, and to the model what it ought to do: a new run, or a further attempt of the run `of`."""
+        """Do a verb, and to the model what it ought to do: a new run, or further attempts of the run `of`.
+
+        An effect of several steps stops after each, where a kill may leave it.
+        """
         records = self.place.records()
         name = of or f"run {len(self.ids) + 1}"
         if locked:
@@ -318,12 +321,11 @@ class Tables(RuleBasedStateMachine):
         if of is None:
             after.order.append(name)
         self._taken_over(after, of)
-        if not refused:
-            effect(after, name)
+        between = [after.copy() for _ in (effect(after, name) or ())] if not refused else []
         if new:
             self.ids[name] = new[0]
         if ended.killed:
-            self._was_killed(after, name, of, records.get(self.ids.get(name, "")))
+            self._was_killed(between[:-1], after, name, of, records.get(self.ids.get(name, "")))
         elif refused:
             assert (ended.error, new) == ("UsageError", []), ended
         else:
@@ -348,33 +350,42 @@ class Tables(RuleBasedStateMachine):
                 one.tasks[game, day] = "ok"
                 one.begun.pop((game, day), None)
 
-    def _was_killed(self, after: Model, name: str, of: str | None, before_record: dict[str, Any] | None) -> None:
-        """Find out whether the pointers moved and how far the record came; all else is as before, or as after."""
+    def _was_killed(
+        self, between: list[Model], after: Model, name: str, of: str | None, before_record: dict[str, Any] | None
+    ) -> None:
+        """Find out which steps moved the pointers and how far the record came; all else is as before, or as after."""
         before, record = self.model, self.place.records().get(self.ids.get(name, ""))
         seen = [self._table(day) for day in DAYS]
         if record is None:
-            assert seen == [self._expected(before.pointer.get(day)) for day in DAYS]
+            assert seen == self._expected_tables(before)
             return
-        moved = seen != [self._expected(before.pointer.get(day)) for day in DAYS]
+        steps = [*between, after]
+        moved = seen != self._expected_tables(before)
+        reached = before
         if moved:
-            assert seen == [self._expected(after.pointer.get(day)) for day in DAYS], "neither as before nor as after"
-        changed = [day for day in DAYS if after.pointer.get(day) is not before.pointer.get(day)]
-        for day in changed:
+            found = [at for at, one in enumerate(steps) if seen == self._expected_tables(one)]
+            assert found, "neither as before nor as after"
+            reached, steps = steps[found[-1]], steps[found[-1] + 1 :]
+        for day in DAYS:
             # What was staged may be found by a recovery; so may what a rollback left without a word.
-            left = before.pointer.get(day) if after.runs[name].verb == "rollback" else None
-            self.maybe[day] = ([left] if left else []) if moved else [*self.maybe.get(day, []), after.pointer[day]]
+            stood, stands = before.pointer.get(day), reached.pointer.get(day)
+            if stands is not stood:
+                self.maybe[day] = [stood] if stood and after.runs[name].verb == "rollback" else []
+            staged = [one.pointer[day] for one in steps if one.pointer.get(day) is not stands]
+            if staged:
+                self.maybe[day] = [*self.maybe.get(day, []), *staged]
         if before_record is not None and _said(record) == _said(before_record):
             assert not moved
             return
         if record["status"] != "running":
-            assert seen == [self._expected(after.pointer.get(day)) for day in DAYS]
+            assert seen == self._expected_tables(after)
             self.model = after
             return
         # Of a change that would have been refused its record alone is there.
         dead = copy.deepcopy(after.runs.get(name) or Run(record["verb"]))
         dead.dead = True
-        if of is not None and not moved:
-            dead.found = dict(before.runs[of].found)
+        if of is not None:
+            dead.found = dict(reached.runs[of].found)
         earlier = len(before_record["attempts"]) if before_record else 0
         verbs = {one["n"]: one for one in record["attempts"]}
         for task in record["tasks"]:
@@ -392,8 +403,7 @@ class Tables(RuleBasedStateMachine):
         before.runs[name] = dead
         if of is None:
             before.order.append(name)
-        if moved:
-            before.pointer = after.pointer
+        before.pointer = reached.pointer
 
     def _readers_are_refused_or_see_all(self, how: str) -> None:
         """Nobody takes a catalog that is being recovered for one that holds little."""
@@ -429,6 +439,9 @@ class Tables(RuleBasedStateMachine):
     def _table(self, day: str) -> Any:
         wrote, out = self.place.lineage(day)
         return self.place.rows(day), wrote, out
+
+    def _expected_tables(self, model: Model) -> list[Any]:
+        return [self._expected(model.pointer.get(day)) for day in DAYS]
 
     def _expected(self, version: Version | None) -> Any:
         if version is None:
