@@ -5,9 +5,7 @@ Source of names and rules: docs/spec/runs_and_archive.md, "The archive".
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,9 +15,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
-from bigmama_nb.errors import NOTHING_DONE, StorageError, UsageError, with_state
+from bigmama_nb.errors import StorageError, with_state
 from bigmama_nb.executor.atomic_write import replace_file
 from bigmama_nb.project import as_called, without_run
+from bigmama_nb.runs.lock import RunLock
 from bigmama_nb.runs.task import Task
 
 Json = dict[str, Any]
@@ -254,55 +253,6 @@ def make_folder(folder: Path) -> None:
             ),
             place=str(folder),
         ) from None
-
-
-class RunLock:
-    """The run's lock: an flock on `<run>/.lock` that a killed holder frees and a silent one can lose.
-
-    Who takes over a silent holder's run replaces the file, so that the old holder, woken, finds that the path is no
-    longer the file it has locked.
-    """
-
-    def __init__(self, run_dir: Path, *, take_over: bool = False) -> None:
-        self._path = run_dir / ".lock"
-        if take_over:
-            self._path.unlink(missing_ok=True)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._fd)
-            raise UsageError(
-                f"{run_dir.name}: another process is at work on this run",
-                state=NOTHING_DONE,
-                step=f"wait for its end, see 'run_all.py runs show {run_dir.name}'",
-            ) from None
-
-    @staticmethod
-    def is_held(run_dir: Path) -> bool:
-        """Whether somebody holds the lock of the run in `run_dir`."""
-        try:
-            fd = os.open(run_dir / ".lock", os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(fd)
-        return False
-
-    def held(self) -> bool:
-        """Whether this process still holds the run's lock."""
-        try:
-            return os.fstat(self._fd).st_ino == self._path.stat().st_ino
-        except FileNotFoundError:
-            return False
-
-    def release(self) -> None:
-        """Free the lock."""
-        os.close(self._fd)
 
 
 class Record:

@@ -16,8 +16,9 @@ from bigmama_nb.periods import day_of, last_day
 from bigmama_nb.profile import Profile
 from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.environment import describe
+from bigmama_nb.runs.lock import RunLock
 from bigmama_nb.runs.plan import Grid, Request, made_of, named, published_throughs
-from bigmama_nb.runs.record import Record, RunLock, RunRecord
+from bigmama_nb.runs.record import Record, RunRecord
 from bigmama_nb.runs.retract import finish_retraction
 from bigmama_nb.runs.run import (
     Options,

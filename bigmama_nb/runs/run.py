@@ -20,8 +20,9 @@ from bigmama_nb.runs import archive, status
 from bigmama_nb.runs.attempt import Attempt, AttemptSettings, require_notebooks
 from bigmama_nb.runs.environment import describe
 from bigmama_nb.runs.landed import landed
+from bigmama_nb.runs.lock import RunLock
 from bigmama_nb.runs.plan import Grid, Request
-from bigmama_nb.runs.record import NOTHING, OK, PARTLY, Json, ProfileRead, Record, RunLock, RunRecord, make_folder, now
+from bigmama_nb.runs.record import NOTHING, OK, PARTLY, Json, ProfileRead, Record, RunRecord, make_folder, now
 from bigmama_nb.runs.scratch import person
 from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task

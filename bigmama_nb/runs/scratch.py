@@ -16,7 +16,8 @@ from bigmama_nb.executor.process import started_by
 from bigmama_nb.profile import Profile
 from bigmama_nb.profile import WarehouseSettings as Settings
 from bigmama_nb.runs import archive
-from bigmama_nb.runs.record import RunLock, RunRecord
+from bigmama_nb.runs.lock import RunLock
+from bigmama_nb.runs.record import RunRecord
 
 VARIABLE = "BIGMAMA_SCRATCH"
 KEPT_DAYS = 7

@@ -16,7 +16,8 @@ import pytest
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.redact import Redactor
 from bigmama_nb.runs import record
-from bigmama_nb.runs.record import AttemptEntry, Record, RunLock, RunRecord, shown, spelled
+from bigmama_nb.runs.lock import RunLock
+from bigmama_nb.runs.record import AttemptEntry, Record, RunRecord, shown, spelled
 from bigmama_nb.runs.task import Task
 from tests.publishing import FULL, read_only, small_disk
 from tests.runs.world import CLUSTERS, REPO, World, expected
@@ -27,7 +28,8 @@ HOLDER = """
 import sys
 from pathlib import Path
 from bigmama_nb.errors import StorageError
-from bigmama_nb.runs.record import Record, RunLock, RunRecord, now
+from bigmama_nb.runs.lock import RunLock
+from bigmama_nb.runs.record import Record, RunRecord, now
 from bigmama_nb.runs.task import Task
 from bigmama_nb.executor.redact import Redactor
 run_dir = Path(sys.argv[1])
