@@ -58,7 +58,7 @@ def measure(runs: int, games: int) -> None:
             ("`runs site`: all pages", *timed(profile, "runs", "site")),
             ("the pages of one more run", *added(profile, archive, record(runs, codes, profile))),
             ("the front page, until it is drawn", drawn(archive / "index.html"), None),
-            ("the list of all runs, until it is drawn", drawn(archive / "runs.html"), None),
+            ("the newest 500 runs, until they are drawn", drawn(archive / "runs.html"), None),
         ]
         told = [(what, f"{wall:.2f}", "" if cpu is None else f"{cpu:.2f}") for what, wall, cpu in rows]
         print(table(("", "wall, s", "CPU, s"), told))  # noqa: T201

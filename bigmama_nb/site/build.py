@@ -17,8 +17,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from bigmama_nb.profile import Profile
-from bigmama_nb.site import front, games, index, lives, notebooks, report, run_page, tables
-from bigmama_nb.site.pages import Writer
+from bigmama_nb.site import front, games, index, listing, lives, notebooks, report, run_page, tables
+from bigmama_nb.site.pages import Writer, drop_others
 
 OLDER_AT_ONCE = 20
 """How many runs without a page get one at the end of another run; `runs site` makes them all."""
@@ -51,7 +51,9 @@ def build(profile: Profile, *, everything: bool = False) -> Built:
         games.write(writer, found, profile, names)
         lives.write(writer, found, profile, None if everything else [run["no"] for run in now])
         tables.write(writer, found, profile)
-        front.write(writer, found, runs, profile)
+        has_page = {run["run_id"] for run in runs if _page(root, run).is_file()}
+        front.write(writer, found, runs, has_page, profile)
+        listing.write(writer, runs, has_page, everything=everything)
         _latest(writer, found)
         return Built(len(now), len(behind) - len(now))
 
@@ -90,13 +92,6 @@ def _latest(writer: Writer, found: index.Index) -> None:
             kept.add(writer.root / path)
             writer.page(path, "latest.html", book=book, is_good=not suffix)
     drop_others(writer.root / "latest", kept)
-
-
-def drop_others(folder: Path, kept: set[Path]) -> None:
-    """Delete the pages of a folder that no record has any more."""
-    for page in folder.glob("*.html"):
-        if page not in kept:
-            page.unlink(missing_ok=True)
 
 
 @contextmanager

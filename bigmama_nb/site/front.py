@@ -1,11 +1,10 @@
-"""The front page and the list of all runs."""
+"""The front page."""
 
 from __future__ import annotations
 
 import functools
-import json
+from collections.abc import Collection
 from datetime import date, timedelta
-from itertools import groupby
 from typing import Any
 
 from bigmama_nb.profile import Profile
@@ -19,11 +18,12 @@ _WORST = ("ok", "suspect", "skipped", "not_ready", "failed")
 SHOWN = 40
 
 
-def write(writer: Writer, found: index.Index, runs: list[index.RunRow], profile: Profile) -> None:
-    """Write `index.html` and `runs.html`."""
+def write(
+    writer: Writer, found: index.Index, runs: list[index.RunRow], has_page: Collection[str], profile: Profile
+) -> None:
+    """Write `index.html`."""
     problems = causes.grouped(found.problems())
     stopped = [run for run in runs if run["status"] in ("abandoned", "unreadable")]
-    has_page = {run["run_id"] for run in runs if (writer.root / "runs" / run["run_id"] / "index.html").is_file()}
     writer.page(
         "index.html",
         "index.html",
@@ -38,21 +38,6 @@ def write(writer: Writer, found: index.Index, runs: list[index.RunRow], profile:
         repair=repair_command,
         owners=functools.partial(_owners, profile),
     )
-    sets: dict[str, int] = {}
-    listed = [{**run, "names": sets.setdefault(run["names"], len(sets))} for run in runs[::-1]]
-    names = [json.loads(text) for text in sets]
-    writer.page(
-        "runs.html",
-        "runs.html",
-        runs=listed,
-        by_day=[(day, list(group)) for day, group in groupby(listed, _day_of)],
-        has_page=has_page,
-        sets=names,
-        games=sorted({name for both in names for name in both[0]}),
-        metrics=sorted({name for both in names for name in both[1]}),
-        statuses=sorted({run["status"] for run in runs}),
-        pipelines=sorted({name for run in runs for name in run["pipelines"]}),
-    )
 
 
 def _owners(profile: Profile, cause: causes.Cause) -> list[str]:
@@ -62,11 +47,6 @@ def _owners(profile: Profile, cause: causes.Cause) -> list[str]:
     else:
         found = {profile.live_play.owner} if profile.live_play is not None else set()
     return sorted(filter(None, found))
-
-
-def _day_of(run: index.RunRow) -> str:
-    text = str(run["run_id"])
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}"
 
 
 def _pipelines(found: index.Index, runs: list[index.RunRow]) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from bigmama_nb.profile import Profile
 from bigmama_nb.project import repair_command
 from bigmama_nb.reports.changes import month_before
 from bigmama_nb.site import causes, index
-from bigmama_nb.site.pages import Writer, day, file_name, sign
+from bigmama_nb.site.pages import Writer, day, drop_others, file_name, sign
 
 DAYS = 400
 _BACK = (("day", 1), ("week", 7), ("month", 0))
@@ -42,10 +42,7 @@ def write(writer: Writer, found: index.Index, profile: Profile, names: Collectio
             "t.series = series.no) order by name"
         )
     ]
-    kept = {writer.root / "games" / f"{file_name(one)}.html" for one in every}
-    for page in (writer.root / "games").glob("*.html"):
-        if page not in kept:
-            page.unlink(missing_ok=True)
+    drop_others(writer.root / "games", {writer.root / "games" / f"{file_name(one)}.html" for one in every})
     wanted = [one for one in every if names is None or one in names]
     problems = found.problems() if wanted else []
     for code in wanted:

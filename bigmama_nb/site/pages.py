@@ -154,6 +154,13 @@ def replace(target: Path, content: bytes) -> None:
         raise
 
 
+def drop_others(folder: Path, kept: set[Path]) -> None:
+    """Delete the pages of a folder that no record has any more."""
+    for page in folder.glob("*.html"):
+        if page not in kept:
+            page.unlink(missing_ok=True)
+
+
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(

@@ -16,10 +16,13 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from bigmama_nb import profile as profiles
+from bigmama_nb.site import listing
 from bigmama_nb.site.build import build
+from bigmama_nb.site.pages import Writer
 from tests.runs.live_world import LiveWorld
 from tests.runs.world import World
 from tests.site.test_index import FIRST, HOSTILE, record, task
+from tests.site.test_site import many
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 if not Path(CHROMIUM).exists() and not os.environ.get("CI"):
@@ -267,6 +270,29 @@ def test_the_filter_stands_in_the_address(page: Page, site: Site, tmp_path: Path
     page.goto((root / "runs.html").as_uri() + "#game=bb")
     assert page.locator("#runs tr[data-n]:visible").count() == 1
     assert "20240502T020304Z" in page.locator("#runs tr[data-n]:visible").inner_text()
+
+
+def test_a_filter_goes_along_to_the_months(page: Page, tmp_path: Path) -> None:
+    """By keyboard too; a month that has no run of the chosen game shows none, not all of its runs."""
+    root = archive(tmp_path, ["aa"])
+    run_ids = ["20240304T020304Z-1a2b3c", *(f"20240405T020304Z-{number:06x}" for number in range(listing.NEWEST))]
+    rows = many(root, run_ids)
+    other = {**rows[0], "names": json.dumps([["bb"], ["wau"]])}
+    writer = Writer(root, profiles.read(tmp_path / "profile.yaml").zone)
+    writer.assets()
+    listing.write(writer, [other, *rows[1:-1], {**other, "run_id": run_ids[-1]}], run_ids)
+    page.goto((root / "runs.html").as_uri())
+    page.get_by_label("game or table").select_option("bb")
+    expect(page.get_by_role("status")).to_have_text("1 of the newest 500 runs, of 501 in all")
+    page.locator("summary").press("Enter")
+    page.get_by_role("link", name="2024-03").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runs of 2024-03")
+    expect(page.get_by_role("status")).to_have_text("1 run")
+    assert page.url.endswith("months/2024-03.html#game=bb")
+    assert page.locator("#runs tr[data-n]:visible a").get_attribute("href") == f"../runs/{run_ids[0]}/index.html"
+    page.goto((root / "months" / "2024-03.html").as_uri() + "#game=aa")
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text("0 runs")
 
 
 def test_no_page_scrolls_sideways_on_a_phone(page: Page, site: Site) -> None:

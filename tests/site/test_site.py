@@ -5,16 +5,19 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import shutil
 import threading
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import vl_convert
 
 from bigmama_nb import profile as profiles
-from bigmama_nb.site import causes
+from bigmama_nb.site import causes, index, listing
 from bigmama_nb.site.build import Built, build
+from bigmama_nb.site.pages import Writer
 from tests.runs.world import CLUSTERS, World
 from tests.site.test_index import FIRST, SECOND, THIRD, record, task
 
@@ -89,6 +92,45 @@ def test_pages_of_what_is_gone_go_too(tmp_path: Path) -> None:
     build(told)
     assert [page.name for page in (archive / "games").iterdir()] == ["aa.html"]
     assert FIRST not in (archive / "index.html").read_text(encoding="utf-8")
+
+
+def many(archive: Path, run_ids: list[str]) -> list[dict[str, Any]]:
+    """Return the index's rows of as many runs as one that is recorded, oldest first."""
+    record(archive, FIRST, [task("aa", "20240501")])
+    with index.opened(archive) as found:
+        (row,) = found.runs()
+    return [{**row, "run_id": run_id} for run_id in run_ids]
+
+
+def test_beyond_the_newest_runs_each_month_has_a_page(tmp_path: Path) -> None:
+    """Every run is on its month's page; a new run makes its month's page anew only; a dropped month's page goes."""
+    of = {
+        month: [f"{month.replace('-', '')}01T020304Z-{number:06x}" for number in range(count)]
+        for month, count in (("2024-03", 2), ("2024-04", 1), ("2024-05", listing.NEWEST))
+    }
+    archive = tmp_path / "archive"
+    rows = many(archive, [run_id for runs in of.values() for run_id in runs])
+    writer = Writer(archive, profile(tmp_path).zone)
+    everybody = {row["run_id"] for row in rows}
+    listing.write(writer, rows, everybody)
+    pages = {month: archive / "months" / f"{month}.html" for month in of}
+    listed = {
+        month: re.findall(r'href="../runs/([^/]+)/index.html"', page.read_text()) for month, page in pages.items()
+    }
+    assert listed == {month: runs[::-1] for month, runs in of.items()}
+    newest = (archive / "runs.html").read_text()
+    assert re.findall(r'href="runs/([^/]+)/index.html"', newest) == of["2024-05"][::-1]
+    assert re.findall(r'href="months/([^/]+).html"', newest) == ["2024-05", "2024-04", "2024-03"]
+
+    before = {month: page.stat().st_ino for month, page in pages.items()}
+    listing.write(writer, [*rows, {**rows[-1], "run_id": "20240502T020304Z-000000"}], everybody)
+    assert [month for month, page in pages.items() if page.stat().st_ino != before[month]] == ["2024-05"]
+
+    listing.write(writer, rows[2:], everybody)
+    assert sorted(page.stem for page in (archive / "months").iterdir()) == ["2024-04", "2024-05"]
+    assert "2024-03" not in pages["2024-04"].read_text()
+    listing.write(writer, rows[3:], everybody)
+    assert list((archive / "months").iterdir()) == []
 
 
 def test_an_unreadable_record_stands_among_the_problems(tmp_path: Path) -> None:

@@ -37,11 +37,18 @@ if (filters) {
       count += fits;
     }
     for (const body of bodies) body.hidden = !body.querySelector("tr[data-n]:not([hidden])");
-    document.getElementById("shown").textContent = `${count.toLocaleString("en")} runs`;
+    const shown = document.getElementById("shown");
+    shown.textContent = `${count.toLocaleString("en")} ${count === 1 ? shown.dataset.noun.replace(/^runs$/, "run") : shown.dataset.noun}`;
+    for (const link of document.querySelectorAll("[data-filtered]")) link.hash = location.hash;
   };
   const restore = () => {
     const told = new URLSearchParams(location.hash.slice(1));
-    for (const field of filters.elements) if (field.name) field.value = told.get(field.name) ?? "";
+    for (const field of filters.elements) if (field.name) {
+      const value = told.get(field.name) ?? "";
+      field.value = value;
+      // A month without runs of a game shows none of them, not all others.
+      if (field.options && field.value !== value) { field.add(new Option(value, value)); field.value = value; }
+    }
     apply();
   };
   const keep = () => {
