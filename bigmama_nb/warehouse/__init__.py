@@ -89,19 +89,25 @@ class Warehouse:
             CatalogError: the catalog lost the table, whose versions stand there; only recovery makes it again.
         """
         place = self.place_of(table)
-        if not recovering and self.catalog.entry(table.full_name) is None:
-            lost = next((one.location for one in self.storage.list(place) if one.location.endswith(f"/{SEAL}")), None)
-            if lost is not None:
-                raise CatalogError(
-                    with_state(
-                        f"{table.full_name}: the catalog has no such table, but versions of it stand in the warehouse "
-                        f"({self.relative(lost)})",
-                        NOTHING_PUBLISHED,
-                        "'run_all.py recover' points every partition at its newest whole version again",
-                    ),
-                    place=place,
-                )
+        lost = None if recovering else self.lost_version(table)
+        if lost is not None:
+            raise CatalogError(
+                with_state(
+                    f"{table.full_name}: the catalog has no such table, but versions of it stand in the warehouse "
+                    f"({self.relative(lost)})",
+                    NOTHING_PUBLISHED,
+                    "'run_all.py recover' points every partition at its newest whole version again",
+                ),
+                place=place,
+            )
         return self.catalog.ensure(table, place)
+
+    def lost_version(self, table: Table) -> str | None:
+        """Return a version of a table that the catalog has not; None where it has the table or there is none."""
+        if self.catalog.entry(table.full_name) is not None:
+            return None
+        files = self.storage.list(self.place_of(table))
+        return next((one.location for one in files if one.location.endswith(f"/{SEAL}")), None)
 
     def place_of(self, table: Table) -> str:
         """Return where the first publish makes the table: `<uri>/<database>.db/<table>`."""

@@ -51,6 +51,7 @@ def recover(
     lost = warehouse.catalog.is_lost()
     if only_plan:
         return [one for table in tables for one in _planned(warehouse, table, lost=lost)[0]]
+    lost = lost or any(warehouse.lost_version(table) is not None for table in tables)
     if lost:
         warehouse.catalog.renew()
     found = [one for table in tables for one in _recovered(warehouse, table, writer)]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bigmama_nb.errors import CatalogError
+from bigmama_nb.errors import CatalogError, UsageError
+from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse import Warehouse
 from bigmama_nb.warehouse.maintenance import release, rollback
 from bigmama_nb.warehouse.publish import Replacement, publish_keyed, publish_whole, retract
@@ -168,6 +173,51 @@ def test_dropped_partitions_come_back_in_a_metastore(hive: Place, table_too: boo
         assert hive.rows(NEXT) is None
         recover(warehouse, [table], author(9))
         assert (hive.rows(DAY), hive.rows(NEXT)) == ({"lw/wau": 1}, {"lw/wau": 2})
+
+
+@pytest.mark.parametrize("step", ["locked", "moving", "moved", "done", None])
+@pytest.mark.parametrize("name", ["local+sqlite", pytest.param("local+hive", marks=pytest.mark.service("hive"))])
+def test_a_recovery_killed_midway_shows_all_of_a_table_or_nothing(tmp_path: Path, name: str, step: str | None) -> None:
+    """A dropped table comes back whole: a killed recovery leaves none to publish to, and another one makes it."""
+    where = place(name, tmp_path)
+    table = where.metric()
+    stood = {DAY: {"lw/wau": 1, "bns/wau": 5}, NEXT: {"lw/wau": 2}}
+    with Warehouse.open(where.settings) as warehouse:
+        publish_keyed(warehouse, table, {day: brought(rows) for day, rows in stood.items()}, author(1))
+        warehouse.catalog.drop(table.full_name)
+    assert killed_recovery(where, table, step) == (0 if step is None else -signal.SIGKILL)
+    seen = {day: where.rows(day) for day in stood}
+    assert seen == stood or (step is not None and seen == dict.fromkeys(stood))
+    with Warehouse.open(where.settings) as warehouse:
+        if step is not None:
+            for ask in (
+                lambda: publish_keyed(warehouse, table, {DAY: brought({"lw/wau": 9})}, author(3)),
+                lambda: sql(warehouse, f"from {table.full_name}"),
+            ):
+                with pytest.raises((CatalogError, UsageError), match=r"recover|does not exist"):
+                    ask()
+        recover(warehouse, [table], author(9))
+        assert {day: where.rows(day) for day in stood} == stood
+        assert [one.name for one in warehouse.tables() if one.database == table.database] == [table.name]
+        publish_keyed(warehouse, table, {DAY: brought({"lw/wau": 9})}, author(4))
+        assert where.rows(DAY) == {"lw/wau": 9, "bns/wau": 5}
+        assert sql(warehouse, f"select count(*) from {table.full_name}")[1] == [[3]]
+
+
+def killed_recovery(where: Place, table: Table, step: str | None) -> int:
+    """Recover in another process, which is killed at a step; return how it ended."""
+    child = os.fork()
+    if not child:
+        with suppress(BaseException), Warehouse.open(where.settings, at=partial(killed_at, step)) as warehouse:
+            recover(warehouse, [table], author(9))
+            os._exit(0)
+        os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_at(step: str | None, reached: str) -> None:
+    if reached == step:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def dropped(place: Place, table: str, partition: str) -> None:

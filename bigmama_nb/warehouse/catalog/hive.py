@@ -39,6 +39,8 @@ from bigmama_nb.warehouse.catalog.protocol import (
 from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, first_line, ttypes
 
 NAMES = (game_metric.CONTRACT.name, game_metric_status.CONTRACT.name, *sorted(DAILY), KPI, MONTH)
+UNFINISHED = "__recovering"
+"""What a table's name ends in that recovery makes, until it has its partitions."""
 SETTLING_TRIES = 3
 CREATE_WAIT_S = 120
 BEATEN = (ttypes.AlreadyExistsException, ttypes.NoSuchObjectException)
@@ -56,6 +58,9 @@ class HiveCatalog:
         self._connection = Connection(uri, options)
         self._options = options
         self._objects = HiveObjects(str(options.get("s3_scheme", "s3a")), str(options.get("user", "bigmama-nb")))
+        self._renewing = False
+        self._unfinished: dict[str, str] = {}
+        """By full name what a table is called until its recovery is done."""
         self.uri = uri
 
     def is_lost(self) -> bool:
@@ -63,10 +68,19 @@ class HiveCatalog:
         return False
 
     def renew(self) -> None:
-        """Leave the metastore as it is: schematool makes one."""
+        """Make tables that are missing under a name of their own until `renewed`: readers see all of one or none."""
+        self._renewing = True
 
     def renewed(self) -> None:
-        """Leave the metastore as it is."""
+        """Give the tables that were made since `renew` their names."""
+        for full_name, unfinished in self._unfinished.items():
+            database, name = full_name.split(".")
+            made = self._table(full_name)
+            made.tableName = name
+            made.parameters = {**made.parameters, MARK: "1"}
+            self._altered(f"{full_name} could not be taken into use", database, unfinished.split(".")[1], made)
+        self._renewing = False
+        self._unfinished.clear()
 
     def close(self) -> None:
         """Close the connection."""
@@ -86,21 +100,24 @@ class HiveCatalog:
             with creating:
                 known = self._table(table.full_name)
                 if known is None:
+                    if self._renewing:
+                        self._unfinished[table.full_name] = f"{table.full_name}{UNFINISHED}"
+                        # What a recovery left that was killed.
+                        self.drop(f"{table.full_name}{UNFINISHED}")
                     self._create(table, location)
                     known = self._table(table.full_name)
             assert known is not None
         entry = self._objects.entry(known)
         refuse_other_columns(entry, table)
-        if MARK not in (known.parameters or {}):
+        if MARK not in (known.parameters or {}) and table.full_name not in self._unfinished:
             marked = copy.deepcopy(known)
             marked.parameters = {**(known.parameters or {}), MARK: "1"}
-            self._order(
-                f"{table.full_name} could not be marked as ours",
-                lambda client: client.alter_table_with_environment_context(
-                    table.database, table.name, marked, ttypes.EnvironmentContext({"DO_NOT_UPDATE_STATS": "true"})
-                ),
-            )
+            self._altered(f"{table.full_name} could not be marked as ours", table.database, table.name, marked)
         return entry
+
+    def _altered(self, what: str, database: str, name: str, table: Any) -> None:
+        context = ttypes.EnvironmentContext({"DO_NOT_UPDATE_STATS": "true"})
+        self._order(what, lambda client: client.alter_table_with_environment_context(database, name, table, context))
 
     def tables(self) -> list[Entry]:
         """Return every table that a publish has made or adopted, or may adopt by its name, sorted by name.
@@ -258,9 +275,14 @@ class HiveCatalog:
                 lambda client: client.create_database(self._objects.database(table, location)),
                 fine=ttypes.AlreadyExistsException,
             )
+        made = self._objects.table(table, location)
+        if table.full_name in self._unfinished:
+            made.tableName = self._unfinished[table.full_name].split(".")[1]
+            # Found by its mark it would be shown.
+            del made.parameters[MARK]
         self._order(
             f"{table.full_name} could not be created",
-            lambda client: client.create_table(self._objects.table(table, location)),
+            lambda client: client.create_table(made),
             fine=ttypes.AlreadyExistsException,
         )
 
@@ -282,7 +304,7 @@ class HiveCatalog:
                 )
 
     def _table(self, full_name: str) -> Any:
-        database, name = full_name.split(".")
+        database, name = self._unfinished.get(full_name, full_name).split(".")
 
         def found(client: Any) -> Any:
             try:
@@ -293,7 +315,7 @@ class HiveCatalog:
         return self._question(found)
 
     def _partitions(self, full_name: str, partitions: Collection[str] | None) -> list[Any]:
-        database, name = full_name.split(".")
+        database, name = self._unfinished.get(full_name, full_name).split(".")
         if partitions is None:
             return list(self._question(lambda client: client.get_partitions(database, name, -1)))
         asked = list(partitions)

@@ -119,13 +119,14 @@ class Catalog(Protocol):
         """Return whether the catalog is gone or cannot be read, though versions stand in the warehouse."""
 
     def renew(self) -> None:
-        """Make a lost catalog anew, with nothing in it; one that cannot be read is put aside.
+        """Make a lost catalog anew, with nothing in it, or get ready to make lost tables; what cannot be read is put
+        aside.
 
-        It stays lost to everybody else until `renewed`.
+        Until `renewed` the catalog, or each table that is made, stays lost to everybody else.
         """
 
     def renewed(self) -> None:
-        """Take a catalog that was made anew, and has its pointers by now, into use."""
+        """Take what was made anew, and has its pointers by now, into use."""
 
     def close(self) -> None:
         """Let go of connections."""

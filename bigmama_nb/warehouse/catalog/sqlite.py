@@ -79,8 +79,8 @@ class SqliteCatalog:
         if self._format_of_whole() is None and self.path.exists() and self.path.stat().st_size:
             self.path.replace(self.path.with_name("catalog.db.damaged"))
         self._renewing = True
-        with self._writing("the catalog could not be made anew"):
-            pass
+        with self._writing("the catalog could not be made anew") as connection:
+            connection.execute("PRAGMA user_version = 0")
 
     def renewed(self) -> None:
         """Take a catalog that was made anew into use."""
