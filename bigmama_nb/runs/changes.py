@@ -36,6 +36,15 @@ class Changes:
     tasks: list[Task] = field(default_factory=list)
     published: list[Json] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    begun: Task | None = None
+    """What is about to be pointed elsewhere; the record says so before it is."""
+    write_begun: Callable[[Task], None] | None = None
+
+    def begin(self, target: Published) -> None:
+        """Note in the record that a partition is about to point at another version, should this be the last word."""
+        self.begun = _partition_task(target.table, target.partition, message=target.version)
+        if self.write_begun is not None:
+            self.write_begun(self.begun)
 
     def point(self, stands: Published) -> None:
         """Note that a partition points at another version now."""
@@ -62,7 +71,7 @@ def rollback(
 
     def do(writer: Writer, changes: Changes) -> Published:
         with Warehouse.open(profile.warehouse) as warehouse:
-            stands = maintenance.rollback(warehouse, table, partition, writer, version)
+            stands = maintenance.rollback(warehouse, table, partition, writer, version, tell=changes.begin)
         changes.point(stands)
         return stands
 
@@ -135,6 +144,7 @@ def change(
     begun = begin(profile, Grid(day, day, (), ()), Request(), Options(), at, verb=verb, reason=reason)
     with recorded(begun, profile) as record:
         record.change(lambda run: _begun(run, profile))
+        changes.write_begun = lambda task: record.change(lambda run: run.replace_tasks([task]))
         try:
             answer = do(Writer(record.run_id, 1, ""), changes)
         except UsageError:
@@ -165,8 +175,12 @@ def _begun(run: RunRecord, profile: Profile) -> None:
 
 
 def _end(record: Record, changes: Changes, failed: TaskError | None) -> None:
+    tasks = changes.tasks
+    if failed is not None and changes.begun is not None and not tasks:
+        tasks = [changes.begun.failed(failed)]
+
     def note(run: RunRecord) -> None:
-        run.tasks, run.published, run.dropped = changes.tasks, changes.published, changes.dropped
+        run.tasks, run.published, run.dropped = tasks, changes.published, changes.dropped
         run.attempts[-1].ended_at = now()
         run.end()
         if failed is not None:
@@ -181,7 +195,8 @@ def _partition_task(table: str, partition: str, **known: Any) -> Task:
     """Return the task of a partition that is pointed elsewhere."""
     name = table.partition(".")[2]
     day = partition.partition("=")[2]
-    return Task(id=f"{name}/{day}", pipeline="tables", table=name, part_date=day, **known)
+    place = f"{table} {partition}"
+    return Task(id=f"{name}/{day}", pipeline="tables", table=name, part_date=day, place=place, **known)
 
 
 def _recovered(one: Recovered) -> Task:

@@ -27,6 +27,8 @@ FORMAT = 1
 HEARTBEAT_S = 15.0
 SILENCE_S = 120.0
 REPORT = "50_report"
+AGAIN = {"rollback": "rollback", "recover": "recover", "prune": "runs prune", "rewrite": "republish --form"}
+"""The verbs whose runs have nothing to finish: they moved what they name or nothing, and are given again."""
 OK, NOTHING, PARTLY, LOCKED = 0, 1, 3, 75
 
 
@@ -155,6 +157,8 @@ class RunRecord(Entry):
     @property
     def is_open(self) -> bool:
         """Whether a repair has something to do."""
+        if self.verb in AGAIN:
+            return False
         return not all(task.succeeded for task in self.tasks) or bool(self.report_error or self.status_error)
 
     def replace_tasks(self, tasks: Iterable[Task]) -> None:
@@ -182,9 +186,9 @@ class RunRecord(Entry):
 
     def hinted(self, text: str) -> str:
         """Return a text whose `repair latest` finishes this run, also where its verb is one that this passes over."""
-        if self.verb in ("run", "republish"):
-            return text
-        return without_run(text, f"'run_all.py repair {self.run_id}'") if self.verb == "retract" else without_run(text)
+        if self.verb in AGAIN:
+            return without_run(text)
+        return without_run(text, f"'run_all.py repair {self.run_id}'") if self.verb == "retract" else text
 
 
 def exit_status(tasks: Sequence[Task], signum: int | None = None) -> int:

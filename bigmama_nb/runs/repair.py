@@ -18,7 +18,7 @@ from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.environment import describe
 from bigmama_nb.runs.lock import RunLock
 from bigmama_nb.runs.plan import Grid, Request, made_of, named, published_throughs
-from bigmama_nb.runs.record import Record, RunRecord
+from bigmama_nb.runs.record import AGAIN, Record, RunRecord
 from bigmama_nb.runs.retract import finish_retraction
 from bigmama_nb.runs.run import (
     Options,
@@ -31,9 +31,6 @@ from bigmama_nb.runs.run import (
 )
 from bigmama_nb.runs.services import Operator
 from bigmama_nb.runs.task import Task
-
-AGAIN = {"rollback": "rollback", "recover": "recover", "prune": "runs prune", "rewrite": "republish --form"}
-"""The verbs whose runs have nothing to finish: they moved what they name or nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +69,11 @@ def plan_repair(profile: Profile, run: RunRecord) -> Repair:
 def require_repairable(run: RunRecord) -> None:
     """Refuse a run whose verb is not finished by a repair; raises UsageError."""
     if run.verb in AGAIN:
+        begun = next((f" {task.place} {task.message}" for task in run.tasks if task.outcome is None), "")
         raise UsageError(
             f"{run.run_id} is a {run.verb}, which a repair does not finish",
             state=NOTHING_DONE,
-            step=f"give 'run_all.py {AGAIN[run.verb]}' again",
+            step=f"give 'run_all.py {AGAIN[run.verb]}{begun}' again",
         )
 
 
@@ -103,7 +101,6 @@ def open_runs(root: Path, today: date, days: int) -> list[RunRecord]:
         for run in archive.read_all(root)
         if isinstance(run, RunRecord)
         and not run.scratch
-        and run.verb not in AGAIN
         and run.status != "running"
         and run.is_open
         and day_of(run.run_id[:8]) >= since

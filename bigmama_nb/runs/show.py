@@ -73,6 +73,12 @@ def outcomes_of(run: RunRecord) -> pd.DataFrame:
 def _outcomes(run: RunRecord) -> list[str]:
     lines = []
     unsettled = sum(task.outcome is None for task in run.tasks)
+    for task in run.tasks:
+        if task.pipeline == "tables" and task.outcome is None:
+            lines.append(
+                f"It was about to point {task.place} at {task.message}: 'run_all.py who-wrote {task.place}' says what "
+                f"stands, and 'run_all.py {run.verb} {task.place} {task.message}' does it."
+            )
     if unsettled:
         lines.append(
             f"{unsettled:,} of {how_many(len(run.tasks), 'task')} {'has' if unsettled == 1 else 'have'} no outcome yet."

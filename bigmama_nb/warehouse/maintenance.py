@@ -43,10 +43,19 @@ def versions_of(warehouse: Warehouse, table: str, partition: str) -> list[Record
     return sorted((one.record for one in stored if one.record is not None), key=lambda record: record.version)
 
 
-def rollback(warehouse: Warehouse, table: str, partition: str, writer: Writer, version: str | None = None) -> Published:
+def rollback(
+    warehouse: Warehouse,
+    table: str,
+    partition: str,
+    writer: Writer,
+    version: str | None = None,
+    *,
+    tell: Callable[[Published], None] | None = None,
+) -> Published:
     """Point a partition at an earlier version of it (None: the one before), after reading that one back.
 
-    The version keeps its lineage: who wrote what is told as it was then. `writer` is who holds the lock.
+    The version keeps its lineage: who wrote what is told as it was then. `writer` is who holds the lock; `tell` gets
+    what is to stand, before the pointer is moved.
 
     Raises:
         UsageError: no such table, partition or version; the message names those there are. Nothing was changed.
@@ -65,7 +74,10 @@ def rollback(warehouse: Warehouse, table: str, partition: str, writer: Writer, v
                 f"{name} has no partition {partition}.{did_you_mean(partition, there)}", state=NOTHING_CHANGED
             )
         targets[:] = [_earlier(warehouse, entry, pointer, version)]
-        return [Change(published(warehouse, targets[0], moved=True), targets[0], pointer)]
+        stands = published(warehouse, targets[0], moved=True)
+        if tell is not None:
+            tell(stands)
+        return [Change(stands, targets[0], pointer)]
 
     (done,) = commit(warehouse, [name], writer, back, files="standing")
     note_commit(warehouse, targets[0])

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import getpass
-from datetime import date
+import os
+import signal
+from datetime import UTC, date, datetime
 from typing import Any
 
+from bigmama_nb import profile
+from bigmama_nb.runs.changes import rollback
+from bigmama_nb.warehouse.catalog.sqlite import SqliteCatalog
 from tests.runs.test_repair import hold, locked
 from tests.runs.world import DAYS, World, wau
 
@@ -51,6 +56,36 @@ def test_a_rollback_that_met_the_lock_is_recorded_as_failed(world: World) -> Non
     done = runs(world)[0]
     assert (done["verb"], done["status"], done["exit_status"]) == ("rollback", "failed", 75)
     assert done["error"] == answer["error"]["message"]
+
+
+def test_a_rollback_that_is_killed_says_what_it_was_about_to_do(world: World) -> None:
+    """The record holds its target before the pointer moves; show and a refused repair name the command that does it."""
+    world.command("run", "--games", "aa", "--metrics", "wau")
+    first = runs(world)[0]["run_id"]
+    world.write("aa", "daily", [{"_id": 1, "dt": "20240429", "value": 5}])
+    world.command("run", "--games", "aa", "--metrics", "wau", "--date", "2024-04-29")
+    child = os.fork()
+    if not child:
+        SqliteCatalog.move = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        rollback(profile.read(world.profile), "game_metric", "dt=20240429", None, "five", datetime.now(UTC))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+    killed = runs(world)[0]
+    place, version = "bigmama.game_metric dt=20240429", f"{first}-1"
+    assert [(one["id"], one["outcome"], one["place"], one["message"]) for one in killed["tasks"]] == [
+        ("game_metric/20240429", None, place, version)
+    ]
+    shown = world.text_of("runs", "show", killed["run_id"])
+    assert f"It was about to point {place} at {version}: 'run_all.py who-wrote {place} --profile " in shown
+    assert f"and 'run_all.py rollback {place} {version} --profile " in shown
+    assert "Repair just that" not in shown
+    assert world.rows()["aa", "wau", "20240429"] == 5
+    refused = world.command("repair", killed["run_id"])["error"]["message"]
+    again = f"'run_all.py rollback {place} {version} --profile "
+    assert again in refused
+    assert world.command(*again.split()[1:-1])["exit_status"] == 0
+    assert world.rows()["aa", "wau", "20240429"] == wau("aa", date(2024, 4, 29))
 
 
 def test_a_recovery_is_a_run(world: World) -> None:
