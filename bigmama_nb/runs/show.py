@@ -75,9 +75,10 @@ def _outcomes(run: RunRecord) -> list[str]:
     unsettled = sum(task.outcome is None for task in run.tasks)
     for task in run.tasks:
         if task.pipeline == "tables" and task.outcome is None:
+            table, _, partition = str(task.place).partition(" ")
             lines.append(
-                f"It was about to point {task.place} at {task.message}: 'run_all.py who-wrote {task.place}' says what "
-                f"stands, and 'run_all.py {run.verb} {task.place} {task.message}' does it."
+                f"It was about to point {task.place} at {task.message}: 'run_all.py who-wrote {table} {partition}' "
+                f"says what stands, and 'run_all.py rollback {table} {partition} {task.message}' does it."
             )
     if unsettled:
         lines.append(
