@@ -114,14 +114,14 @@ def _scaled(one: Cost, times: float) -> Cost:
 # The world
 
 
-def world(folder: Path, games: int) -> Path:
-    """Make dumps of so many games, 3 metrics each, and return their profile."""
+def world(folder: Path, games: int, *, days: int = DAYS) -> Path:
+    """Make dumps of so many games, 3 metrics each, with documents of so many days, and return their profile."""
     folder.mkdir(parents=True)
     codes = [f"g{number:04}" for number in range(games)]
     for number, code in enumerate(codes):
         database = folder / "dumps" / f"c{number % CLUSTERS}" / code
         database.mkdir(parents=True)
-        for collection, documents in _documents(number):
+        for collection, documents in _documents(number, days):
             (database / f"{collection}.bson").write_bytes(b"".join(map(bson.encode, documents)))
     clusters = "\n".join(f"  c{number}: {{dump: dumps/c{number}}}" for number in range(CLUSTERS))
     listed = "\n".join(
@@ -160,8 +160,8 @@ metrics:
     return folder / "profile.yaml"
 
 
-def _documents(number: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    days = [DAY - timedelta(days=back) for back in range(DAYS)]
+def _documents(number: int, back: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    days = [DAY - timedelta(days=days) for days in range(back)]
     yield "daily", [{"dt": f"{day:%Y%m%d}", "value": 1000 * number + day.day} for day in days]
     yield (
         "orders",
