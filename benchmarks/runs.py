@@ -114,8 +114,11 @@ def _scaled(one: Cost, times: float) -> Cost:
 # The world
 
 
-def world(folder: Path, games: int, *, days: int = DAYS) -> Path:
-    """Make dumps of so many games, 3 metrics each, with documents of so many days, and return their profile."""
+def world(folder: Path, games: int, *, days: int = DAYS, revenue: str = "month") -> Path:
+    """Make dumps of so many games, 3 metrics each, with documents of so many days, and return their profile.
+
+    `revenue` is summed by that period.
+    """
     folder.mkdir(parents=True)
     codes = [f"g{number:04}" for number in range(games)]
     for number, code in enumerate(codes):
@@ -153,7 +156,7 @@ metrics:
     collection: orders
     date: {{field: at, as: date}}
     value: {{sum: amount}}
-    period: month
+    period: {revenue}
 """,
         encoding="utf-8",
     )
