@@ -156,7 +156,7 @@ class Attempt:
 
         def begin(run: RunRecord) -> None:
             run.attempts.append(started)
-            run.replace_tasks(replace(task, attempt=self._n) for task in begun)
+            run.replace_tasks(map(self._mine, begun))
 
         self._record.change(begin)
         branches = {task.pipeline for task in tasks}
@@ -307,8 +307,11 @@ class Attempt:
         return tasks
 
     def _merge(self, tasks: Sequence[Task]) -> None:
-        mine = [replace(task, attempt=self._n) for task in tasks]
+        mine = [self._mine(task) for task in tasks]
         self._record.change(lambda run: run.replace_tasks(mine))
+
+    def _mine(self, task: Task) -> Task:
+        return task if task.attempt == self._n else replace(task, attempt=self._n)
 
     def _log(self, event: dict[str, Any]) -> None:
         event, _ = self._redactor.document(event)

@@ -165,7 +165,8 @@ class RunRecord(Entry):
         """Enter tasks in place of those of their ids; others come behind."""
         new = {task.id: task for task in tasks}
         known = {task.id for task in self.tasks}
-        self.tasks = [new.get(task.id, task) for task in self.tasks]
+        # One that is equal stays itself, so that it is not written anew.
+        self.tasks = [task if (other := new.get(task.id, task)) == task else other for task in self.tasks]
         self.tasks += [task for name, task in new.items() if name not in known]
 
     def end(self, signum: int | None = None) -> None:
@@ -177,12 +178,22 @@ class RunRecord(Entry):
 
     def as_json(self) -> Json:
         """Return what run.json holds; a hint in it names the profile, since it is read anywhere."""
-        held = self.model_dump(by_alias=True)
-        for entry in (held, *held["tasks"]):
-            for name in ("message", "error"):
-                if entry.get(name) is not None:
-                    entry[name] = as_called(self.hinted(entry[name]), self.profile.path)
-        return held
+        held = self._with_hints(self.without_tasks().model_dump(by_alias=True))
+        return held | {"tasks": [self.entry(task) for task in self.tasks]}
+
+    def without_tasks(self) -> Self:
+        """Return the record with no task in it."""
+        return self.model_copy(update={"tasks": []})
+
+    def entry(self, task: Task) -> Json:
+        """Return what run.json holds of one of the tasks."""
+        return self._with_hints(task.as_recorded())
+
+    def _with_hints(self, entry: Json) -> Json:
+        for name in ("message", "error"):
+            if entry.get(name) is not None:
+                entry[name] = as_called(self.hinted(entry[name]), self.profile.path)
+        return entry
 
     def hinted(self, text: str) -> str:
         """Return a text whose `repair latest` finishes this run, also where its verb is one that this passes over."""
@@ -225,14 +236,19 @@ def write_atomically(path: Path, text: str) -> None:
         ) from None
 
 
-def spelled(data: Json) -> str:
+def spelled(data: Json, tasks: Sequence[str] = ()) -> str:
     """Return the record as JSON, a line for each of its keys and for each member of its lists.
 
     As quick as JSON without any line, which `indent` is not by far: the record is written over and over.
+
+    Args:
+        tasks: the lines of tasks that `data` is without.
     """
     lines = []
     for key, value in data.items():
-        if isinstance(value, list) and any(isinstance(member, dict) for member in value):
+        if key == "tasks" and tasks:
+            lines.append('"tasks": [\n ' + ",\n ".join(tasks) + "\n]")
+        elif isinstance(value, list) and any(isinstance(member, dict) for member in value):
             members = ",\n ".join(json.dumps(member, ensure_ascii=False) for member in value)
             lines.append(f"{json.dumps(key)}: [\n {members}\n]")
         else:
@@ -276,6 +292,7 @@ class Record:
         self._lock = lock
         self._scrub = scrub
         self._heartbeat_s = heartbeat_s
+        self._lines: dict[int, tuple[Task, str]] = {}
         self._mutex = threading.RLock()
         self._ended = threading.Event()
         self._heartbeat_thread: threading.Thread | None = None
@@ -306,12 +323,32 @@ class Record:
             alter(self._run)
             if self._run.attempts:
                 self._run.attempts[-1].heartbeat_at = now()
-            clean, hits = self._scrub(self._run.as_json())
-            if hits:
+            clean, hits = self._scrub(self._run.without_tasks().as_json())
+            in_tasks = self._spell()
+            if hits or in_tasks:
+                clean, hits = self._scrub(self._run.as_json())
                 # What was hidden once is not counted again when the record is written next.
                 clean["redactions"] = self._run.redactions + hits
                 self._run = RunRecord.model_validate(clean)
-            write_atomically(self.run_dir / "run.json", spelled(clean))
+                self._lines.clear()
+            lines = [line for _, line in self._lines.values()]
+            write_atomically(self.run_dir / "run.json", spelled(clean, lines))
+
+    def _spell(self) -> int:
+        """Make the lines of tasks that had none yet: they are many, and few differ from one write to the next.
+
+        Returns the secrets that were found in them.
+        """
+        found, hits = {}, 0
+        for task in self._run.tasks:
+            known = self._lines.get(id(task))
+            if known is None:
+                entry, inside = self._scrub(self._run.entry(task))
+                known = task, json.dumps(entry, ensure_ascii=False)
+                hits += inside
+            found[id(task)] = known
+        self._lines = found
+        return hits
 
     def __enter__(self) -> Self:
         self._heartbeat_thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)

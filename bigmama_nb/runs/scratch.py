@@ -35,10 +35,10 @@ def person() -> str:
 
 
 def record_of(run_dir: Path) -> RunRecord | None:
-    """Return the record of the run that an attempt's folder belongs to; None where there is none to read."""
+    """Return the record, without its tasks, of the run that an attempt's folder is of; None where there is none."""
     run = run_dir.parent
     try:
-        return archive.read(run.parent.parent, run.name) if archive.RUN_ID.fullmatch(run.name) else None
+        return archive.read(run.parent.parent, run.name, tasks=False) if archive.RUN_ID.fullmatch(run.name) else None
     except UsageError:
         return None
 

@@ -125,8 +125,11 @@ class Task:
     def of_record(cls, entry: Mapping[str, Any]) -> Self:
         """Return the task that an entry of `tasks[]` in run.json tells of, without what a newer version added."""
         counts = entry.get("counts") or {}
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in {**entry, **counts}.items() if name in known})
+        return cls(**{name: value for name, value in {**entry, **counts}.items() if name in _NAMES})
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return the task itself: nothing in it can change."""
+        return self
 
     def fresh(self) -> Self:
         """Return the task as it is asked for, with nothing known of it."""
@@ -171,3 +174,6 @@ class Task:
             **{name: getattr(self, name) for name in ("id", "pipeline", *named, *fields)},
             "counts": {name: getattr(self, name) for name in COUNTS if getattr(self, name) is not None},
         }
+
+
+_NAMES = frozenset(field.name for field in fields(Task))

@@ -262,7 +262,7 @@ def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[st
     # A release and a republish bring what an earlier run found.
     found_by = None if record is None or not here.releasing else record.of or record.run_id
     order = tuple(archive.run_ids(Path(here.profile.archive.uri))) if again or found_by else ()
-    schema = table.arrow_schema()
+    schema, over = table.arrow_schema(), here.over
     return {
         partition: Incoming(
             pa.Table.from_pylist(
@@ -275,7 +275,7 @@ def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[st
             again=frozenset((str(task.game_cd), str(task.type)) for task in those if again),
             found_by=found_by,
             order=order,
-            over=here.over,
+            over=over,
         )
         for partition, those in by_partition(tasks).items()
     }

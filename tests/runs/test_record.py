@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -10,8 +11,11 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bigmama_nb.errors import StorageError, UsageError
 from bigmama_nb.executor.redact import Redactor
@@ -97,6 +101,32 @@ def test_the_record_is_json_with_a_line_for_each_task() -> None:
     text = spelled(data)
     assert json.loads(text) == data
     assert '\n {"id": "에이"},\n' in text
+
+
+SECRET, HINT = "Kj7-hunter2-xQ", "'run_all.py repair latest'"
+CHANGES = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([None, "a", HINT, SECRET])))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.lists(CHANGES, max_size=5))
+def test_a_record_holds_what_its_tasks_are_whenever_it_is_written(tmp_path: Path, changes: Any) -> None:
+    """Tasks come, change and stay from one write to the next: each write holds all as they are, and no secret."""
+    masked: dict[str, str | None] = {}
+    run_dir = tmp_path / uuid4().hex / RUN
+    with opened(run_dir, Redactor([SECRET])) as held:
+        hidden = 0
+        for some in changes:
+            brought = {f"t{n}": message for n, message in some}
+            entered = [task(*one) for one in brought.items()]
+            held.change(functools.partial(RunRecord.replace_tasks, tasks=entered))
+            hidden += sum(message == SECRET for message in brought.values())
+            masked |= {name: "•••" if message == SECRET else message for name, message in brought.items()}
+
+            found = written(run_dir)
+
+            assert {one["id"]: one["message"] for one in found["tasks"]} == masked
+            assert found["redactions"] == held.run.redactions == hidden
+            assert found == json.loads(json.dumps(held.run.as_json()))
 
 
 def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
