@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Final
 
-from bigmama_nb.errors import SourceError
+from bigmama_nb.errors import Reason, SourceError
 from bigmama_nb.periods import FigureRequest
 from bigmama_nb.profile import Profile
 from bigmama_nb.sources import Input, Load, Source, filters, outcome
@@ -37,7 +38,7 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Job:
-    """One collection of one game, and all that is asked of it."""
+    """One collection, and all that is asked of it, by whichever games."""
 
     cluster: str
     database: str
@@ -52,6 +53,13 @@ class Job:
     def source(self) -> str:
         return f"{self.cluster}/{self.database}.{self.collection}"
 
+    def by_game(self) -> list[Job]:
+        """Return a job for each game."""
+        games = dict.fromkeys(question.game_cd for question in self.questions)
+        return [
+            replace(self, questions=tuple(one for one in self.questions if one.game_cd == game_cd)) for game_cd in games
+        ]
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -63,6 +71,10 @@ class Answer:
     outcomes: list[Outcome]
     scans: list[Scan]
     error: SourceError | None = None
+
+
+_OF_ALL: Final[frozenset[Reason]] = frozenset({"source_missing", "unreachable", "auth", "tls", "deadline"})
+"""What is wrong with a cluster or a collection, whatever is asked of it."""
 
 
 class _StoppedError(Exception):
@@ -154,18 +166,18 @@ def extract(
 
 
 def _jobs(profile: Profile, asks: Iterable[FigureRequest]) -> dict[str, list[Job]]:
-    """Return the jobs by cluster: one for each collection of a game, so that one pass answers all its metrics."""
+    """Return the jobs by cluster: one for each collection, so that one pass answers all metrics of all games in it."""
     by_metric: dict[tuple[str, str], list[FigureRequest]] = {}
     for ask in dict.fromkeys(asks):
         by_metric.setdefault((ask.game_cd, ask.type), []).append(ask)
-    by_collection: dict[tuple[str, str], list[Question]] = {}
+    by_collection: dict[tuple[str, str, str], list[Question]] = {}
     for (game_cd, type_), some in by_metric.items():
-        metric = profile.pairs[game_cd, type_]
-        by_collection.setdefault((game_cd, metric.collection), []).append(Question(game_cd, type_, metric, tuple(some)))
+        metric, game = profile.pairs[game_cd, type_], profile.games[game_cd]
+        key = game.cluster, game.database, metric.collection
+        by_collection.setdefault(key, []).append(Question(game_cd, type_, metric, tuple(some)))
     jobs: dict[str, list[Job]] = {}
-    for (game_cd, collection), questions in by_collection.items():
-        game = profile.games[game_cd]
-        jobs.setdefault(game.cluster, []).append(Job(game.cluster, game.database, collection, tuple(questions)))
+    for (cluster, database, collection), questions in by_collection.items():
+        jobs.setdefault(cluster, []).append(Job(cluster, database, collection, tuple(questions)))
     return jobs
 
 
@@ -194,15 +206,23 @@ def _start(
                 job = waiting.get_nowait()
             except queue.Empty:
                 return
+            alone = job.by_game() if len(job.by_game()) > 1 else []
             try:
-                done.put(answered(source, job).outcomes)
+                answer = answered(source, job)
+                if answer.error is None or answer.error.reason in _OF_ALL or not alone:
+                    done.put(answer.outcomes)
+                    continue
             except _StoppedError:
                 return
             except Exception as error:
-                # A mistake of ours costs the collection that it met, not the others; the trace is for who corrects it.
+                # A mistake of ours costs the game that it met, not the others; the trace is for who corrects it.
                 logging.getLogger(__name__).exception("%s", job.source)
                 unexpected = SourceError("stage_died", f"{job.source}: unexpected {type(error).__name__}: {error}")
-                done.put([outcome.refused(ask, unexpected, source=job.source) for ask in job.asks])
+                if not alone:
+                    done.put([outcome.refused(ask, unexpected, source=job.source) for ask in job.asks])
+            # What is wrong may be so for one of the games: each is asked for by itself.
+            for one in alone:
+                waiting.put(one)
 
     for number in range(threads):
         # Daemons, so that a thread that waits for a dead server keeps neither this call nor the process.

@@ -367,11 +367,12 @@ def _loaded(scan: Scan) -> Question | None:
 
 
 def tasks(questions: Sequence[Question]) -> str:
-    """Return how a query's comment names what it is for: `lw/wau,mau/20240501..20240531`."""
+    """Return how a query's comment names what it is for: `lw/wau,mau/20240501..20240531`; of two games `lw,lm/…`."""
     dts = sorted({ask.dt for question in questions for ask in question.asks})
+    games = ",".join(dict.fromkeys(question.game_cd for question in questions))
     types = ",".join(dict.fromkeys(question.type for question in questions))
     days = [dts[0]] if len(dts) == 1 else [f"{dts[0]}..{dts[-1]}"] if dts else []
-    return "/".join([questions[0].game_cd, types, *days])
+    return "/".join([games, types, *days])
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import bson
 import pytest
 from bson import Decimal128
 from hypothesis import HealthCheck, assume, given, settings
@@ -22,6 +23,7 @@ from bigmama_nb.sources.dump import Dump
 from bigmama_nb.sources.extract import extract
 from bigmama_nb.sources.scan import Scan
 from tests.sources.asking import a_profile, ask, by_task, connecting, said, write_dump
+from tests.sources.holders import SOURCES
 
 MAY_1 = date(2024, 5, 1)
 DT = "20240501"
@@ -72,6 +74,50 @@ def test_a_game_that_fails_stops_no_other(tmp_path_factory: Any, fates: Any) -> 
     extraction = ask(profile, MAY_1)
     assert [outcome.ask.game_cd for outcome in extraction.outcomes] == [f"g{n}" for n in range(len(fates))]
     assert [FATES[fate][1] for fate in fates] == [said(outcome) for outcome in extraction.outcomes]
+
+
+def of_one_collection(tmp_path: Path, settings: dict[str, Any], database: str, **more: Any) -> Any:
+    """A profile of two games in one collection, told apart by a field; `more` is of the second's metric."""
+    metric = {**SUM, "match": {"game": "a"}}
+    return a_profile(
+        tmp_path,
+        clusters={"c": settings},
+        games={game: {"cluster": "c", "database": database} for game in ("ga", "gb")},
+        metrics={"sum": {**metric, "override": {"gb": {"match": {"game": "b"}, **more}}}, "n": {**SUM, "value": COUNT}},
+    )
+
+
+COUNT = {"count": True}
+OF_TWO = [{"_id": n, "dt": DT, "game": "ab"[n % 2], "v": n, "w": 1} for n in range(100)]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_games_of_one_collection_are_read_in_one_pass(source: str, holder: Any, tmp_path: Path) -> None:
+    """Each has its own figures, and every document comes once."""
+    database = holder.hold({"stats": OF_TWO})
+
+    extraction = ask(of_one_collection(tmp_path, holder.settings, database), MAY_1)
+
+    found = {task: said(one) for task, one in by_task(extraction).items()}
+    sums = {"ga": sum(range(0, 100, 2)), "gb": sum(range(1, 100, 2))}
+    assert found == {f"{game}/{m}/{DT}": v for game in sums for m, v in (("sum", sums[game]), ("n", 100))}
+    (load,) = extraction.load
+    assert 100 <= load.documents < 110
+    assert source not in ("dump", "dump.gz") or load.queries == 1
+
+
+def test_a_field_that_stands_twice_costs_the_game_that_reads_it(tmp_path: Path) -> None:
+    """Of two games of one collection one reads the field; the other, asked for by itself, has its figures."""
+    twice = bson.encode({"_id": 100, "dt": DT, "game": "b", "v": 1, "w": 1})[4:-1] + bson.encode({"w": 2})[4:-1]
+    content = b"".join(map(bson.encode, OF_TWO)) + (len(twice) + 5).to_bytes(4, "little") + twice + b"\0"
+    write_dump(tmp_path / "dump", "d", {"stats": []})
+    (tmp_path / "dump" / "d" / "stats.bson").write_bytes(content)
+
+    extraction = ask(of_one_collection(tmp_path, {"dump": "dump"}, "d", value={"sum": "w"}), MAY_1)
+
+    found = {task: said(one) for task, one in by_task(extraction).items()}
+    assert (found[f"ga/sum/{DT}"], found[f"ga/n/{DT}"]) == (sum(range(0, 100, 2)), 101)
+    assert (found[f"gb/sum/{DT}"], found[f"gb/n/{DT}"]) == ("source_corrupt", "source_corrupt")
 
 
 def test_the_message_for_a_day_that_is_not_there(tmp_path: Path) -> None:
