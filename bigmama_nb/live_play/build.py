@@ -238,21 +238,19 @@ class _Build:
         self, made: Iterator[buckets.BucketTables], parts: DayParts, labels: Labels
     ) -> tuple[TableFiles, int]:
         """Write the table bucket by bucket as its rows come back; return the files and how many were duplicates."""
-        writer = PartWriter(wv_live_play.CONTRACT.in_database(self.options.database), self.out, self.options)
         duplicates = 0
-        try:
+
+        def batches() -> Iterator[pa.Table]:
+            nonlocal duplicates
             for bucket in made:
                 duplicates += bucket.duplicates
                 parts.add(bucket)
-                for group in writer.groups(bucket.coded()):
-                    writer.write(labels.rows(wv_live_play.CONTRACT, group))
+                yield from bucket.coded()
                 bucket.forget()
-            rest = writer.rest()
-            if rest is not None:
-                writer.write(labels.rows(wv_live_play.CONTRACT, rest))
-            return writer.close(), duplicates
-        finally:
-            writer.abandon()
+
+        writer = PartWriter(wv_live_play.CONTRACT.in_database(self.options.database), self.out, self.options)
+        files = writer.whole(batches(), lambda group: labels.rows(wv_live_play.CONTRACT, group))
+        return files, duplicates
 
     def _place(self, name: str) -> Place:
         """Return where executors write a table: in the folder of this build, where nothing else is said."""
@@ -268,17 +266,9 @@ class _Build:
             return distributed_writer.rejects(
                 self.engine.executors, contract, broken, counts, self._place(contract.name), self.options
             )
-        writer = PartWriter(contract, self.out, self.options)
-        try:
-            schema = contract.arrow_schema()
-            for group in writer.groups(source_checks.rejects(self.engine, tables, log, posts, sources)):
-                writer.write(group.cast(schema))
-            rest = writer.rest()
-            if rest is not None:
-                writer.write(rest.cast(schema))
-            return writer.close()
-        finally:
-            writer.abandon()
+        found = source_checks.rejects(self.engine, tables, log, posts, sources)
+        schema = contract.arrow_schema()
+        return PartWriter(contract, self.out, self.options).whole(found, lambda group: group.cast(schema))
 
 
 def _people(everybody: pa.Table) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,28 +32,39 @@ class PartWriter:
         self._file_bytes = file_bytes
         self._paths: list[Path] = []
         self._rows = 0
-        self._waiting: list[pa.Table] = []
-        self._waiting_rows = 0
         self._sink: pa.NativeFile | None = None
         self._writer: pq.ParquetWriter | None = None
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def groups(self, batches: Iterable[pa.Table]) -> Iterable[pa.Table]:
-        """Return the batches as tables of exactly one row group each, but for what still waits."""
+    def whole(
+        self, batches: Iterable[pa.Table], rows: Callable[[pa.Table], pa.Table] = lambda group: group
+    ) -> TableFiles:
+        """Write all batches and return the files; `rows` makes the table's rows of what is to be one row group.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        try:
+            for group in self._groups(batches):
+                self.write(rows(group))
+            return self.close()
+        finally:
+            self._abandon()
+
+    def _groups(self, batches: Iterable[pa.Table]) -> Iterable[pa.Table]:
+        """Return the batches as tables of exactly one row group each, but for the last."""
+        waiting: list[pa.Table] = []
+        held = 0
         for batch in batches:
-            self._waiting.append(batch)
-            self._waiting_rows += batch.num_rows
-            while self._waiting_rows >= ROW_GROUP:
-                whole = pa.concat_tables(self._waiting)
+            waiting.append(batch)
+            held += batch.num_rows
+            while held >= ROW_GROUP:
+                whole = pa.concat_tables(waiting)
                 yield whole.slice(0, ROW_GROUP).combine_chunks()
                 rest = whole.slice(ROW_GROUP)
-                self._waiting = [rest] if rest.num_rows else []
-                self._waiting_rows = rest.num_rows
-
-    def rest(self) -> pa.Table | None:
-        """Return what waits for a whole row group, and no longer keep it."""
-        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
-        return pa.concat_tables(waiting).combine_chunks() if waiting else None
+                waiting, held = [rest] if rest.num_rows else [], rest.num_rows
+        if waiting:
+            yield pa.concat_tables(waiting).combine_chunks()
 
     def write(self, group: pa.Table) -> None:
         """Write one row group; strings may be dictionaries.
@@ -83,7 +94,7 @@ class PartWriter:
             raise self._refused(error) from error
         return TableFiles(tuple(self._paths), self._rows)
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Let go of an open file without finishing it: an unfinished one has no footer, and nobody can read it."""
         if self._writer is not None:
             # Else it would write a footer when it is collected: a valid file, and a short one.
@@ -105,7 +116,7 @@ class PartWriter:
         self._sink = self._writer = None
 
     def _refused(self, error: OSError) -> StorageError:
-        self.abandon()
+        self._abandon()
         return StorageError(
             explain(
                 self._table.full_name,

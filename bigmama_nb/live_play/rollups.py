@@ -174,17 +174,7 @@ def _all(tables: Sequence[ir.Table]) -> ir.Table:
 
 def write_table(contract: Table, out: Path, rows: pa.Table | None, options: Options) -> TableFiles:
     """Write a small table whole; None or no rows: one file without rows."""
-    writer = PartWriter(contract, out, options)
-    try:
-        if rows is not None and rows.num_rows:
-            for group in writer.groups([rows]):
-                writer.write(group)
-            rest = writer.rest()
-            if rest is not None:
-                writer.write(rest)
-        return writer.close()
-    finally:
-        writer.abandon()
+    return PartWriter(contract, out, options).whole([rows] if rows is not None and rows.num_rows else [])
 
 
 def build_month(
