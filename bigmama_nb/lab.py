@@ -1,4 +1,4 @@
-"""JupyterLab beside the archive: its review site at `/archive/`, and nothing is saved over what a run left.
+"""JupyterLab beside the archive: its review site at `/archive/`, and nothing changes what a run left.
 
 Archived files are read-only, which stops an editor that saves by itself, and does not stop root. So this is an
 extension of the Jupyter server too, which `lab.json` enables in every server of the environment; the link to the site
@@ -8,6 +8,7 @@ is a button in JupyterLab's top bar, by `lab_settings.json`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,78 @@ from tornado.web import HTTPError, RequestHandler, authenticated
 
 from bigmama_nb.errors import BigmamaError
 
-ATTEMPT = re.compile(r"(?P<run>.*/runs/\d{8}T\d{6}Z-[0-9a-f]{6})/\d+/")
-"""The folder of a run's attempt, and all that lies in it."""
+RUN = re.compile(r"(?P<run>.*/runs/\d{8}T\d{6}Z-[0-9a-f]{6})(?=/|$)")
+"""The folder of a run, and all that lies in it."""
+ABOVE = 5
+"""So many folders above a run what is to be renamed or deleted is searched for runs that it would take along."""
 
 
-def refuse_archived(model: dict[str, Any], path: str, contents_manager: Any, **_: object) -> None:
-    """Refuse to save into the folder of an archived attempt.
+def refuse_archived(place: Path) -> None:
+    """Refuse to write at a place in the folder of an archived run.
 
     Raises:
         HTTPError: 403, with what to do instead; the file is as it was.
     """
-    place = Path(contents_manager.root_dir, path.strip("/"))
-    # Also by a link that leads into the archive.
-    for spelled in {str(place), str(place.resolve())}:
-        found = ATTEMPT.match(spelled)
+    # Also by a link that leads into the archive; a link within it is what a run left, wherever it leads.
+    for spelled in {str(place), str(place.resolve()), str(place.parent.resolve() / place.name)}:
+        found = RUN.match(spelled)
         if found is not None and Path(found["run"], "run.json").is_file():
             raise HTTPError(
                 403,
                 f"{place.name} is what run {Path(found['run']).name} left, and is not changed. Save it under another "
                 "name in a folder of your own (File, Save Notebook As).",
             )
+
+
+def refuse_with_runs(place: Path) -> None:
+    """Refuse to rename or delete a folder that holds archived runs, at whatever depth of ABOVE.
+
+    Raises:
+        HTTPError: 403; everything is as it was.
+    """
+    records = [] if place.is_symlink() else [one for n in range(ABOVE) for one in place.glob("*/" * n + "run.json")]
+    held = next((one.parent for one in records if RUN.match(str(one.resolve().parent))), None)
+    if held is not None:
+        raise HTTPError(
+            403,
+            f"{place.name} holds what run {held.name} left, and is neither renamed nor deleted here; "
+            "'run_all.py runs prune' drops old runs.",
+        )
+
+
+def _guard(manager: Any, name: str, written: Callable[..., Sequence[str]], *, moves: bool = False) -> None:
+    """Have a method of the contents manager refuse archived places.
+
+    Args:
+        written: what the method writes at, or takes away, of what it is given.
+        moves: it takes along what lies below, too.
+    """
+    does = getattr(manager, name)
+
+    def guarded(*given: Any, **named: Any) -> Any:
+        for path in written(*given, **named):
+            place = Path(manager.root_dir, path.strip("/"))
+            refuse_archived(place)
+            if moves:
+                refuse_with_runs(place)
+        return does(*given, **named)
+
+    setattr(manager, name, guarded)
+
+
+def guard_contents(manager: Any) -> None:
+    """Have a contents manager change nothing of what runs left, in whatever way it is asked to."""
+    _guard(manager, "save", lambda model, path="": [path])
+    # A copy of a folder is made without `save`.
+    _guard(
+        manager, "copy", lambda from_path, to_path=None: [from_path.rpartition("/")[0] if to_path is None else to_path]
+    )
+    _guard(manager, "delete", lambda path: [path], moves=True)
+    _guard(manager, "rename", lambda old_path, new_path: [old_path, new_path], moves=True)
+    # A checkpoint is a file beside the notebook; brought back, it replaces it.
+    _guard(manager, "create_checkpoint", lambda path: [path])
+    _guard(manager, "restore_checkpoint", lambda checkpoint_id, path: [path])
+    _guard(manager, "delete_checkpoint", lambda checkpoint_id, path: [path])
 
 
 class Page(JupyterHandler):
@@ -99,6 +152,6 @@ def _jupyter_server_extension_points() -> list[dict[str, str]]:
 
 
 def _load_jupyter_server_extension(server: Any) -> None:
-    server.contents_manager.register_pre_save_hook(refuse_archived)
+    guard_contents(server.contents_manager)
     archive = url_path_join(server.web_app.settings["base_url"], "archive")
     server.web_app.add_handlers(".*", [(f"{archive}/assets/(.*)", Asset), (f"{archive}/(.*)", Page)])

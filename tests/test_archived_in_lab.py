@@ -59,7 +59,7 @@ class Lab:
         request = urllib.request.Request(f"{self.url}api/contents/{path}", body, method=method)
         try:
             with urllib.request.urlopen(request) as answer:
-                return answer.status, json.load(answer)
+                return answer.status, json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
 
@@ -142,6 +142,74 @@ def test_nothing_is_saved_over_an_archived_notebook(lab: Lab, tmp_path: Path) ->
 
     assert lab.contents("PUT", "mine.ipynb", model)[0] == 201
     assert (served / "mine.ipynb").is_file()
+
+
+def archived(lab: Lab, served: Path) -> tuple[Path, dict[str, bytes]]:
+    """Put a run into the archive; return its folder and what it holds."""
+    run_dir = served / "archive" / "runs" / RUN
+    (run_dir / "run.json").write_text("{}")
+    notebook(run_dir / "1" / "10_extract.ipynb", work="1 + 1").chmod(0o444)
+    (run_dir / "1" / "data").mkdir()
+    (run_dir / "1" / "data" / "planned.parquet").write_bytes(b"PAR1")
+    notebook(served / "mine.ipynb", work="2")
+    (served / "folder").mkdir()
+    (served / "folder" / "x.txt").write_text("x")
+    (served / "link").symlink_to(run_dir / "1")
+    return run_dir, held(served)
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+IN = f"archive/runs/{RUN}/1"
+CHANGES: list[tuple[str, str, dict[str, Any] | None]] = [
+    *(("DELETE", path, None) for path in (f"{IN}/10_extract.ipynb", "link/10_extract.ipynb", f"{IN}/data", IN)),
+    *(("DELETE", path, None) for path in (f"archive/runs/{RUN}/run.json", f"archive/runs/{RUN}")),
+    *(("DELETE", path, None) for path in ("archive/runs", "archive")),
+    *(("PATCH", path, {"path": "out.ipynb"}) for path in (f"{IN}/10_extract.ipynb", "link/10_extract.ipynb")),
+    *(("PATCH", path, {"path": "elsewhere"}) for path in (IN, f"archive/runs/{RUN}", "archive/runs", "archive")),
+    *(("PATCH", "mine.ipynb", {"path": f"{place}/10_new.ipynb"}) for place in (IN, "link")),
+    ("PATCH", "mine.ipynb", {"path": f"archive/runs/{RUN}/run2.json"}),
+    ("PATCH", "folder", {"path": f"{IN}/folder"}),
+    *(("POST", place, {"copy_from": "mine.ipynb"}) for place in (IN, "link")),
+    ("POST", IN, {"copy_from": "folder"}),
+    *(("POST", IN, {"type": kind}) for kind in ("notebook", "file", "directory")),
+    ("POST", f"{IN}/10_extract.ipynb/checkpoints", None),
+    ("POST", f"{IN}/10_extract.ipynb/checkpoints/checkpoint", None),
+    ("DELETE", f"{IN}/10_extract.ipynb/checkpoints/checkpoint", None),
+    *(("PUT", f"{IN}/{name}", {"type": "directory"}) for name in ("mine", "data")),
+    *(
+        ("PUT", f"{IN}/log.jsonl", {"type": "file", "format": "text", "content": "x", "chunk": chunk})
+        for chunk in (1, 2, -1)
+    ),
+]
+
+
+def test_nothing_in_the_archive_is_renamed_deleted_or_made(lab: Lab, tmp_path: Path) -> None:
+    """By whatever of the contents API, by a link and with a folder above: each is refused and changes nothing."""
+    served = tmp_path / "served"
+    run_dir, before = archived(lab, served)
+    for method, path, model in CHANGES:
+        status, said = lab.contents(method, path, model)
+        assert (method, path, status) == (method, path, 403), said
+        assert f"run {RUN} left" in said["message"], said
+        assert held(served) == before
+    assert not list(run_dir.rglob(".ipynb_checkpoints"))
+
+
+def test_what_is_ones_own_is_changed_as_ever(lab: Lab, tmp_path: Path) -> None:
+    """A copy of an archived notebook goes elsewhere, and there everything is renamed and deleted."""
+    served = tmp_path / "served"
+    run_dir, _ = archived(lab, served)
+    before = held(run_dir)
+    assert lab.contents("POST", "folder", {"copy_from": f"{IN}/10_extract.ipynb"})[0] == 201
+    assert lab.contents("POST", "mine.ipynb/checkpoints", None)[0] == 201
+    assert lab.contents("PATCH", "mine.ipynb", {"path": "yours.ipynb"})[0] == 200
+    assert lab.contents("DELETE", "yours.ipynb")[0] == 204
+    assert lab.contents("DELETE", "folder/x.txt")[0] == 204
+    assert [path.name for path in (served / "folder").iterdir() if path.is_file()] == ["10_extract.ipynb"]
+    assert held(run_dir) == before
 
 
 def test_a_folder_that_only_looks_like_a_runs_is_written(lab: Lab, tmp_path: Path) -> None:
