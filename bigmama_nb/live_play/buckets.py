@@ -156,10 +156,12 @@ def in_order(found: pa.Table, before: tuple[int, ...]) -> tuple[pa.Table, tuple[
     Raises:
         ContractError: a key stands twice, or not after `before`.
     """
-    if not _rises(found):
+    rises = _rises(found)
+    if not rises:
         found = found.sort_by([(name, "ascending") for name in ORDER])
+        rises = _rises(found)
     first, last = (tuple(int(found[name][at].as_py()) for name in ORDER) for at in (0, found.num_rows - 1))
-    if (before and first <= before) or not _rises(found):
+    if not rises or (before and first <= before):
         raise ContractError(
             explain("wv_live_play", "the engine gave a row twice, or out of turn", step=PLEASE_REPORT),
             place="wv_live_play",
@@ -276,16 +278,14 @@ def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:
     leading = names.filter(names.viewer_id.notnull() & ~names.after_own).select(
         "viewer_id", "live_no", viewer_no="device_no"
     )
-    keys = engine.keep(viewers.of_artists(leading, work.everybody, work.lives), "artist_viewers", "once")
     members = users.filter(users.we_member_id.notnull()).select("viewer_no", "live_no", "we_member_id")
-    accounts = engine.keep(viewers.of_artists(members, work.everybody, work.lives), "artist_members", "once")
+    artists = engine.keep(viewers.windows_of_artists(work.everybody, work.lives), "artists", "small")
     community = engine.keep(
-        viewers.community_facts(keys, work.sources[COMM_USER_UPDATE.name], base_us), "community", "once"
+        viewers.community_facts(leading, work.sources[COMM_USER_UPDATE.name], artists, base_us), "community", "once"
     )
     fan_club = engine.keep(
-        viewers.fan_club_facts(accounts, work.sources[FC_USER_HISTORY.name], base_us), "fan_club", "once"
+        viewers.fan_club_facts(members, work.sources[FC_USER_HISTORY.name], artists, base_us), "fan_club", "once"
     )
-    engine.forget("artist_viewers", "artist_members")
     known = engine.keep(viewers.facts(community, fan_club), "facts")
-    engine.forget("community", "fan_club")
+    engine.forget("artists", "community", "fan_club")
     return known

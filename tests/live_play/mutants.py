@@ -308,9 +308,15 @@ MUTANTS = (
     ),
     Mutant(
         "updates of another artist do not count",
+        "bigmama_nb.tables.wv_live_play",
+        '[("viewer_no", "fact_viewer_no"), ("art_id", "fact_art_id")]',
+        '[("viewer_no", "fact_viewer_no")]',
+    ),
+    Mutant(
+        "facts are of the live's artists",
         "bigmama_nb.tables.live.viewers",
-        '[("user_id", "viewer_id"), ("art_id", "we_art_id")]',
-        '[("user_id", "viewer_id")]',
+        '[("live_no", "artist_live_no"), ("we_art_id", "artist_id")]',
+        '[("we_art_id", "artist_id")]',
     ),
     Mutant(
         "a failed payment is no membership",

@@ -153,33 +153,33 @@ def users(all_devices: ir.Table, user: ir.Table, lives: ir.Table, base_us: int) 
     )
 
 
-def of_artists(viewers: ir.Table, everybody: ir.Table, lives: ir.Table) -> ir.Table:
-    """Return each viewer of `viewers` with each artist of the live and the live window."""
-    artists = everybody.select("live_no", "we_art_id").distinct()
+def windows_of_artists(everybody: ir.Table, lives: ir.Table) -> ir.Table:
+    """Return each artist of each live with the live window: artist_live_no, artist_id, start_us, tmp_end_us."""
+    artists = everybody.select(artist_live_no="live_no", artist_id="we_art_id").distinct()
     window = lives.select("start_us", "tmp_end_us", window_live_no="live_no")
-    of_live = artists.join(window, [("live_no", "window_live_no")]).select(
-        "we_art_id", "start_us", "tmp_end_us", of_live_no="live_no"
-    )
-    return viewers.join(of_live, [("live_no", "of_live_no")]).drop("of_live_no")
+    return artists.join(window, [("artist_live_no", "window_live_no")]).drop("window_live_no")
 
 
-def community_facts(keys: ir.Table, updates: ir.Table, base_us: int) -> ir.Table:
+def community_facts(leading: ir.Table, updates: ir.Table, artists: ir.Table, base_us: int) -> ir.Table:
     """Return what the community's updates say of a user: `is_first_comm_join`, `is_comm_join`, `is_comm_user`.
 
     Args:
-        keys: viewer_no, viewer_id, we_art_id, start_us, tmp_end_us.
+        leading: viewer_no, live_no, viewer_id of the users among the viewers.
         updates: usable rows of the source only.
+        artists: `windows_of_artists`; updates of no artist in it are left out before users are looked for.
 
     Returns:
         viewer_no, we_art_id and the three flags, int32; no row where there is no update.
     """
     change = updates.select(
         user_id="wv_user_id",
-        art_id=_.we_art_id.cast("int32"),
+        we_art_id=_.we_art_id.cast("int32"),
         at_us=instant_us(_.updated_dt, base_us),
         leaves=(_.action == "LEAVE").cast("int64"),
     )
-    own = change.join(keys, [("user_id", "viewer_id"), ("art_id", "we_art_id")])
+    of_any = change.semi_join(artists, [("we_art_id", "artist_id")])
+    of_viewers = of_any.join(leading, [("user_id", "viewer_id")])
+    own = of_viewers.join(artists, [("live_no", "artist_live_no"), ("we_art_id", "artist_id")])
     joins = _.leaves == 0
     known = own.group_by("viewer_no", "we_art_id", "start_us", "tmp_end_us").agg(
         first_us=ibis.cases((joins, _.at_us)).min(),
@@ -197,25 +197,26 @@ def community_facts(keys: ir.Table, updates: ir.Table, base_us: int) -> ir.Table
     )
 
 
-def fan_club_facts(keys: ir.Table, orders: ir.Table, base_us: int) -> ir.Table:
+def fan_club_facts(members: ir.Table, orders: ir.Table, artists: ir.Table, base_us: int) -> ir.Table:
     """Return who holds a membership that overlaps the live window (rule 5, `is_fc`).
 
     Args:
-        keys: viewer_no, we_member_id, we_art_id, start_us, tmp_end_us.
+        members: viewer_no, live_no, we_member_id, not null.
         orders: usable rows of the source only.
+        artists: `windows_of_artists`.
 
     Returns:
         the columns of `community_facts`, one row for each that overlaps.
     """
     paid = orders.filter(_.ord_status != "PAYMENT_FAILED", _.is_cx_by_restore == 0).select(
         member_id=_.we_member_id.cast("int64"),
-        art_id=_.we_art_id.cast("int32"),
+        we_art_id=_.we_art_id.cast("int32"),
         fc_start_us=instant_us(_.start_dt, base_us),
         fc_end_us=instant_us(_.end_dt, base_us),
     )
-    held = paid.join(
-        keys.rename(key_member_id="we_member_id"), [("member_id", "key_member_id"), ("art_id", "we_art_id")]
-    )
+    of_any = paid.semi_join(artists, [("we_art_id", "artist_id")])
+    of_members = of_any.join(members, [("member_id", "we_member_id")])
+    held = of_members.join(artists, [("live_no", "artist_live_no"), ("we_art_id", "artist_id")])
     overlaps = held.filter(
         _.fc_start_us <= _.tmp_end_us, (_.fc_end_us.isnull() | (_.fc_end_us > _.start_us)).fill_null(False)
     )
