@@ -45,6 +45,7 @@ class DuckDBEngine:
             "autoinstall_known_extensions": False,
         }.items():
             connection.execute(f"SET {setting} = ?", [value])
+        connection.execute("CREATE TEMP MACRO unix_micros(instant) AS epoch_us(instant)")
         with contextlib.suppress(duckdb.InvalidInputException):
             # Refused in a kernel without ipywidgets, where there is no bar anyway.
             connection.execute("SET enable_progress_bar = false")
