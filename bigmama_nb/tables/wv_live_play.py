@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import ibis
@@ -43,7 +45,9 @@ GRAIN = (
 
 
 def _broken_flags(table: ir.Table) -> ir.Table:
-    return table.filter(ibis.or_(*[table[name].notin([0, 1]).fill_null(True) for name in FLAGS]))
+    # A bit beyond the first in any of them stands in all of them together, and so does a null.
+    bits: Any = reduce(or_, [table[name] for name in FLAGS])
+    return table.filter(~bits.between(0, 1).fill_null(False))
 
 
 def _broken_counts(table: ir.Table) -> ir.Table:
