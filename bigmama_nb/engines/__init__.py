@@ -51,6 +51,14 @@ class Engine(Protocol):
     def pairs(self, devices: ir.Table) -> ir.Table:
         """Turn each device's sorted `events` into rows: live_no, device_no, event and next_event, null for the last."""
 
+    def running(self, rows: ir.Table, name: str, *, value: str, group: Sequence[str], by: str) -> ir.Table:
+        """Return rows with `until`: the int column `value` added up over a group, in the order of the int column `by`.
+
+        What is equal in `by` is added at once: at least one row of several has their sum, the others may have null. The
+        sums of a group begin from `before`, which one of its rows has at least, the others may have null. What is kept
+        for them under `name` is the caller's to forget.
+        """
+
     def spill(self, expression: ir.Table, name: str, by: str) -> dict[int, ir.Table]:
         """Write an expression's rows apart by the int column `by`, and return what was written for each value."""
 

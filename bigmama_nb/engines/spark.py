@@ -180,6 +180,11 @@ class SparkEngine:
             name=view,
         )
 
+    def running(self, rows: ir.Table, name: str, *, value: str, group: Sequence[str], by: str) -> ir.Table:
+        """Add up over a window of each group, by range: groups are parts of the work."""
+        until = rows[value].sum().over(group_by=list(group), order_by=rows[by], range=(None, 0))
+        return rows.mutate(before=ibis.literal(0, "int64"), until=until.cast("int64"))
+
     def spill(self, expression: ir.Table, name: str, by: str) -> dict[int, ir.Table]:
         """Return an expression's rows apart; never needed, since `memory_limit` is none."""
         kept = self.keep(expression, name)

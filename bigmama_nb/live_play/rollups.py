@@ -28,10 +28,7 @@ from bigmama_nb.tables import (
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.live import concurrency
 from bigmama_nb.tables.live.events import SLICES
-from bigmama_nb.tables.live.time import HOUR, MINUTE, whole
-
-CHANGE_BYTES = 100
-"""What a viewer's coming or going takes in memory while it is put in order, measured at eight million."""
+from bigmama_nb.tables.live.time import HOUR, MINUTE
 
 
 class DayParts:
@@ -132,8 +129,8 @@ class DayParts:
         self._engine.forget(*self._names)
         self._names, self._parts = [], {}
 
-    def _add_segments(self, changes: ir.Table | None, own: Collection[int], turns: int = 1) -> None:
-        """Add the stretches of the lives in `own`, of which `changes` holds every change, some minutes at a time."""
+    def _add_segments(self, changes: ir.Table | None, own: Collection[int]) -> None:
+        """Add the stretches of the lives in `own`, of which `changes` holds every change."""
         lives = self._lives
         if len(own) < self._count:
             lives = lives.filter(lives.live_no.isin(list(own)))
@@ -141,18 +138,15 @@ class DayParts:
         everything = concurrency.marks(lives)
         if changes is not None:
             everything = changes.union(everything, distinct=False)
-        for turn in range(turns):
-            some = everything
-            if turns > 1:
-                some = everything.filter(whole(everything.at_us, MINUTE) % turns == turn)
-            self._part("segments", concurrency.segments(some, lives))
+        placed = concurrency.placed(everything, lives)
+        running = self._engine.running(placed, "running", value="change", group=concurrency.STRETCH, by="at_us")
+        self._part("segments", concurrency.segments(running))
+        self._engine.forget("running")
 
     def _add_segments_of_the_rest(self) -> None:
         """Add the stretches of lives that were built in slices, and of those that nobody watched."""
         for live_no, parts in self._sliced.items():
-            changes = _all(parts)
-            rows = int(self._engine.arrow(changes.count().as_table())[0][0].as_py())
-            self._add_segments(changes, [live_no], max(-(-rows * CHANGE_BYTES // self._engine.memory_limit), 1))
+            self._add_segments(_all(parts), [live_no])
         if self._open:
             self._add_segments(None, sorted(self._open))
 

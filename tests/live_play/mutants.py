@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGES = (
+    "bigmama_nb.engines.duckdb",
     "bigmama_nb.tables",
     "bigmama_nb.live_play",
     "tests.live_play.equality",
@@ -435,15 +436,21 @@ MUTANTS = (
     ),
     Mutant(
         "what happens at one instant is one change",
-        "bigmama_nb.tables.live.concurrency",
-        "range=(None, 0))",
-        "rows=(None, 0))",
+        "bigmama_nb.engines.duckdb",
+        "THEN NULL ELSE summed END",
+        "THEN summed ELSE summed END",
     ),
     Mutant(
         "who watched before a minute is counted in it",
         "bigmama_nb.tables.live.concurrency",
         "peak=_.end - _.change + _.top",
         "peak=_.top",
+    ),
+    Mutant(
+        "a stretch's count begins at 0",
+        "bigmama_nb.tables.live.concurrency",
+        "_.until.max() - _.before.max()",
+        "_.until.max()",
     ),
     Mutant(
         "a minute begins with those who watched",
@@ -605,8 +612,8 @@ MUTANTS = (
     Mutant(
         "a viewer's devices stay together",
         "bigmama_nb.live_play.buckets",
-        "live_events.viewer_slice(_.viewer_id, _.device_id)",
-        "live_events.viewer_slice(_.device_id, _.device_id)",
+        "events.viewer_slice(_.viewer_id, _.device_id)",
+        "events.viewer_slice(_.device_id, _.device_id)",
         buckets=40,
     ),
     Mutant(
@@ -629,13 +636,6 @@ MUTANTS = (
         "if len(own) < self._count:",
         "if None:",
         buckets=3,
-    ),
-    Mutant(
-        "a slow turn holds whole minutes",
-        "bigmama_nb.live_play.rollups",
-        "whole(everything.at_us, MINUTE) % turns == turn",
-        "everything.at_us % turns == turn",
-        buckets=300,
     ),
     Mutant(
         "what cannot be used is left out of every source",

@@ -14,6 +14,8 @@ from ibis import _
 
 from bigmama_nb.tables.live.time import HOUR, MINUTE, whole
 
+STRETCH = ("live_no", "minute_no", "hour_no")
+
 
 def _last(until_us: Any, unit: int, start_us: Any = 0) -> ir.IntegerValue:
     """Return the bucket that holds the last instant before `until_us`."""
@@ -110,23 +112,27 @@ def marks(lives: ir.Table) -> ir.Table:
     )
 
 
-def segments(all_changes: ir.Table, lives: ir.Table) -> ir.Table:
+def placed(all_changes: ir.Table, lives: ir.Table) -> ir.Table:
+    """Return the changes with their STRETCH: live_no, minute_no, hour_no, at_us, change."""
+    return started(all_changes, lives).select(
+        "live_no", "at_us", "change", minute_no=whole(_.at_us, MINUTE), hour_no=whole(_.at_us - _.start_us, HOUR)
+    )
+
+
+def segments(running: ir.Table) -> ir.Table:
     """Return what happens within each stretch of one minute and one hour.
 
-    All changes of a stretch must be in `all_changes`, its mark too.
+    Args:
+        running: `placed` with the changes of a STRETCH added up by `at_us` (`Engine.running`); all of a stretch must be
+            there, its mark too.
 
     Returns:
         live_no, minute_no, hour_no; change int64 over the stretch; top int64: the highest that the count rises to,
         from 0 before the stretch, counted at its first instant and after each change.
     """
-    placed = started(all_changes, lives).select(
-        "live_no", "at_us", "change", minute_no=whole(_.at_us, MINUTE), hour_no=whole(_.at_us - _.start_us, HOUR)
+    return running.group_by(*STRETCH).agg(
+        change=_.change.sum().cast("int64"), top=(_.until.max() - _.before.max()).cast("int64")
     )
-    stretch = ["live_no", "minute_no", "hour_no"]
-    # By range, not by rows: what happens at one instant counts as one change.
-    until = ibis.window(group_by=stretch, order_by=ibis.asc("at_us"), range=(None, 0))
-    level = placed.mutate(level=_.change.sum().over(until))
-    return level.group_by(*stretch).agg(change=_.change.sum().cast("int64"), top=_.level.max().cast("int64"))
 
 
 def levels(all_segments: ir.Table) -> ir.Table:
