@@ -172,6 +172,16 @@ def test_rows_out_of_order_are_put_in_order() -> None:
     assert (found.to_pylist(), last) == (keyed(*rows).to_pylist(), (2, 0, 0))
 
 
+def test_a_run_of_rows_that_comes_late_is_put_in_its_place() -> None:
+    """Devices that a join gave back behind later ones stand in order again, and so do rows of one in two runs."""
+    rows = [(device, key, person) for device in range(40) for key in range(3) for person in range(2)]
+    for cut, back in ((60, 90), (61, 95)):
+        late = [*rows[:cut], *rows[back:], *rows[cut:back]]
+        assert in_order(keyed(*late), ())[0].to_pylist() == keyed(*rows).to_pylist()
+    halves = [row for row in rows if row[1] == 2] + [row for row in rows if row[1] < 2]
+    assert in_order(keyed(*halves), ())[0].to_pylist() == keyed(*rows).to_pylist()
+
+
 @pytest.mark.parametrize(
     ("rows", "before"), [([(1, 5, 0), (1, 5, 0)], ()), ([(1, 5, 0)], (1, 5, 0)), ([(1, 0, 0)], (2, 0, 0))]
 )
