@@ -6,6 +6,8 @@ said goes to stderr.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import tempfile
 import traceback
@@ -19,6 +21,7 @@ from click.core import ParameterSource
 
 from bigmama_nb.cli.streams import gate, guarded, lost_answer, reply, reply_json, say
 from bigmama_nb.errors import (
+    NOTHING_DONE,
     NOTHING_RUN,
     BigmamaError,
     LockedError,
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from bigmama_nb.profile import Profile
 
 FORMAT = 1
+LONGEST = 80
+"""So many letters of a path that is too long are shown."""
 REPAIRED = ("run", "repair", "release", "republish", "retract")
 """The verbs that may leave a run that a repair finishes."""
 
@@ -86,7 +91,8 @@ def verb(
             except click.ClickException:
                 raise
             except Exception as error:
-                done = unforeseen(error, spoken)
+                long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+                done = failed(too_long(error)) if long else unforeseen(error, spoken)
             answer(spoken, done, as_json=as_json)
 
         called.__doc__ = as_called(f"{function.__doc__}\n\n    Example: python run_all.py {example}\n")
@@ -141,6 +147,18 @@ def refuse_bytes(ctx: click.Context) -> None:
                     f"{printable(text)!r}, which holds bytes that are no text in UTF-8",
                     step="give a file of such a name a link with another one",
                 )
+
+
+def too_long(error: Exception) -> UsageError:
+    """Return the refusal of a path that no file can have."""
+    path = str(getattr(error, "filename", "") or "a path")
+    part = max(path.split("/"), key=len)
+    return UsageError(
+        f"{printable(path[:LONGEST])}{'…' if len(path) > LONGEST else ''}: is no name for a file "
+        f"({len(os.fsencode(part))} bytes between two slashes, {len(os.fsencode(path))} in all); expected at most 255 "
+        "and 4,095",
+        state=NOTHING_DONE,
+    )
 
 
 def _has_bytes(text: str) -> bool:

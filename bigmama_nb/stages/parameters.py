@@ -37,10 +37,19 @@ def _instant(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
+def _path(text: str) -> str:
+    # One that cannot be a path: a NUL in it, bytes that are no text, a part that no file system takes.
+    if "\0" in text or any(len(part.encode()) > 255 for part in text.split("/")):
+        raise ValueError
+    return text
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
 Day = Annotated[str, BeforeValidator(_day)]
 
 _EXPECTED = {
+    "profile": "a text that is a file's path",
+    "run_dir": "a text that is a folder's path",
     "games": "names, such as ['lw', 'bns'] or 'lw,bns'",
     "metrics": "names, such as ['wau', 'mau'] or 'wau,mau'",
     "date_from": "a day, such as '2024-05-01'",
@@ -54,13 +63,13 @@ class StageParameters(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    profile: str
+    profile: Annotated[str, AfterValidator(_path)]
     games: Names
     metrics: Names
     date_from: Day
     date_to: Day
-    run_dir: str
-    run_id: str
+    run_dir: Annotated[str, AfterValidator(_path)]
+    run_id: Annotated[str, AfterValidator(_path)]
     attempt: int
     run_timestamp: Annotated[str, AfterValidator(_instant)]
     scratch: bool

@@ -385,6 +385,39 @@ def test_an_error_that_nobody_foresaw_leaves_one_line_and_a_trace(
     assert f"{whole} The trace, for who mends this, is in " in asked["message"]
 
 
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "game_metric", LONG),
+        ("export", "game_metric", f"{LONG}/copy"),
+        ("report", "--to", f"{LONG}.html"),
+        ("init", LONG),
+        ("init", "/".join(["x" * 200] * 40)),
+        ("docs", LONG),
+        ("republish", LONG),
+        ("runs", "show", LONG),
+        ("open", LONG, "10_extract"),
+    ],
+    ids=lambda words: " ".join(words)[:20],
+)
+def test_a_name_that_no_file_can_have_is_refused_in_words(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Whatever would be written or read there: one sentence, no trace, and nothing is left."""
+    assert world.command("run", "--date", "2024-05-01", "--games", "aa")["exit_status"] == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = sorted(tmp_path.rglob("*"))
+    found = world.command(*words)
+    assert found["exit_status"] in (1, 2)
+    assert found["error"]["reason"] != "unforeseen"
+    assert "Traceback" not in world.said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("read_before", [True, False])
 def test_the_last_line_of_defence_does_not_read_the_profile(
     world: World,

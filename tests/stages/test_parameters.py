@@ -52,6 +52,9 @@ def test_what_papermills_command_line_makes_of_a_parameter_is_understood(
         ("scratch", 0, "true or false"), ("release", "False", "true or false"), ("attempt", "1", "a whole number"),
         ("attempt", True, "a whole number"), ("attempt", 1.0, "a whole number"), ("run_dir", 5, "a text"),
         ("profile", ["x"], "a text"), ("run_id", None, "a text"), ("run_timestamp", "yesterday", "an instant"),
+        ("profile", "a\0.yaml", "a text that is a file's path"), ("profile", "\udcff", "a text that is a file's path"),
+        ("run_dir", "/tmp/a\0", "a text that is a folder's path"),
+        ("run_id", "\0", "a text"),
         ("run_timestamp", 5, "an instant"), ("run_timestamp", "9999-12-31T23:59:59-23:59", "an instant"),
     ],
 )  # fmt: skip
@@ -61,6 +64,14 @@ def test_a_parameter_of_another_type_is_refused_by_name(name: str, value: Any, e
         checked("10_extract", {**GIVEN, name: value})
     begin = re.escape(f"10_extract: parameter {name!r} is {value!r} ({type(value).__name__}); expected {expected}")
     assert re.fullmatch(rf"{begin}[^\n]*\. Nothing was run\.", str(caught.value))
+
+
+def test_a_path_that_no_file_can_have_is_refused() -> None:
+    """A part of more than 255 bytes, in whatever letters."""
+    for part in ("x" * 256, "검" * 86):
+        with pytest.raises(UsageError, match=r"parameter 'run_dir' is .*; expected a text that is a folder's path"):
+            checked("10_extract", {**GIVEN, "run_dir": f"/tmp/{part}/1"})
+    assert checked("10_extract", {**GIVEN, "run_dir": f"/tmp/{'검' * 85}"}).run_dir.endswith("검")
 
 
 def test_every_wrong_parameter_is_named_and_no_password_is() -> None:
