@@ -80,7 +80,11 @@ def _text(one: Trial) -> str:
         f"  values     {one.used:,} used, {sum(one.refused.values()):,} refused{_counts(': ', one.refused)}"
         f"{_counts('; left out ', one.left_out)}"
     )
-    kind = {"counted": "counted", "dated": "dated then, not of the match", "matched": "of the match, of other days"}
+    kind = {
+        "counted": "of the day and the match",
+        "dated": "dated then, not of the match",
+        "matched": "of the match, of other days",
+    }
     for example in one.examples:
         assert one.sight is not None
         fields = " · ".join(f"{shown.path} {shown.type} {shown.value}".rstrip() for shown in example)

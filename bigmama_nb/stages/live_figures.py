@@ -87,14 +87,14 @@ def audiences(here: StageContext) -> pd.DataFrame:
 
 
 def kpis(here: StageContext) -> Html:
-    """Return the KPIs of the newest published part_date as readers see them, or in a sentence why there are none.
+    """Return the KPIs of the newest published part_date as readers see them; nothing where there is none.
 
     Returns:
         A table, a line an artist, the most viewers first: the counts, each by what it is called.
     """
     settings = here.profile.live_play
     if settings is None:
-        return _sentence(f"{here.profile.path.name} configures no live viewing.")
+        return Html("", "")
     from bigmama_nb.tables.registry import live_contracts
     from bigmama_nb.warehouse.query import views
 
@@ -103,7 +103,7 @@ def kpis(here: StageContext) -> Html:
         partitions = warehouse.catalog.current(table) if warehouse.catalog.entry(table) else {}
         newest = max((name.partition("=")[2] for name in partitions), default=None)
         if newest is None:
-            return _sentence("No date of live viewing is published yet.")
+            return Html("", "")
         with contextlib.closing(views(warehouse)) as connection:
             found = connection.execute(
                 f"SELECT we_art_id, {', '.join(_COUNTS)}, play_seconds // 3600 AS hours_watched FROM {table} "
@@ -112,7 +112,9 @@ def kpis(here: StageContext) -> Html:
             ).fetchall()
     heads = [newest, *_COUNTS.values(), "hours watched"]
     texts = [[f"artist {artist}", *(f"{count:,}" for count in counts)] for artist, *counts in found]
-    html = ['<div class="wide" tabindex="0"><table class="figures"><thead><tr>']
+    says = "Viewers, members and fan club viewers are distinct over the artist's lives of the day."
+    html = [f"<h3>The newest date in numbers</h3><p>{says}</p>"]
+    html.append('<div class="wide" tabindex="0"><table class="figures"><thead><tr>')
     html += [*(f"<th>{head}</th>" for head in heads), "</tr></thead><tbody>"]
     for name, *cells in texts:
         html += [
@@ -122,10 +124,6 @@ def kpis(here: StageContext) -> Html:
         ]
     html.append("</tbody></table></div>")
     return Html("".join(html), aligned([heads, *texts]))
-
-
-def _sentence(text: str) -> Html:
-    return Html(f"<p>{text}</p>", text)
 
 
 def _newest(here: StageContext) -> Task | None:

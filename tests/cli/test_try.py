@@ -25,7 +25,7 @@ def test_a_metric_is_tried_in_every_game_that_has_it(world: World) -> None:
     for game in CLUSTERS:
         assert f"{game} wau 20240501: {1000 * (1 + list(CLUSTERS).index(game)) + 1:,}\n" in said
     assert "  documents  1 dated then, 1 of them pass the match\n  values     1 used, 0 refused\n" in said
-    assert '  such as    dt string "20240501" · value int 1001 (counted)\n' in said
+    assert '  such as    dt string "20240501" · value int 1001 (of the day and the match)\n' in said
     assert '  query      db.getSiblingDB("aa").getCollection("daily").find({"$or": [{"dt": {"$gte": "20240501"' in said
     assert "s; east gave 5 documents, " in said
     assert said.endswith("Nothing was published, and no run is recorded.\n")
@@ -59,7 +59,7 @@ def test_a_failure_is_told_with_what_was_refused(world: World) -> None:
         "aa wau 20240501: wrong_type: daily.value is string in the document with _id = 1; expected an integer" in said
     )
     assert "0 used, 1 refused: 1 wrong_type" in said
-    assert 'value string "1,001" (counted)' in said
+    assert 'value string "1,001" (of the day and the match)' in said
     assert world.command("try", "wau", "--games", "aa", *DAY)["exit_status"] == 1
     answer = world.command("try", "wau", *DAY)
     assert answer["exit_status"] == 3

@@ -69,8 +69,8 @@ def test_where_nothing_was_built_there_are_no_rows(world: LiveWorld) -> None:
 
 
 def test_kpis_are_those_that_readers_see(built: StageContext) -> None:
-    """Before anything is published a sentence says so; after it, the newest date by artist, most viewers first."""
-    assert repr(live_figures.kpis(built)) == "No date of live viewing is published yet."
+    """Nothing before anything is published; after it, the newest date by artist, most viewers first."""
+    assert repr(live_figures.kpis(built)) == ""
 
     stages.publish(built, "wv_live_play")
     head, *lines = (re.split(r"  +", line) for line in repr(live_figures.kpis(built)).splitlines())
@@ -81,12 +81,14 @@ def test_kpis_are_those_that_readers_see(built: StageContext) -> None:
     assert [line["hours watched"] for line in shown] == [f"{295_050 // 3600}"] * 2
 
 
-def test_a_profile_without_live_viewing_is_told_in_a_sentence(world: LiveWorld, tmp_path: Path) -> None:
+def test_a_report_without_live_viewing_says_so_once(world: LiveWorld, tmp_path: Path) -> None:
     """The report works for it all the same."""
     profile = tmp_path / "games.yaml"
     profile.write_text(world.text[: world.text.index("live_play:")], encoding="utf-8")
     here = stages.begin("50_report", profile=str(profile))
-    assert repr(live_figures.kpis(here)) == "games.yaml configures no live viewing."
+    assert repr(live_figures.kpis(here)) == ""
+    (said,) = stages.report(here).live_viewing().outputs()
+    assert repr(said) == "There is no live viewing: none is configured, or no date is published yet."
 
 
 def test_the_report_counts_every_table(world: LiveWorld) -> None:
