@@ -1,4 +1,4 @@
-"""`python -m benchmarks [name ...]`: measures, and prints what docs/benchmarks.md is made of."""
+"""`python -m benchmarks [name ...]`: measures, prints what was found, and renews it in docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import importlib
 import sys
 from pathlib import Path
 
+from benchmarks.results import Result, versions, write
+
 HERE = Path(__file__).parent
 
 
 def names() -> list[str]:
     """Return the benchmarks: the modules here that have a function `main`."""
-    return sorted(path.stem for path in HERE.glob("*.py") if "\ndef main()" in path.read_text(encoding="utf-8"))
+    return sorted(path.stem for path in HERE.glob("*.py") if "\ndef main() " in path.read_text(encoding="utf-8"))
 
 
 def run(wanted: list[str]) -> None:
@@ -20,7 +22,10 @@ def run(wanted: list[str]) -> None:
     if unknown:
         sys.exit(f"benchmarks has no {', '.join(unknown)}; there are {', '.join(names())}. Nothing was measured.")
     for name in wanted or names():
-        importlib.import_module(f"benchmarks.{name}").main()
+        found = importlib.import_module(f"benchmarks.{name}").main()
+        if isinstance(found, Result):
+            print(f"## {found.name}\n\n{found.markdown}\n\n{versions()}\n", flush=True)  # noqa: T201
+            write(found)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from typing import Any
 
 import bson
 
-from benchmarks.measure import REPO, machine, table
+from benchmarks.measure import REPO, table
+from benchmarks.results import Plot, Result
 
 ROUNDS = {1_000: 5, 10_000: 5, 100_000: 3, 1_000_000: 2}
 DAY = date(2024, 5, 31)
@@ -35,16 +36,19 @@ SUBJECTS = {
 }
 
 
-def main() -> None:
-    """Measure, and print the figures as Markdown."""
+def main() -> Result:
+    """Measure, and return the figures; `EXTRACT_SIZES=1000,10000` measures these sizes only."""
     from tests.services.mongo import mongo_java_server
 
-    print(f"## Extraction of three metrics from one collection\n\n{machine()}\n")  # noqa: T201
+    wanted = os.environ.get("EXTRACT_SIZES")
+    sizes = [int(size) for size in wanted.split(",")] if wanted else list(ROUNDS)
     rows = []
+    rates: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-extract-") as name:
         folder = Path(name)
         with mongo_java_server(folder, heap="4g") as server:
-            for size, rounds in ROUNDS.items():
+            for size in sizes:
+                rounds = ROUNDS.get(size, 2)
                 _fill(folder, server.uri, size)
                 found: dict[str, list[dict[str, float]]] = {what: [] for what in SUBJECTS}
                 for _ in range(rounds):
@@ -56,6 +60,7 @@ def main() -> None:
                     raise RuntimeError(f"the subjects do not agree: {figures}")
                 for what, some in found.items():
                     cpu = [one["cpu_s"] for one in some]
+                    rates.setdefault(f"{size:,}", {})[what] = size / statistics.median(cpu)
                     rows.append(
                         (
                             f"{size:,}",
@@ -67,7 +72,7 @@ def main() -> None:
                         )
                     )
     heads = ("documents", "", "documents per CPU s", "CPU, s", "wall, s", "memory beyond imports, MB")
-    print(table(heads, rows))  # noqa: T201
+    return Result("extract", table(heads, rows), Plot("documents per CPU second", rates))
 
 
 def _orders(size: int) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 Subjects, each a process of its own:
 
 - `run`: the command as its users call it.
-- `plain`: the cells of the same four notebooks, in one process without papermill and kernels.
+- `plain`: the same run, its notebooks' cells executed in the run's own process, without papermill and kernels.
 - `empty`: four notebooks with an empty cell each through papermill, as the run executes them.
 - the peer, one papermill run for each game and metric: a few are measured and multiplied, which is said.
 """
@@ -11,12 +11,12 @@ Subjects, each a process of its own:
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from typing import Any
 import bson
 import nbformat
 
-from benchmarks.measure import REPO, Cost, cost, machine, median, ratio, rounds, spread, table
+from benchmarks.measure import REPO, Cost, cost, median, ratio, rounds, spread, table
+from benchmarks.results import Plot, Result
 
 DAY = date(2024, 5, 1)
 DAYS = 30
@@ -37,16 +38,20 @@ PEER_PAIRS = 6
 STAGES = ("10_extract", "20_normalize", "40_write_parquet", "50_report")
 
 
-def main() -> None:
-    """Measure, and print the figures as Markdown."""
-    print(f"## 300 games x 3 metrics x one day, one run\n\n{machine()}\n")  # noqa: T201
+def main() -> Result:
+    """Measure, and return the figures; `RUNS_GROWTH=30` measures runs of so many games only."""
     with tempfile.TemporaryDirectory(prefix="bench-runs-") as name:
         folder = Path(name)
-        _shares(folder / "300")
-        _growth(folder)
+        if wanted := os.environ.get("RUNS_GROWTH"):
+            markdown, costs = _growth(folder, [int(games) for games in wanted.split(",")])
+        else:
+            shares = _shares(folder / "300")
+            markdown, costs = _growth(folder, GROWTH)
+            markdown = f"{shares}\n\nAs the work grows, {GROWTH_ROUNDS} rounds:\n\n{markdown}"
+    return Result("runs", markdown, Plot("CPU seconds of one run", costs))
 
 
-def _shares(folder: Path) -> None:
+def _shares(folder: Path) -> str:
     profile = world(folder, 300)
     empty_notebooks(folder / "empty")
     found = rounds(
@@ -68,26 +73,26 @@ def _shares(folder: Path) -> None:
     }
     figures = ("wall_s", "cpu_s", "largest_mb", "together_mb")
     heads = ("", "wall, s", "CPU, s", "largest process, MB", "all processes, MB")
-    print(table(heads, [(what, *(spread(costs, one) for one in figures)) for what, costs in named.items()]))  # noqa: T201
+    costs_of = table(heads, [(what, *(spread(costs, one) for one in figures)) for what, costs in named.items()])
     shares = {
         one: statistics.median(
             1 - getattr(plain, one) / getattr(run, one) for run, plain in zip(found["run"], found["plain"], strict=True)
         )
         for one in ("wall_s", "cpu_s")
     }
-    print(  # noqa: T201
-        f"\nPapermill's and the kernels' share, run less plain: {shares['wall_s']:.0%} of the wall time, "
+    return (
+        f"{costs_of}\n\nPapermill's and the kernels' share, run less plain: {shares['wall_s']:.0%} of the wall time, "
         f"{shares['cpu_s']:.0%} of the CPU time.\n"
         f"The peer, multiplied, against one run: wall {ratio(peers, found['run'], 'wall_s')}, "
-        f"CPU {ratio(peers, found['run'], 'cpu_s')}.\n"
+        f"CPU {ratio(peers, found['run'], 'cpu_s')}."
     )
 
 
-def _growth(folder: Path) -> None:
-    profiles = {games: world(folder / f"growth-{games}", games) for games in GROWTH}
+def _growth(folder: Path, sizes: Sequence[int]) -> tuple[str, dict[str, dict[str, float]]]:
+    profiles = {games: world(folder / f"growth-{games}", games) for games in sizes}
     found = rounds({str(games): lambda p=path: of_run(p) for games, path in profiles.items()}, GROWTH_ROUNDS)  # type: ignore[misc]
     rows = []
-    for games in GROWTH:
+    for games in sizes:
         costs = found[str(games)]
         middle = median(costs)
         rows.append(
@@ -104,7 +109,7 @@ def _growth(folder: Path) -> None:
     heads = (
         "games", "figures", "wall, s", "CPU, s", "CPU a figure, ms", "largest process, MB", "all processes, MB",
     )  # fmt: skip
-    print(table(heads, rows))  # noqa: T201
+    return table(heads, rows), {f"{games} games": {"one run": median(found[str(games)]).cpu_s} for games in sizes}
 
 
 def _scaled(one: Cost, times: float) -> Cost:
@@ -196,11 +201,16 @@ def empty_notebooks(folder: Path) -> None:
 def of_run(profile: Path) -> Cost:
     """Measure the command, on a warehouse and archive that are not there yet."""
     _clean(profile.parent)
-    found = cost([sys.executable, "run_all.py", "run", "--profile", str(profile), "--json"])
+    found = cost(command(profile))
     (record,) = (profile.parent / "archive" / "runs").glob("*/run.json")
     outcomes = {task["outcome"] for task in json.loads(record.read_text(encoding="utf-8"))["tasks"]}
     assert outcomes == {"ok"}, outcomes
     return found
+
+
+def command(profile: Path, *words: str) -> list[str]:
+    """Return the command that runs a profile."""
+    return [sys.executable, "run_all.py", "run", "--profile", str(profile), "--json", *words]
 
 
 def of_program(name: str, path: Path) -> Cost:
@@ -215,23 +225,24 @@ def _clean(folder: Path) -> None:
 
 
 def plain(profile: str) -> None:
-    """Run the cells of the four notebooks in this process, as one attempt of a run."""
-    import os
+    """Do a run whose notebooks' cells are executed in this process."""
+    from bigmama_nb.cli import main
+    from bigmama_nb.runs.services import Services
 
-    from bigmama_nb.runs.archive import new_run_id
-    from bigmama_nb.stages.context import ATTEMPT, attempt_name
+    main(["run", "--profile", profile, "--json"], Services(execute=_in_process))
 
-    run_dir = Path(profile).parent / "archive" / "runs" / new_run_id() / "1"
-    (run_dir / "data").mkdir(parents=True)
-    os.environ[ATTEMPT] = attempt_name(run_dir) or ""
-    given = {"profile": profile, "run_dir": str(run_dir), "scratch": False, "table": "game_metric"}
-    for stage in STAGES:
-        names: dict[str, Any] = {}
-        for cell in nbformat.read(REPO / "notebooks" / f"{stage}.ipynb", as_version=4).cells:
-            if cell.cell_type == "code":
-                _run_cell(cell.source, names)
-                if "parameters" in cell.metadata.get("tags", []):
-                    names.update({name: value for name, value in given.items() if name in names})
+
+def _in_process(notebook: Path, output: Path, parameters: Mapping[str, Any], *, about: Any, **how: Any) -> Any:
+    """Run a notebook's cells in this process."""
+    from bigmama_nb.executor.execute import Executed
+
+    names: dict[str, Any] = {}
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if cell.cell_type == "code":
+            _run_cell(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names.update({name: value for name, value in parameters.items() if name in names})
+    return Executed(about.stage, output, "", "ok", 0.0, None, None, None, 0, {})
 
 
 def _run_cell(source: str, names: dict[str, Any]) -> None:
@@ -263,9 +274,9 @@ def empty(folder: str) -> None:
 
 
 PEER = """
-from bigmama_nb import stage
-here = stage.begin("40_write_parquet", profile=profile, games=[game], metrics=[metric])
-stage.publish(here)
+from bigmama_nb import stages
+here = stages.begin("40_write_parquet", profile=profile, games=[game], metrics=[metric])
+stages.publish(here)
 """
 
 
@@ -290,9 +301,3 @@ def peer(profile: str) -> None:
         papermill.execute_notebook(
             out / "peer.ipynb", out / f"{game}-{metric}.ipynb", given, progress_bar=False, cwd=str(REPO)
         )
-
-
-if __name__ == "__main__":
-    began = time.monotonic()
-    main()
-    print(f"\nmeasured in {time.monotonic() - began:.0f} s")  # noqa: T201
