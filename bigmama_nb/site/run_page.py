@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup, escape
 
 from bigmama_nb.project import repair_command
 from bigmama_nb.site import causes, index, records
-from bigmama_nb.site.pages import Writer
+from bigmama_nb.site.pages import SIGNS, Writer, anchor, clean, day, file_name
 
 DIFFERENCES = 200
+WHOLE_MONTHS = 9_999_999
+"""Up to it a number is a month, as in 202405; beyond a day."""
 
 
 def write(writer: Writer, found: index.Index, run: index.RunRow) -> None:
@@ -38,6 +44,7 @@ def write(writer: Writer, found: index.Index, run: index.RunRow) -> None:
         tasks=tasks,
         troubles=troubles,
         grids=_grids(tasks),
+        cells=_cells,
         open_tasks=sum(entry["outcome"] is None for entry in data["tasks"]),
         redone={n: sum(task.attempt == n for task in tasks) for n in books},
         stem=records.stem,
@@ -63,6 +70,25 @@ def _grids(tasks: list[records.RunTask]) -> list[dict[str, Any]]:
         columns: list[Any] = list(dict.fromkeys(task.type for task in of)) if by_type else days
         grids.append({"pipeline": pipeline, "columns": columns, "by_type": by_type, "lines": lines, "days": days})
     return grids
+
+
+def _cells(grid: Mapping[str, Any], line: Mapping[Any, records.RunTask]) -> Markup:
+    """Return a line of a grid; a template took most of the page's time for the cells of a year."""
+    return Markup("".join(_cell(line.get(column), grid["pipeline"]) for column in grid["columns"]))
+
+
+def _cell(task: records.RunTask | None, pipeline: str) -> str:
+    if task is None:
+        return '<td class="o-none">·</td>'
+    shown = SIGNS.get(task.outcome, "·")
+    if pipeline == "game_metric":
+        page = f"games/{quote(file_name(task.name))}.html#{anchor(task.type, task.day)}"
+    else:
+        page = f"lives/{day(task.day)}.html" if task.day > WHOLE_MONTHS else ""
+    if page:
+        says = escape(f"{clean(task.id)}: {clean(task.outcome)}")
+        shown = f'<a href="../../{page}" aria-label="{says}">{shown}</a>'
+    return f'<td class="o-{task.outcome if task.outcome in SIGNS else "other"}">{shown}</td>'
 
 
 def _before(writer: Writer, found: index.Index, run: index.RunRow) -> dict[str, Any] | None:
