@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,9 +18,15 @@ import pytest
 from bson import Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo.errors import PyMongoError
 
 from bigmama_nb.errors import ProfileError
+from bigmama_nb.profile import Profile
+from bigmama_nb.sources.outcome import Outcome
+from tests.publishing import rows_in
+from tests.runs.world import World, in_process
 from tests.sources.asking import a_profile, ask, by_task, write_dump
+from tests.sources.holders import SERVERS, ServerHolder
 
 MAY_1 = date(2024, 5, 1)
 GOOD = [{"_id": n, "dt": "20240501", "v": n, "k": "x"} for n in range(5)]
@@ -229,19 +237,26 @@ def made(folder: Path, wrong: dict[str, Any]) -> None:
 
 def no_others_figure_changes(folder: Path, wrong: dict[str, Any]) -> None:
     made(folder, wrong)
+    read = profile_beside(folder, wrong, {"dump": "dump"}, {"aa": "aa", "zz": "zz"})
+    if read is not None:
+        others_are_as_ever(by_task(ask(read, MAY_1)))
+
+
+def profile_beside(
+    folder: Path, wrong: dict[str, Any], cluster: dict[str, Any], good: dict[str, str]
+) -> Profile | None:
+    """Return the profile of the hostile game and of good ones by their databases; None where it is refused."""
     hostile = {"cluster": "c", "database": wrong["database"]}
     if wrong["override"] is not None:
         hostile["override"] = {"total": wrong["override"]}
-    games = {
-        "aa": {"cluster": "c", "database": "aa"},
-        "hh": hostile,
-        "zz": {"cluster": "c", "database": "zz"},
-    }
+    games = {game: {"cluster": "c", "database": database} for game, database in good.items()} | {"hh": hostile}
     try:
-        read = a_profile(folder, clusters={"c": {"dump": "dump"}}, games=games, metrics=METRICS, extract_deadline_s=20)
+        return a_profile(folder, clusters={"c": cluster}, games=games, metrics=METRICS, extract_deadline_s=20)
     except (ProfileError, ValueError, UnicodeError):
-        return  # refused before anything is asked, or nothing that YAML can write
-    found = by_task(ask(read, MAY_1))
+        return None  # refused before anything is asked, or nothing that YAML can write
+
+
+def others_are_as_ever(found: dict[str, Outcome]) -> None:
     assert len(found) == 6
     for game in ("aa", "zz"):
         assert (found[f"{game}/total/20240501"].value, found[f"{game}/heads/20240501"].value) == (10, 5)
@@ -276,3 +291,75 @@ def test_no_trouble_of_one_game_changes_anothers_figure_however_long_one_looks(
 ) -> None:
     """The same, many times over."""
     no_others_figure_changes(tmp_path_factory.mktemp("world"), wrong)
+
+
+# The same on a server, and through the table
+
+
+@pytest.mark.parametrize("source", [pytest.param(name, marks=pytest.mark.service(name)) for name in SERVERS])
+@settings(MANY, max_examples=60)
+@given(wrong=hostility())
+def test_no_trouble_of_one_game_on_a_server_changes_anothers_figure(
+    tmp_path_factory: pytest.TempPathFactory, source: str, holder: ServerHolder, wrong: dict[str, Any]
+) -> None:
+    """Of live clusters too: whatever documents a database holds and whatever it is called."""
+    good = holder.hold({"stats": GOOD})
+    stats = holder.client["hh"]["stats"]
+    stats.drop()
+    for document in GOOD if wrong["documents"] is None else wrong["documents"]:
+        # What the driver or the server does not take, nobody's database holds.
+        with contextlib.suppress(PyMongoError, bson.errors.BSONError, OverflowError, ValueError):
+            stats.insert_one(dict(document))
+    folder = tmp_path_factory.mktemp("world")
+    read = profile_beside(folder, wrong, {**holder.settings, "max_time_ms": 5000}, {"aa": good, "zz": good})
+    if read is not None:
+        others_are_as_ever(by_task(ask(read, MAY_1)))
+
+
+KEYS = ("content", "documents", "file", "override", "at")
+
+
+def published(folder: Path, wrong: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
+    """Run the command, first as all is well and then with what is wrong; return who reads what, and what it said."""
+    made(folder, dict.fromkeys(KEYS) | {"database": "hh"})
+    (folder / "dump" / "hh" / "stats.bson").write_bytes(WHOLE)
+    with in_process(pytest.MonkeyPatch(), World(folder)) as world:
+        assert profile_beside(
+            folder, dict.fromkeys(KEYS) | {"database": "hh"}, {"dump": "dump"}, {"aa": "aa", "zz": "zz"}
+        )
+        assert world.command("run", "--date", "2024-05-01")["exit_status"] == 0
+        shutil.rmtree(folder / "dump")
+        made(folder, wrong)
+        if profile_beside(folder, wrong, {"dump": "dump"}, {"aa": "aa", "zz": "zz"}) is None:
+            return None, None
+        done = world.command("run", "--date", "2024-05-01")
+        return rows_in(folder / "warehouse", "dt=20240501"), done
+
+
+def no_others_row_changes(folder: Path, wrong: dict[str, Any]) -> None:
+    rows, done = published(folder, wrong)
+    if done is None:
+        return
+    assert done["exit_status"] in (0, 3), done["error"]
+    others = {key: value for key, value in rows.items() if not key.startswith("hh/")}
+    assert others == {"aa/total": 10, "aa/heads": 5, "zz/total": 10, "zz/heads": 5}
+    new = {task["type"]: task["value"] for task in done["data"]["tasks"] if task["game_cd"] == "hh"}
+    before = {"total": 10, "heads": 5}
+    kept = {f"hh/{type_}": before[type_] if value is None else value for type_, value in new.items()}
+    assert {key: value for key, value in rows.items() if key.startswith("hh/")} == kept
+
+
+@settings(MANY, max_examples=10)
+@given(wrong=hostility())
+def test_no_trouble_of_one_game_changes_anothers_row(
+    tmp_path_factory: pytest.TempPathFactory, wrong: dict[str, Any]
+) -> None:
+    """Through the whole run, into the table: others' rows are a quiet night's, its own are new or those of before."""
+    no_others_row_changes(tmp_path_factory.mktemp("world"), wrong)
+
+
+@pytest.mark.parametrize("kind", ["cut", "a bomb", "a pipe", "names in EUC-KR", "a name with controls", "a long name"])
+def test_each_kind_of_trouble_costs_no_row(tmp_path: Path, kind: str) -> None:
+    """The kinds that reach furthest, one by one."""
+    wrong: dict[str, Any] = dict.fromkeys(KEYS) | {"database": "hh"}
+    no_others_row_changes(tmp_path, wrong | {"content" if kind in CONTENTS else "file": kind})
