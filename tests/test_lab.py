@@ -76,7 +76,7 @@ def _address(server: subprocess.Popen[bytes], runtime: Path) -> str:
 
 @pytest.fixture
 def page(lab: str) -> Iterator[Page]:
-    """A page that asks nobody but the server."""
+    """A page that asks nobody but the server. Its addresses end in `?reset`: no tab of an earlier page comes back."""
     with sync_playwright() as playwright:
         browser: Browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         context = browser.new_context(viewport={"width": 1400, "height": 1600})
@@ -111,7 +111,7 @@ def run_all(page: Page) -> None:
 @pytest.mark.long
 def test_who_changes_the_games_and_runs_all_sees_their_chart(page: Page, lab: str) -> None:
     """50_report of one game: its chart can be used, and the other games' names are not there."""
-    page.goto(f"{lab}lab/tree/notebooks/50_report.ipynb")
+    page.goto(f"{lab}lab/tree/notebooks/50_report.ipynb?reset")
     page.locator(".jp-CodeCell").first.wait_for()
     edit(page, "games: list", "[]", '["aa"]')
     run_all(page)
@@ -126,7 +126,7 @@ def test_an_archived_notebook_is_run_again_for_another_day(page: Page, lab: str,
     """Its days changed where the run put them, it asks for that day, in scratch: the archive's tables stay."""
     before = project.files()
     run_id = next((project.folder / "archive" / "runs").glob("2*")).name
-    page.goto(f"{lab}lab/tree/archive/runs/{run_id}/1/50_report.ipynb")
+    page.goto(f"{lab}lab/tree/archive/runs/{run_id}/1/50_report.ipynb?reset")
     page.locator(".jp-CodeCell").first.wait_for()
     edit(page, 'date_from = "', "2024-04-28", "2024-04-30")
     edit(page, 'date_to = "', "2024-05-02", "2024-04-30")
@@ -139,7 +139,7 @@ def test_an_archived_notebook_is_run_again_for_another_day(page: Page, lab: str,
 def test_the_archives_front_page_is_a_click_away(page: Page, lab: str, project: World) -> None:
     """From JupyterLab's top bar to the front page, and from there by its links to the run and its notebook."""
     run_id = next((project.folder / "archive" / "runs").glob("2*")).name
-    page.goto(f"{lab}lab/tree/notebooks")
+    page.goto(f"{lab}lab/tree/notebooks?reset")
     with page.context.expect_page() as opened:
         page.get_by_text("The archive's front page").click()
     front = opened.value

@@ -14,7 +14,7 @@ import apprise
 import tenacity
 from filelock import Timeout
 
-from bigmama_nb.alerts.history import History, day, learned, series
+from bigmama_nb.alerts.history import History, learned, series
 from bigmama_nb.errors import shown
 from bigmama_nb.executor.redact import Redactor, addresses_in
 from bigmama_nb.profile import Profile
@@ -24,7 +24,7 @@ from bigmama_nb.runs.record import RunRecord
 
 TRIES = 3
 SHOWN = 12
-"""How many series an alert names."""
+"""How many series an alert names in a line."""
 
 
 def send(profile: Profile, run: RunRecord, digest: str, pause: Callable[[float], None]) -> list[str]:
@@ -75,18 +75,18 @@ def _message(
     lines = [digest]
     if kind == "recovered":
         lines = [f"Well again: {_names(mended)}.", digest]
-    ill = {series(task): day(task) for task in run.tasks if not task.succeeded}
-    lines += [_since(name, history) for name in sorted(ill)[:SHOWN]]
-    if len(ill) > SHOWN:
-        lines.append(f"and {len(ill) - SHOWN:,} more")
+    lines += _since(sorted({series(task) for task in run.tasks if not task.succeeded}), history)
     if profile.archive.url is not None:
         lines.append(f"{profile.archive.url.rstrip('/')}/runs/{run.run_id}/index.html")
     return title, "\n".join(lines)
 
 
-def _since(name: str, history: History) -> str:
-    since, good = history.since(name), history.good.get(name)
-    return f"{name}: broken since {since or 'now'}, last good day {good or 'unknown'}"
+def _since(names: list[str], history: History) -> list[str]:
+    """Return since when they are open, in a line for all that are so since the same day: a night's trouble is one."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        alike.setdefault((history.since(name) or "now", history.good.get(name, "unknown")), []).append(name)
+    return [f"Open since {since}, last good day {good}: {_names(own)}" for (since, good), own in sorted(alike.items())]
 
 
 def _names(names: list[str]) -> str:

@@ -86,7 +86,7 @@ def test_a_failure_is_told_once_its_end_once_and_a_good_night_never(alerting: Wo
     run_id = answer["data"]["run_id"]
     for part in (
         "source_corrupt",
-        "bb/wau: broken since 20240501, last good day 20240430",
+        "Open since 20240501, last good day 20240430: bb/wau",
         f"run_all.py repair {run_id}",
         f"https://reports.example/bigmama/runs/{run_id}/index.html",
     ):
@@ -163,7 +163,7 @@ def test_a_history_that_is_no_history_begins_anew(alerting: World, receiver: Rec
     path.write_text("[", encoding="utf-8")
     alerting.break_("bb")
     alerting.command("run", "--date", "2024-05-01")
-    assert "bb/wau: broken since 20240501, last good day unknown" in receiver.received[0]["message"]
+    assert "Open since 20240501, last good day unknown: bb/orders, bb/wau" in receiver.received[0]["message"]
 
 
 def test_what_breaks_in_an_alert_changes_no_outcome(alerting: World, receiver: Receiver) -> None:
