@@ -40,6 +40,7 @@ LONG = 500
 """Characters from which on it is quicker to look for one hint after the other than for all at once."""
 REMEMBERED = 65_536
 """Short texts of which is remembered what they are without secrets."""
+_TELL_NOTHING = frozenset({int, float, bool, type(None)})
 
 VOCABULARY = (
     # What a record, a notebook and a message are made of: hidden there, it would be no record any more.
@@ -173,8 +174,9 @@ class Redactor:
             # Of the same class: a notebook's parts know their keys as attributes.
             clean = type(value)()
             for name, item in value.items():
-                item, inside = self._inside(item, str(name))
-                hits += inside
+                if item.__class__ not in _TELL_NOTHING:
+                    item, inside = self._inside(item, str(name))
+                    hits += inside
                 if isinstance(name, str):
                     name, at_name = self.text(name)
                     hits += at_name
