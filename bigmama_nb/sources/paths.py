@@ -26,6 +26,8 @@ Document = Mapping[str, Any]
 
 SAMPLE: Final = 100
 """So many documents are looked at for the names and types that a message offers."""
+CONSTANTS: Final = frozenset({*NUMBERS, "string", "bool", "date", "object", "array", "null"})
+"""The BSON types that a profile's constants can have."""
 _DEEP: Final = 6
 _OFFERED: Final = 4
 
@@ -266,7 +268,14 @@ class Lookup:
                 "where it is new or rare"
             )
         else:
-            held = ", ".join(sorted(self._held.get(need.path, (0, set()))[1])) or "another type"
+            types = self._held.get(need.path, (0, set()))[1]
+            held = ", ".join(sorted(types)) or "another type"
+            # Extended JSON of other types than dates is no constant of a profile.
+            advice = (
+                "write the constant as the documents hold it, a date as {$date: …}"
+                if not types or types & CONSTANTS
+                else "no constant of a profile is of that type, so name a path that holds a string, a number or a date"
+            )
             if need.constant == "date":
                 expected = " or ".join(name for name in need.types if name != "long")
                 found = (
@@ -276,7 +285,7 @@ class Lookup:
             else:
                 found = (
                     f"the match compares {where} with {need.constant}, but it only holds {held}, which is never equal "
-                    "nor greater or less; write the constant as the documents hold it, a date as {$date: …}"
+                    f"nor greater or less; {advice}"
                 )
             found += f", or name {need.path} in may_be_absent where it is rare"
         return SourceError(need.reason, found)

@@ -669,6 +669,13 @@ PATHS = [
                 "type_unknown",
                 ("5 (number)", "holds string"),
             ),
+            (
+                "type that no constant has",
+                [{"at": at(1), "o": ObjectId("5f0000000000000000000001")}],
+                orders("count", True, match={"o": "5f0000000000000000000001"}, empty=0),
+                "type_unknown",
+                ("only holds objectId", "no constant of a profile is of that type, so name a path that holds a string"),
+            ),
             ("type of a range", NUMBERED, orders("count", True, match={"n": {"$gt": ""}}, empty=0), "type_unknown", ()),
             (
                 "type of all in $in",
