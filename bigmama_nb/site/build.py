@@ -42,7 +42,7 @@ def build(profile: Profile, *, everything: bool = False) -> Built:
     writer = Writer(root, profile.zone)
     with _one_at_a_time(root), index.opened(root) as found:
         writer.assets()
-        runs = found.runs()
+        runs = found.runs(names=True)
         behind = [run for run in runs if run["why"] is None and (everything or _is_behind(root, run))]
         now = behind if everything else behind[-OLDER_AT_ONCE:]
         for run in now:

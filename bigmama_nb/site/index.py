@@ -75,9 +75,13 @@ class Index:
         """Return what a query finds, each row by its columns' names."""
         return [dict(row) for row in self._connection.execute(sql, parameters)]
 
-    def runs(self) -> list[RunRow]:
-        """Return every run, oldest first, with its status as readers see it; an unreadable one with `why`."""
-        found = {row["run_id"]: row for row in self.rows("select * from run")}
+    def runs(self, *, names: bool = False) -> list[RunRow]:
+        """Return every run, oldest first, with its status as readers see it; an unreadable one with `why`.
+
+        With `names` each has those of its games and metrics, which are most of a run's bytes.
+        """
+        columns = [row["name"] for row in self.rows("pragma table_info(run)") if names or row["name"] != "names"]
+        found = {row["run_id"]: row for row in self.rows(f"select {', '.join(columns)} from run")}
         now = datetime.now(UTC)
         for row in found.values():
             row["status"] = shown_status(row["status"], row["run_id"], row["heartbeat_at"], now)

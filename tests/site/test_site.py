@@ -98,7 +98,7 @@ def many(archive: Path, run_ids: list[str]) -> list[dict[str, Any]]:
     """Return the index's rows of as many runs as one that is recorded, oldest first."""
     record(archive, FIRST, [task("aa", "20240501")])
     with index.opened(archive) as found:
-        (row,) = found.runs()
+        (row,) = found.runs(names=True)
     return [{**row, "run_id": run_id} for run_id in run_ids]
 
 
