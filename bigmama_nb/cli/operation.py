@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def operated() -> Iterator[Operator]:
+def operated(profile: Profile) -> Iterator[Operator]:
     """Give who is spoken to and may end the work, for as long as it lasts."""
     from bigmama_nb.runs.services import Operator
     from bigmama_nb.runs.signals import stopped_by_signals
 
     with stopped_by_signals() as stop, speaking() as say:
-        yield Operator(say, stop, services())
+        yield Operator(say, stop, services(), lambda run, why: _broke_off(run, profile, why))
 
 
 def services() -> Services:
@@ -38,9 +38,6 @@ def services() -> Services:
 
 def finished(run: RunRecord, profile: Profile) -> VerbResult:
     """Return what a run comes to, shown on the review site and told to those whom the profile alerts."""
-    from bigmama_nb.alerts import after_run
-    from bigmama_nb.runs import show
-
     status = run.exit_status
     assert status is not None
     error = None
@@ -48,23 +45,45 @@ def finished(run: RunRecord, profile: Profile) -> VerbResult:
         locked = next(task for task in run.tasks if task.reason == "locked")
         error = {"reason": "locked", "message": str(locked.message)}
     show_on_site(profile)
-    digest = show.summary(run, profile.archive.uri)
-    for warning in after_run(profile, run, digest, services().pause):
-        say(warning)
-    return VerbResult(run.as_json(), digest, status, error)
+    return VerbResult(run.as_json(), _told(run, profile), status, error)
 
 
 def all_finished(runs: Sequence[RunRecord], profile: Profile, stop: Stop) -> VerbResult:
-    """Return what several runs come to: their records, and the exit status of all their tasks together."""
-    from bigmama_nb.runs import show
+    """Return what several runs come to, shown and told as one is, and the exit status of all their tasks together."""
     from bigmama_nb.runs.record import exit_status
 
     show_on_site(profile)
     status = exit_status([task for run in runs for task in run.tasks], stop.signum)
     if status == 0:
         status = max((run.exit_status or 0 for run in runs), default=0)
-    text = "\n\n".join(show.summary(run, profile.archive.uri) for run in runs)
+    text = "\n\n".join(_told(run, profile) for run in runs)
     return VerbResult([run.as_json() for run in runs], text or "Nothing is open.", status)
+
+
+def _broke_off(run: RunRecord, profile: Profile, why: BaseException) -> None:
+    """Show and tell of a run that an error ended; where its record could not say so, the error does."""
+    show_on_site(profile)
+    if run.status != "running":
+        _told(run, profile)
+    else:
+        well = any(task.published == "yes" for task in run.tasks)
+        _tell(run.model_copy(update={"status": "partial" if well else "failed"}), profile, str(why))
+
+
+def _told(run: RunRecord, profile: Profile) -> str:
+    """Return a run in words, told to those whom the profile alerts."""
+    from bigmama_nb.runs import show
+
+    digest = show.summary(run, profile.archive.uri)
+    _tell(run, profile, digest)
+    return digest
+
+
+def _tell(run: RunRecord, profile: Profile, digest: str) -> None:
+    from bigmama_nb.alerts import after_run
+
+    for warning in after_run(profile, run, digest, services().pause):
+        say(warning)
 
 
 def show_on_site(profile: Profile) -> None:

@@ -83,7 +83,7 @@ def run(
         lines = [one["task"] if one["action"] == "run" else f"retracted {one['task']}" for one in planned]
         return VerbResult(planned, "\n".join(lines) or "The grid has no task.")
     prepare(read)
-    with operated() as operator:
+    with operated(read) as operator:
         if grid.warning:
             operator.say(grid.warning)
         for name, out in grid.retracted.items():
@@ -134,7 +134,7 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
             "\n".join(f"{action} {task}" for action, task in actions)
             or ("Nothing is open." if every else "The run has no task."),
         )
-    with operated() as operator:
+    with operated(read) as operator:
         done = []
         for run_id in ids:
             if operator.stop.is_set():
@@ -161,7 +161,7 @@ def release(profile: str | None, run_name: str, task: str, reason: str | None, o
 
     read = load(profile)
     run_id = archive.find(Path(read.archive.uri), run_name)
-    with operated() as operator:
+    with operated(read) as operator:
         done = let_go(read, run_id, task, operator, reason, over=over)
     return finished(done, read)
 
@@ -185,7 +185,7 @@ def republish(profile: str | None, run_name: str | None, over: bool, form: bool,
     from bigmama_nb.runs.run import Options
 
     read = load(profile)
-    with operated() as operator:
+    with operated(read) as operator:
         done = publish_again(read, run_name, Options(over=over), operator, reason)
     return finished(done, read)
 
@@ -235,7 +235,7 @@ def replay(profile: str | None, run_name: str) -> VerbResult:
 
     read = load(profile)
     run_id = archive.find(Path(read.archive.uri), run_name)
-    with operated() as operator:
+    with operated(read) as operator:
         done = do_again(read, run_id, operator)
     text = [f"{run_id}: {f'the same {done.by} come out' if done.same else done.first_difference}."]
     text += [f"Changed since: {path}" for path in done.changed_inputs]
@@ -253,6 +253,6 @@ def retract(profile: str | None, game: str, type_: str, dt: str, reason: str) ->
     from bigmama_nb.runs.retract import retract as take_out
 
     read = load(profile)
-    with operated() as operator:
+    with operated(read) as operator:
         done = take_out(read, game, type_, dt, reason, operator)
     return finished(done, read)

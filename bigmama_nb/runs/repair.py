@@ -115,7 +115,7 @@ def repair(profile: Profile, run_id: str, options: Options, operator: Operator) 
         StorageError: the archive cannot be written.
     """
     require_repairable(archive.read(Path(profile.archive.uri), run_id))
-    with recorded(reopened(profile, run_id, "repair"), profile) as record:
+    with recorded(reopened(profile, run_id, "repair"), profile, operator) as record:
         planned = plan_repair(profile, record.run)
         for warning in planned.warnings:
             operator.say(warning)
@@ -168,7 +168,7 @@ def release(
         UsageError: there is no such task, it is not held, or the run is under way.
         StorageError: the archive cannot be written, or the figures are no longer there.
     """
-    with recorded(reopened(profile, run_id, "release"), profile) as record:
+    with recorded(reopened(profile, run_id, "release"), profile, operator) as record:
         task = named(record.run.tasks, task_id)
         if not task.held:
             raise UsageError(

@@ -43,9 +43,8 @@ def retract(profile: Profile, game_cd: str, type_: str, dt: str, reason: str, op
         id=name, pipeline="game_metric", game_cd=game_cd, type=type_, dt=f"{day:%Y%m%d}", through=day.isoformat(),
     )  # fmt: skip
     grid = Grid(day, day, ("game_metric",), (task,))
-    with recorded(
-        begin(profile, grid, request, Options(), operator.services.clock(), verb="retract", reason=reason), profile
-    ) as record:
+    begun = begin(profile, grid, request, Options(), operator.services.clock(), verb="retract", reason=reason)
+    with recorded(begun, profile, operator) as record:
         finish_retraction(record, profile, [task], operator)
         return ended(record, profile, operator)
 

@@ -104,7 +104,7 @@ def run(profile: Profile, grid: Grid, request: Request, options: Options, operat
         StorageError: the archive cannot be written.
     """
     require_notebooks(profile)
-    with recorded(begin(profile, grid, request, options, operator.services.clock()), profile) as record:
+    with recorded(begin(profile, grid, request, options, operator.services.clock()), profile, operator) as record:
 
         def attempt(tasks: Sequence[Task], extracted: Sequence[Task] | None = None) -> None:
             pass_over(record, profile, options, operator, tasks, extracted=extracted)
@@ -140,9 +140,9 @@ def publish_figures(
     require_notebooks(profile)
     # Known, and not published yet.
     begun = replace(grid, tasks=tuple(replace(task, outcome=None) for task in grid.tasks))
-    with recorded(
-        begin(profile, begun, request, options, operator.services.clock(), verb=verb, of=of, reason=reason), profile
-    ) as record:
+    now = operator.services.clock()
+    begun_record = begin(profile, begun, request, options, now, verb=verb, of=of, reason=reason)
+    with recorded(begun_record, profile, operator) as record:
         tasks = [task.fresh() for task in grid.tasks]
         pass_over(record, profile, options, operator, tasks, verb=verb, normalized=grid.tasks)
         return ended(record, profile, operator)
@@ -196,18 +196,23 @@ def _under_way(run: RunRecord) -> None:
 
 
 @contextmanager
-def recorded(record: Record, profile: Profile) -> Iterator[Record]:
+def recorded(record: Record, profile: Profile, operator: Operator | None = None) -> Iterator[Record]:
     """Hold a record open, and close it whatever ends the run.
+
+    Args:
+        operator: is told of a run that was under way and broke off.
 
     Raises:
         RecordError: in place of a StorageError or OSError, which says what is published all the same.
     """
     closed = False
+    broke_off: BaseException | None = None
     try:
         with record:
             try:
                 yield record
             except BaseException as error:
+                broke_off = error if record.run.status == "running" else None
                 with contextlib.suppress(StorageError, OSError):
                     _close(record, profile, error)
                     closed = True
@@ -219,13 +224,17 @@ def recorded(record: Record, profile: Profile) -> Iterator[Record]:
         stands = landed_of(profile, run)[0]
         done = sum(task.published == "yes" or task.id in stands for task in run.tasks)
         tells = "" if closed else "the record does not tell the end of it. "
-        raise RecordError(
+        broke_off = RecordError(
             f"{what} {record.run_id} stopped there: a run is not continued without its record. "
             f"{done:,} of {len(run.tasks):,} figures are published and stay; {tells}"
             f"'run_all.py repair {record.run_id}' finds out and does the rest once this is mended.",
             exit_status=PARTLY if done else NOTHING,
             place=error.place if isinstance(error, StorageError) else error.filename,
-        ) from error
+        )
+        raise broke_off from error
+    finally:
+        if broke_off is not None and operator is not None:
+            operator.broke_off(record.run, broke_off)
 
 
 def _close(record: Record, profile: Profile, error: BaseException) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from bigmama_nb.executor.execute import Executed, execute
 from bigmama_nb.runs.notebooks import show
+from bigmama_nb.runs.record import RunRecord
 from bigmama_nb.runs.signals import Stop
 from bigmama_nb.sources.extract import extract
 
@@ -62,3 +63,5 @@ class Operator:
     say: Say
     stop: Stop
     services: Services = field(default_factory=Services)
+    broke_off: Callable[[RunRecord, BaseException], None] = lambda run, why: None
+    """Is told of a run that an error ended before it came to anything; its record may still say that it is running."""

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bigmama_nb.alerts import history
+from bigmama_nb.executor.execute import Executed
 from bigmama_nb.profile import read
 from tests.runs.world import World
 
@@ -73,7 +75,10 @@ def alerting(world: World) -> World:
     return world
 
 
-def test_a_failure_is_told_once_its_end_once_and_a_good_night_never(alerting: World, receiver: Receiver) -> None:
+@pytest.mark.parametrize("what", ["latest", "--open"])
+def test_a_failure_is_told_once_its_end_once_and_a_good_night_never(
+    alerting: World, receiver: Receiver, what: str
+) -> None:
     """What is broken is told with cause, since when, last good day, repair and page; then that it is well."""
     alerting.command("run", "--date", "2024-04-30")
     assert receiver.received == []
@@ -93,13 +98,35 @@ def test_a_failure_is_told_once_its_end_once_and_a_good_night_never(alerting: Wo
         assert part in told["message"]
 
     alerting.heal("bb")
-    assert alerting.command("repair", run_id)["exit_status"] == 0
+    assert alerting.command("repair", what)["exit_status"] == 0
     assert len(receiver.received) == 2
     assert receiver.received[1]["title"] == "bigmama-nb recovered: profile, 2024-05-01"
     assert re.match(r"Well again: bb/orders/20240501, bb/wau/20240501\.", receiver.received[1]["message"])
 
     alerting.command("run", "--date", "2024-05-02")
     assert len(receiver.received) == 2
+
+
+@pytest.mark.parametrize("archive", ["whole", "gone"])
+def test_a_run_that_breaks_off_is_told_too(alerting: World, receiver: Receiver, archive: str) -> None:
+    """An error that nobody foresaw, or an archive that is lost midway, ends a run as badly as a game's trouble does."""
+    whole = alerting.services.execute
+
+    def execute(*given: Any, **named: Any) -> Executed:
+        if archive == "gone":
+            (alerting.folder / "archive").rename(alerting.folder / "elsewhere")
+            (alerting.folder / "archive").touch()
+            return whole(*given, **named)
+        raise ValueError("nobody foresaw this")
+
+    alerting.services = replace(alerting.services, execute=execute)
+    answer = alerting.command("run", "--date", "2024-05-01")
+    assert answer["exit_status"] == 1
+    (told,) = receiver.received
+    assert told["title"] == "bigmama-nb failed: profile, 2024-05-01"
+    says = "ValueError: nobody foresaw this" if archive == "whole" else "a run is not continued without its record"
+    assert says in told["message"]
+    assert "run_all.py repair" in told["message"]
 
 
 def test_a_receiver_that_refuses_is_asked_again(alerting: World, receiver: Receiver) -> None:
