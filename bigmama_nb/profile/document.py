@@ -61,6 +61,8 @@ def content_of(path: Path) -> bytes:
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
+        if path.is_socket():
+            raise ProfileError(f"{path}: the profile is a socket; expected a file") from None
         near = did_you_mean(path.name, _neighbours(path))
         why = error.strerror if isinstance(error, OSError) else error
         raise ProfileError(
@@ -101,7 +103,7 @@ def _some(descriptor: int, size: int) -> bytes:
 
 
 def _kind(mode: int) -> str:
-    kinds = {"a folder": stat.S_ISDIR, "a pipe": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
+    kinds = {"a folder": stat.S_ISDIR, "a pipe": stat.S_ISFIFO}
     return next((kind for kind, test in kinds.items() if test(mode)), "a device")
 
 
