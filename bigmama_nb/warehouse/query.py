@@ -68,8 +68,8 @@ def views(
     """Return what `connect` returns, of a warehouse that is open.
 
     Args:
-        query: what will be asked; a table whose name does not stand in it is shown without rows, which cannot be
-            damaged.
+        query: what will be asked; a table whose name does not stand in it cannot be damaged for it, and refuses to be
+            read in another way, as by a name put together.
         expected: as of `connect`.
         without: (table, partition) that are left out.
         confined: the connection reaches no other file than the warehouse's, and no setting can change that.
@@ -86,7 +86,11 @@ def views(
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {own}")
     entries = [entry for entry in warehouse.tables() if _is_shown(entry)]
     for entry in entries:
-        pointers = warehouse.catalog.current(entry.full_name) if _is_named(entry, query) else {}
+        if not _is_named(entry, query):
+            why = f"{entry.name} is read, but does not stand in the query by its name"
+            _create_view(connection, warehouse, entry, {}, f"error({_literal(why)}) IS NULL")
+            continue
+        pointers = warehouse.catalog.current(entry.full_name)
         shown = {name: one for name, one in pointers.items() if (entry.full_name, name) not in without}
         _create_view(connection, warehouse, entry, shown)
     # A table's name alone means the profile's own table; else it is that of just one database.
@@ -199,7 +203,7 @@ def _named(warehouse: Warehouse, query: str) -> list[Entry]:
 
 
 def _is_named(entry: Entry, query: str | None) -> bool:
-    return query is None or entry.name.lower() in query.lower()
+    return query is None or re.search(rf"(?<!\w){re.escape(entry.name)}(?!\w)", query, re.IGNORECASE) is not None
 
 
 def _refuse(found: Sequence[Damage]) -> None:
@@ -312,8 +316,13 @@ def _is_shown(entry: Entry) -> bool:
 
 
 def _create_view(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, entry: Entry, pointers: dict[str, Pointer]
+    connection: duckdb.DuckDBPyConnection,
+    warehouse: Warehouse,
+    entry: Entry,
+    pointers: dict[str, Pointer],
+    where: str = "false",
 ) -> None:
+    """Show the files of a table's partitions; where there are none no row, but what reading it comes to by `where`."""
     files = list(_files(warehouse, pointers))
     columns = ", ".join(
         f"{_identifier(name)}::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind, _ in entry.columns
@@ -325,7 +334,7 @@ def _create_view(
         names = ", ".join(
             f"NULL::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind, _ in (*entry.columns, entry.partition)
         )
-        connection.execute(f"{view} SELECT {names} WHERE false")
+        connection.execute(f"{view} SELECT {names} WHERE {where}")
         return
     connection.executemany(
         f"INSERT INTO {READER}.files VALUES (?, ?, ?)",

@@ -323,6 +323,14 @@ def test_a_table_to_come_hides_none_of_another_database(root: Path) -> None:
         assert sql(warehouse, "select value from game_metric", expected=[METRIC])[1] == [[9]]
 
 
+def test_a_table_is_never_taken_for_empty_because_its_name_was_put_together(warehouse: Warehouse) -> None:
+    """What a query reads without naming it was not compared with what was published, and is refused."""
+    assert sql(warehouse, "SELECT count(*) FROM Game_Metric")[1] == [[3]]
+    assert sql(warehouse, 'SELECT count(*) FROM bigmama."game_metric"')[1] == [[3]]
+    with pytest.raises(UsageError, match="game_metric is read, but does not stand in the query by its name"):
+        sql(warehouse, "SELECT count(*) FROM query_table('game' || '_metric')")
+
+
 def test_what_is_no_number_is_text_in_json(world: World) -> None:
     """JSON knows neither NaN nor an infinity, and who reads it strictly would refuse the whole answer."""
     assert world.command("run", "--date", "2024-05-01", "--games", "aa")["exit_status"] == 0
