@@ -35,7 +35,7 @@ test-highest: .venv-highest/installed  ## the tests with the highest
 
 coverage: $(VENV)/installed-dev  ## which lines the tests do not reach
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -m "not long"
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile -m "not long"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
