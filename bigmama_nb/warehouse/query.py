@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -331,9 +331,7 @@ def _create_view(
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(entry.database)}")
     view = f"CREATE VIEW {_identifier(entry.database)}.{_identifier(entry.name)} AS"
     if not files:
-        names = ", ".join(
-            f"NULL::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind, _ in (*entry.columns, entry.partition)
-        )
+        names = _nulls((name, kind) for name, kind, _ in (*entry.columns, entry.partition))
         connection.execute(f"{view} SELECT {names} WHERE {where}")
         return
     connection.executemany(
@@ -348,15 +346,19 @@ def _create_view(
     )
 
 
+def _nulls(columns: Iterable[tuple[str, str]]) -> str:
+    """Return the columns of a view without rows, by name and type."""
+    return ", ".join(f"NULL::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind in columns)
+
+
 def _create_empty_view(connection: duckdb.DuckDBPyConnection, table: Table, others: Sequence[Entry]) -> None:
     """Show a table that nothing was published to yet; its name alone means another database's table of that name."""
     if table.database in {one.database for one in others} or len(others) > 1:
         return
-    names = [*((one.name, one.type) for one in table.file_columns), (table.partition, "string")]
-    listed = ", ".join(f"NULL::{DUCKDB_TYPES[kind]} AS {_identifier(name)}" for name, kind in names)
+    names = _nulls([*((one.name, one.type) for one in table.file_columns), (table.partition, "string")])
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_identifier(table.database)}")
     full_name = f"{_identifier(table.database)}.{_identifier(table.name)}"
-    connection.execute(f"CREATE VIEW {full_name} AS SELECT {listed} WHERE false")
+    connection.execute(f"CREATE VIEW {full_name} AS SELECT {names} WHERE false")
     connection.execute(f"CREATE VIEW IF NOT EXISTS {READER}.{_identifier(table.name)} AS FROM {full_name}")
 
 
