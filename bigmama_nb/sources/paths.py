@@ -127,12 +127,15 @@ def _of_condition(path: str, condition: Mapping[str, Any]) -> Iterator[Need]:
         elif operator == "$regex":
             yield Need(path, ("string",), f"the pattern {shown(operand)}")
         elif operator not in ("$exists", "$type"):
-            constants = operand if operator in ("$in", "$nin") else [operand]
-            types = [_types_of(constant) for constant in constants]
-            # null equals an absent field, so that it can equal any.
-            if all(types):
-                words = ", ".join(f"{_written(one)} ({_named(one)})" for one in constants[:3])
-                yield Need(path, tuple(sorted({name for some in types for name in some})), words)
+            # Each type of a list by itself: a constant that can equal nothing would leave documents out without a word.
+            of_types: dict[tuple[str, ...], list[Any]] = {}
+            for constant in operand if operator in ("$in", "$nin") else [operand]:
+                of_types.setdefault(_types_of(constant), []).append(constant)
+            for types, constants in of_types.items():
+                # null equals an absent field, so that it can equal any.
+                if types:
+                    words = ", ".join(f"{_written(one)} ({_named(one)})" for one in constants[:3])
+                    yield Need(path, tuple(sorted(types)), words)
 
 
 def _types_of(constant: object) -> tuple[str, ...]:
