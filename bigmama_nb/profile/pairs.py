@@ -6,13 +6,14 @@ Source of every rule here: docs/spec/profile.md, "Groups and exceptions".
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 from pydantic import Field, ValidationError
 
 from bigmama_nb.errors import did_you_mean
 from bigmama_nb.profile.messages import Section, refusals
 from bigmama_nb.profile.metric import WORDS, Metric
+from bigmama_nb.profile.types import SourceDatabase
 
 NAMESPACE_BYTES: Final = 255
 """Of `database.collection`: https://www.mongodb.com/docs/manual/reference/limits/"""
@@ -29,7 +30,7 @@ class Game(Section):
     name: str | None = None
     owner: str | None = None
     cluster: str
-    database: Annotated[str, Field(min_length=1)]
+    database: SourceDatabase
     metrics: list[str] | None = None
     override: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

@@ -18,6 +18,10 @@ FIRST_DAY, LAST_DAY = dt.date(1970, 1, 1), dt.date(2199, 12, 31)
 """Between these every period, window and zone can be reckoned with."""
 
 
+# What ZoneInfo takes beside the zones of places: the machine's own, and those that count leap seconds.
+_OWN_ZONES = re.compile(r"(localtime|posixrules|Factory|posix/.*|right/.*)\Z")
+
+
 def _name(text: str) -> str:
     # A name stands in task ids, paths and query comments: lw/wau/20240501.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
@@ -40,10 +44,19 @@ def _file_name(text: str) -> str:
 
 def _zone(text: str) -> str:
     try:
+        if _OWN_ZONES.match(text):
+            raise ValueError
         zoneinfo.ZoneInfo(text)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        hint = did_you_mean(text, sorted(zoneinfo.available_timezones()))
+        hint = did_you_mean(text, sorted(name for name in zoneinfo.available_timezones() if not _OWN_ZONES.match(name)))
         raise refuse(f"is {text!r}; expected a name of the tz database such as 'Asia/Seoul'.{hint}") from None
+    return text
+
+
+def _source_database(text: str) -> str:
+    # What MongoDB's names of databases cannot hold; a dump's would be a folder elsewhere.
+    if re.search(r'[/\\. "$]', text):
+        raise refuse(f"is {text!r}; expected a name of MongoDB's, without / \\ . $, a quote or a blank")
     return text
 
 
@@ -101,6 +114,7 @@ Name = Annotated[str, Field(max_length=128), AfterValidator(_name)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Day = Annotated[dt.date, AfterValidator(_day)]
 Database = Annotated[str, Field(max_length=128), AfterValidator(_database)]
+SourceDatabase = Annotated[str, Field(min_length=1), AfterValidator(_source_database)]
 Size = Annotated[str, AfterValidator(_size)]
 Place = Annotated[str, Field(min_length=1), AfterValidator(_place)]
 Address = Annotated[str, Field(min_length=1), AfterValidator(_address)]

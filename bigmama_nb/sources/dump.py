@@ -148,8 +148,8 @@ class Dump:
                 place=str(folder),
             )
         files = self._names(folder, f"the folder {folder}", Path.is_file)
-        stems = {name.removesuffix(".gz").removesuffix(".bson") for name in files if _is_collection(name)}
-        return sorted(unquote(stem) for stem in stems if not stem.startswith("system."))
+        collections = {_unescaped(name) for name in files if _is_collection(name)}
+        return sorted(name for name in collections if not name.startswith("system."))
 
     def path(self, database: str, collection: str) -> Path:
         """Return the collection's file; raises SourceError (`source_missing`)."""
@@ -165,10 +165,12 @@ class Dump:
                 "of it",
                 place=str(buckets),
             )
-        stems = dict.fromkeys((collection, escaped)) if len(collection.encode()) < LONGEST_NAME else {escaped: None}
+        # A slash would lead out of the database's folder.
+        as_it_is = len(collection.encode()) < LONGEST_NAME and "/" not in collection
+        stems = dict.fromkeys((collection, escaped)) if as_it_is else {escaped: None}
         present = [
             path for stem in stems for end in (".bson", ".bson.gz") if (path := folder / f"{stem}{end}").is_file()
-        ]
+        ] or self._escaped_otherwise(folder, collection)
         if len(present) == 1:
             return present[0]
         if present:
@@ -185,6 +187,13 @@ class Dump:
             f"it has {_listed(names)}.{did_you_mean(collection, names)}",
             place=str(folder / f"{collection}.bson"),
         )
+
+    def _escaped_otherwise(self, folder: Path, collection: str) -> list[Path]:
+        """Return the collection's files where another tool than mongodump escaped their names, as `%24c.bson`."""
+        if not folder.is_dir():
+            return []
+        names = self._names(folder, f"the folder {folder}", Path.is_file)
+        return [folder / name for name in names if _is_collection(name) and _unescaped(name) == collection]
 
     def _elsewhere(self, database: str) -> str:
         """Return which folder has it where the dump is named up to two levels off; else an empty string."""
@@ -289,6 +298,10 @@ def _is_packed(raw: IO[bytes]) -> bool:
 
 def _is_collection(name: str) -> bool:
     return name.endswith((".bson", ".bson.gz"))
+
+
+def _unescaped(name: str) -> str:
+    return unquote(name.removesuffix(".gz").removesuffix(".bson"))
 
 
 def _listed(names: Sequence[str]) -> str:

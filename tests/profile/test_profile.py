@@ -148,6 +148,29 @@ REFUSALS: dict[str, tuple[str, str]] = {
         GAME.replace("database: lw", 'database: ""'),
         "games.lw.database is ''; it should have at least 1 character.",
     ),
+    **{
+        f"database {name}": (
+            GAME.replace("database: lw", f"database: '{name}'"),
+            f"games.lw.database is {name!r}; expected a name of MongoDB's, without / \\ . $, a quote or a blank.",
+        )
+        for name in ("..", ".", "/tmp", "lw/", "a/../lw", "lw.stats", "$lw", " lw")
+    },
+    **{
+        f"timezone {name}": (
+            PLACES + f"timezone: {name}",
+            f"timezone is {name!r}; expected a name of the tz database such as 'Asia/Seoul'.{near}",
+        )
+        for name, near in {
+            "localtime": "",
+            "Factory": "",
+            "right/Asia/Seoul": " Did you mean 'Asia/Seoul'?",
+            "asia/seoul": " Did you mean 'Asia/Seoul'?",
+        }.items()
+    },
+    "zone that is no name": (
+        PLACES + "timezone: Somewhere/Else",
+        "timezone is 'Somewhere/Else'; expected a name of the tz database such as 'Asia/Seoul'.",
+    ),
     "text for number": (PLACES + 'extract_deadline_s: "600"', "extract_deadline_s is '600'; expected a whole number."),
     "fraction for number": (
         warehouse("uri: a, grace_hours: 1.5"),

@@ -179,6 +179,30 @@ def test_a_collections_name_may_need_escaping(tmp_path: Path) -> None:
     assert said(outcome(tmp_path, collection="a/b")) == 3
 
 
+@pytest.mark.parametrize("number", ["00", "01", "٠", "-1", "9" * 5000])
+def test_only_a_number_as_mongodb_counts_is_an_elements(tmp_path: Path, number: str) -> None:
+    """`a.00` is a field called 00 for MongoDB, and no element; before, a dump gave another figure than its cluster."""
+    write_dump(tmp_path / "dump", "lw", {"stats": [{**document, "a": [1, 1]} for document in DOCUMENTS]})
+    assert said(outcome(tmp_path, match={"a.0": 1})) == 3
+    assert said(outcome(tmp_path, match={f"a.{number}": 1})) in ("path_unknown", "type_unknown")
+
+
+@pytest.mark.parametrize(("collection", "file"), [("$c", "%24c"), ("a b:c", "a%20b%3Ac"), ("a/b", "a%2fb")])
+def test_a_name_that_another_tool_escaped_is_found(tmp_path: Path, collection: str, file: str) -> None:
+    """mongodump leaves `$` and `:` as they are; before, such a file was offered by its name and not found by it."""
+    write_dump(tmp_path / "dump", "lw", {file: DOCUMENTS})
+    assert said(outcome(tmp_path, collection=collection)) == 3
+
+
+def test_a_collections_name_leads_nowhere_else(tmp_path: Path) -> None:
+    """A name with `../` in it is a name, and no way to another game's file."""
+    write_dump(tmp_path / "dump", "lw", {"other": DOCUMENTS})
+    write_dump(tmp_path / "dump", "lm", {"stats": DOCUMENTS})
+    found = outcome(tmp_path, collection="../lm/stats")
+    assert said(found) == "source_missing"
+    assert "has no collection '../lm/stats' in database 'lw'; it has other." in str(found.message)
+
+
 def test_documents_larger_than_a_piece_are_read(tmp_path: Path) -> None:
     """Documents of up to 16 MB, across the pieces in which a file is read, are all counted."""
     documents = [{"dt": "20240501", "blob": b"x" * size} for size in (10, 3_000_000, 10, 15_900_000, 1_048_000, 600)]
