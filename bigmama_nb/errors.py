@@ -6,7 +6,7 @@ A message says where, what was found and what was expected, what state is left b
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -197,7 +197,14 @@ def how_many(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
+def nearest(found: str, names: Sequence[str], count: int) -> list[str]:
+    """Return at most so many of `names` that are near, the nearest first: those of another case before all others."""
+    cased = [name for name in names if name.casefold() == found.casefold() and name != found]
+    others = difflib.get_close_matches(found, names, n=count, cutoff=0.6)
+    return list(dict.fromkeys([*cased, *others]))[:count]
+
+
 def did_you_mean(found: object, names: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" with the nearest of `names`, or an empty string where none is near."""
-    near = difflib.get_close_matches(str(found), list(names), n=1, cutoff=0.6)
+    near = nearest(str(found), list(names), 1)
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -27,6 +27,7 @@ from bigmama_nb.sources.values import (
 
 Document = Mapping[str, Any]
 Test = Callable[[Any], bool]
+_LONGEST_INDEX = 10
 
 
 def compiled(match: Mapping[str, Any]) -> Callable[[Document], bool]:
@@ -123,6 +124,11 @@ def _condition(path: str, operator: str, operand: Any) -> tuple[Test, bool]:
     return _range(path, operator, operand), True
 
 
+def is_index(part: str) -> bool:
+    """Return whether a part of a path is the number of an array's element; "01" is a field's name alone."""
+    return part.isascii() and part.isdecimal() and (part == "0" or part[0] != "0") and len(part) <= _LONGEST_INDEX
+
+
 def candidates(found: Any, parts: list[str]) -> Iterator[Any]:
     """Yield what a path leads to, through arrays as MongoDB goes: an array's elements, and the array itself."""
     if isinstance(found, DBRef):
@@ -137,7 +143,7 @@ def candidates(found: Any, parts: list[str]) -> Iterator[Any]:
         for element in found:
             if isinstance(element, Mapping | DBRef):
                 yield from candidates(element, parts)
-        if parts[0].isdecimal() and parts[0].isascii() and int(parts[0]) < len(found):
+        if is_index(parts[0]) and int(parts[0]) < len(found):
             yield from candidates(found[int(parts[0])], parts[1:])
     else:
         yield MISSING

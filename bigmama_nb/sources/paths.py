@@ -8,18 +8,17 @@ Source of the rules: docs/spec/values_and_reasons.md, "What a value may be".
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bson import DBRef
 
-from bigmama_nb.errors import Reason, SourceError
+from bigmama_nb.errors import Reason, SourceError, nearest
 from bigmama_nb.profile import Metric, Ready
 from bigmama_nb.profile.match import CONNECTIVES, NUMBERS, is_operators
 from bigmama_nb.sources.dating import EXPECTED_TYPES
-from bigmama_nb.sources.filters import candidates, compiled, with_day
+from bigmama_nb.sources.filters import candidates, compiled, is_index, with_day
 from bigmama_nb.sources.values import MISSING, bson_type, shown
 
 Document = Mapping[str, Any]
@@ -98,7 +97,7 @@ def ready_needs(ready: Ready, dt_: str) -> list[Need]:
 def _named_part(path: str) -> str:
     """Return a path up to the number of an array's element, which need not be there."""
     parts = path.split(".")
-    end = next((number for number, part in enumerate(parts) if number and part.isdecimal()), len(parts))
+    end = next((number for number, part in enumerate(parts) if number and is_index(part)), len(parts))
     return ".".join(parts[:end])
 
 
@@ -295,7 +294,7 @@ class Lookup:
 
     def _nearest(self, path: str) -> str:
         names = sorted(self._known)
-        near = difflib.get_close_matches(path, names, n=_OFFERED, cutoff=0.6) or names[: 2 * _OFFERED]
+        near = nearest(path, names, _OFFERED) or names[: 2 * _OFFERED]
         offered = ", ".join(f"{name} ({', '.join(sorted(self._known[name]))})" for name in near)
         return f"the nearest there are: {offered}" if offered else "there are no others"
 

@@ -579,6 +579,7 @@ MATCHES = [
                 (ODD, {"x": {"$exists": True}}, 11),
                 (ODD, {"x": {"$exists": False}}, 1),
                 (ODD, {"x.y": 1}, 2),
+                (FLAT, {"x.0": 1}, 1),
                 (ODD, {"x.y": {"$exists": True}}, 2),
                 (ODD, {"x": at(1)}, 1),
                 (FLAT, {"x": None}, 2),
@@ -662,6 +663,13 @@ PATHS = [
                 orders("count", True, match={"n": "1"}, empty=0),
                 "type_unknown",
                 ('the match compares stats.n with "1" (string), but it only holds int', "as the documents hold it"),
+            ),
+            (
+                "path in another case",
+                [{"at": at(1), "v": 1, "a": 1, "b": 1, "c": 1, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1, "i": 1}],
+                orders("sum", "V"),
+                "path_unknown",
+                ("the nearest there are: v (int).",),
             ),
             ("type of $ne", NUMBERED, orders("count", True, match={"n": {"$ne": "1"}}), "type_unknown", ()),
             (
