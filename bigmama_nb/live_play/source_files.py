@@ -13,8 +13,9 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,11 @@ AT_ONCE = 16
 MAGIC = b"PAR1"
 UNDER_WAY = re.compile(r"(_temporary|__magic.*|\.hive-staging.*|\.spark-staging.*|_tmp\..*)")
 """Where Hadoop, S3A, Hive and Spark write what is not committed yet."""
+_DATE = re.compile(
+    r"date_id\s*=\s*['\"]?(\d{4})[-/_.]?(\d\d)[-/_.]?(\d\d)([t ]0?0(:?00){0,2}(\.0+)?(z|[+-]\d\d:?\d\d)?)?['\"]?",
+    re.ASCII | re.IGNORECASE,
+)
+"""A folder's name that says a date, at midnight where it says a time; a copy, as date_id=2024-05-01.bak, is none."""
 COPYING = "._COPYING_"
 """What `hdfs dfs -put` calls a file until it is whole."""
 
@@ -101,6 +107,25 @@ def look(storage: Storage, folder: str, *, apart: str | None = None) -> Folder:
         else:
             data.append(one)
     return Folder(folder, tuple(data), tuple(hidden))
+
+
+def otherwise_named(log: str, day: date) -> list[str]:
+    """Return what in the log's folder on this machine is a date's by another spelling, or holds a folder of it."""
+    own = f"date_id={day}"
+    try:
+        names = sorted(name for name in os.listdir(log) if name != own and not _is_hidden(name))
+    except OSError:
+        return []  # who looks for the date's own folder says why
+    return [
+        name if spelled else f"{name}/{own}"
+        for name in names
+        if (spelled := _is_day(name, day)) or (os.path.isdir(os.path.join(log, name, own)) and not _DATE.match(name))
+    ]
+
+
+def _is_day(name: str, day: date) -> bool:
+    found = _DATE.fullmatch(unquote(name).strip())
+    return found is not None and "".join(found.groups()[:3]) == f"{day:%Y%m%d}"
 
 
 def _below(folder: str, location: str) -> str:

@@ -12,11 +12,12 @@ import ibis
 import ibis.expr.types as ir
 
 from bigmama_nb.engines import DistributedEngine, Engine
-from bigmama_nb.errors import SourceError, explain
+from bigmama_nb.errors import SourceError, explain, printable
 from bigmama_nb.live_play.source_files import (
     Folder,
     as_input,
     look,
+    otherwise_named,
     require_readable,
     told,
     unfinished,
@@ -110,7 +111,10 @@ class Sources:
     def has_log(self, day: dt.date) -> bool:
         """Return whether a date of the log has a partition: a data file, of no rows too, or one that is on its way."""
         found = self._log(day)
-        return bool(found.data) or found.under_way is not None
+        if found.data or found.under_way is not None:
+            return True
+        self._require_one_folder(day)
+        return False
 
     def under_way(self, days: Sequence[dt.date]) -> str | None:
         """Say what of the sources, of the log these dates, is still being written, or return None."""
@@ -141,6 +145,8 @@ class Sources:
 
     def delivered(self, engine: Engine, days: Sequence[dt.date]) -> Delivered:
         """Return the sources, the log of `days`; every schema is checked before any is read."""
+        for day in days:
+            self._require_one_folder(day)
         logs = {day.isoformat(): self._log(day) for day in days}
         others = {source: self._files(source) for source in SOURCES if source is not SERVER_LOG}
         for folder in logs.values():
@@ -161,6 +167,28 @@ class Sources:
 
     def _log(self, day: dt.date) -> Folder:
         return look(self._storage, self._log_place(day.isoformat()), apart=self._ready)
+
+    def _require_one_folder(self, day: dt.date) -> None:
+        """Raise SourceError (source_corrupt) where files of a date lie in another folder of the log than its own.
+
+        Elsewhere than on this machine the usual spellings are looked at: nothing lists a log of years for it.
+        """
+        place = self.place(SERVER_LOG)
+        if self._storage.scheme == "file":
+            named = otherwise_named(place, day)
+        else:
+            named = [f"date_id={day:%Y%m%d}", f"DATE_ID={day}", f"date_id={day} 00%3A00%3A00"]
+        for name in named:
+            if look(self._storage, join(place, name)).data:
+                raise SourceError(
+                    "source_corrupt",
+                    explain(
+                        SERVER_LOG.name,
+                        f"{printable(name)} holds files of {day}, and only those below date_id={day} are its log",
+                        step=f"move them into date_id={day}, or take them away",
+                    ),
+                    place=printable(join(place, name)),
+                )
 
     def _files(self, source: Table) -> Folder:
         self.require(source)

@@ -15,6 +15,7 @@ import pytest
 from bigmama_nb.engines import Engine
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
+from bigmama_nb.errors import SourceError
 from bigmama_nb.live_play import Built, Sources, build
 from bigmama_nb.live_play.source_files import changed, look, told
 from bigmama_nb.warehouse.storage import open_storage
@@ -94,7 +95,9 @@ def stored(kind: str) -> tuple[str, Storage]:
 
 
 @pytest.mark.parametrize("kind", ["hdfs", "s3"])
-def test_a_storage_lists_the_same_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_lists_the_same_files(
+    kind: str, duck: DuckDBEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On HDFS and S3 the same names are data, a hidden one is not, and what is under way is seen."""
     for name, value in credentials().items():
         monkeypatch.setenv(name, value)
@@ -108,6 +111,11 @@ def test_a_storage_lists_the_same_files(kind: str, tmp_path: Path, monkeypatch: 
     assert {one.location.removeprefix(f"{uri}/{LOG}/") for one in found.data} == set(NAMES)
     assert sources.inputs([DAY])["2024-05-01"].startswith(f"{len(NAMES)} files, ")
     assert sources.under_way([DAY]) == "wv_server_log_base date_id=2024-05-01 has no _SUCCESS yet"
+    for other in ("date_id=20240501", "DATE_ID=2024-05-01"):
+        storage.put(f"{uri}/wv_server_log_base/{other}/part-0", b"PAR1")
+        with pytest.raises(SourceError, match=f"{other} holds files of 2024-05-01"):
+            sources.delivered(duck, [DAY])
+        storage.delete(f"{uri}/wv_server_log_base/{other}")
     storage.put(f"{uri}/{LOG}/_SUCCESS", b"")
     assert sources.under_way([DAY]) is None
     storage.put(f"{uri}/{LOG}/late", b"PAR1 and no end")
@@ -166,6 +174,49 @@ def test_a_date_of_the_log_is_ready_when_its_file_says_so(duck: DuckDBEngine, tm
     assert waits.outcome == "not_ready"
     assert "wv_server_log_base date_id=2024-05-01 has no DONE yet" in str(waits.message)
     (tmp_path / "sources" / LOG / "DONE").write_text("yes")
+    assert built(duck, sources, tmp_path / "out").outcome == "ok"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "date_id=20240501",
+            "DATE_ID=2024-05-01",
+            "date_id=2024%2D05%2D01",
+            "date_id=2024-05-01 ",
+            "date_id=2024.05.01",
+        ),
+        *("date_id='2024-05-01'", "date_id=2024-05-01 00%3A00%3A00", "date_id=2024-05-01T00:00:00Z"),
+        "os=ios/date_id=2024-05-01",
+    ],
+)
+def test_a_date_in_a_folder_of_another_spelling_is_refused_by_name(
+    duck: DuckDBEngine, tmp_path: Path, name: str, alone: bool
+) -> None:
+    """What lies beside a date's own folder, or instead of it, is half of its log or all: no success, and no wait."""
+    sources = write_sources(tmp_path / "sources", day(), ["2024-05-01"])
+    other = tmp_path / "sources/wv_server_log_base" / name
+    other.parent.mkdir(exist_ok=True)
+    shutil.copytree(tmp_path / "sources" / LOG, other)
+    if alone:
+        shutil.rmtree(tmp_path / "sources" / LOG)
+    one = built(duck, sources, tmp_path / "out")
+    assert (one.outcome, one.reason) == ("failed", "source_corrupt")
+    assert f"{name} holds files of 2024-05-01, and only those below date_id=2024-05-01 are its log" in str(one.message)
+    for path in other.iterdir():
+        path.unlink()
+    assert built(duck, sources, tmp_path / "again").outcome == ("not_ready" if alone else "ok")
+
+
+@pytest.mark.parametrize(
+    "name", ["date_id=2024-05-01.bak", "date_id=20240502", "_date_id=20240501", "date_id=2024-05-011"]
+)
+def test_another_folder_beside_a_dates_is_none_of_its_log(duck: DuckDBEngine, tmp_path: Path, name: str) -> None:
+    """A copy, another date and what is hidden cost no date its rows."""
+    sources = write_sources(tmp_path / "sources", day(), ["2024-05-01"])
+    shutil.copytree(tmp_path / "sources" / LOG, tmp_path / "sources/wv_server_log_base" / name)
     assert built(duck, sources, tmp_path / "out").outcome == "ok"
 
 
