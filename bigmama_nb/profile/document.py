@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bigmama_nb.errors import ProfileError, did_you_mean, printable
@@ -117,7 +119,9 @@ def _neighbours(path: Path) -> list[str]:
 def _yaml(file: str, content: bytes) -> Any:
     # YAML 1.2 with duplicate keys refused: PyYAML keeps the last of two games in silence and reads `no` as False.
     try:
-        return YAML(typ="safe", pure=True).load(content.decode("utf-8"))
+        parser = YAML(typ="safe", pure=True)
+        parser.Constructor = _Constructor
+        return parser.load(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ProfileError(f"{file}: byte {error.start} is not UTF-8") from None
     except YAMLError as error:
@@ -133,10 +137,24 @@ def _yaml(file: str, content: bytes) -> Any:
         raise ProfileError(f"{file}: nested deeper than {DEPTH} levels") from None
     except ValueError as error:  # 2024-02-30 has the form of a date, and the parser makes one of it
         what = str(error).splitlines()[0] if str(error) else "it cannot be read"
-        kind = "a whole number is too long" if "digits" in what else f"a value is no date ({what})"
+        kind = "a whole number is too long" if "digits" in what else f"a value is not what it has the form of ({what})"
         raise ProfileError(f"{file}: {kind}") from None
     except Exception as error:  # the parser's own stumbling, as over an empty !!int
         raise ProfileError(f"{file}: not valid YAML ({type(error).__name__})") from None
+
+
+class _Constructor(SafeConstructor):
+    """Refuses a number that a double does not hold: of 1e400 Python makes an infinity, which nobody has written."""
+
+    def construct_yaml_float(self, node: Any) -> Any:
+        """Return the number of a scalar; raises ValueError beyond a double's range."""
+        found = super().construct_yaml_float(node)
+        if math.isinf(found) and "inf" not in node.value.lower():
+            raise ValueError(f"{node.value[:40]} is beyond a double; an infinity is written .inf")
+        return found
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.construct_yaml_float)
 
 
 class _Plain:

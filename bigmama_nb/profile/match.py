@@ -20,6 +20,8 @@ TYPES = (
     *("double", "string", "object", "array", "binData", "objectId", "bool", "date", "null", "regex"),
     *("javascript", "javascriptWithScope", "int", "timestamp", "long", "decimal", "minKey", "maxKey"),
 )
+DECADES = (631_152_000, 4_102_444_800)
+"""1990 and 2100, in seconds since 1970."""
 DATE = '{$date: "2024-05-01T00:00:00+09:00"}'
 
 # What Python's `re`, PCRE and RE2 read alike: no look-around, no back-reference, no flag, no class but \d and \w.
@@ -133,6 +135,9 @@ def _constant(key: str, operand: object) -> object:
             raise refuse(f"compares {key} with {operand}; an instant needs its zone, as in {DATE}")
     elif isinstance(operand, dt.date):
         raise refuse(f"compares {key} with the bare date {operand}; an instant is written as {DATE}")
+    elif operand is not None and not isinstance(operand, bool | int | float | str | dict):
+        what = {"bytes": "binary data", "set": "a set"}.get(type(operand).__name__, type(operand).__name__)
+        raise refuse(f"compares {key} with {what}; expected a number, a string, true, false, null or {DATE}")
     return operand
 
 
@@ -141,6 +146,8 @@ def _instant(key: str, written: object) -> dt.datetime:
     if isinstance(written, dict) and list(written) == ["$numberLong"]:
         written = written["$numberLong"]
         written = int(written) if isinstance(written, str) and re.fullmatch(r"-?\d{1,18}", written) else None
+    if isinstance(written, int) and not isinstance(written, bool):
+        _require_milliseconds(key, written)
     found: object = written
     try:
         if isinstance(written, str):
@@ -153,6 +160,17 @@ def _instant(key: str, written: object) -> dt.datetime:
         shown = written if isinstance(written, str | int | float) else str(written)
         raise refuse(f"compares {key} with {{$date: {shown!r}}}; expected an instant with its zone, as in {DATE}")
     return found
+
+
+def _require_milliseconds(key: str, written: int) -> None:
+    """Refuse what is a date of these decades in another unit, and so in milliseconds one near 1970."""
+    for unit, a_second in {"seconds": 1, "microseconds": 10**6, "nanoseconds": 10**9}.items():
+        if DECADES[0] * a_second <= written < DECADES[1] * a_second:
+            milliseconds = written * 1000 // a_second
+            raise refuse(
+                f"compares {key} with {{$date: {written}}}, which is a date in {unit}; $date counts milliseconds, so "
+                f"write {milliseconds}, or {DATE}"
+            )
 
 
 def _unknown_operator(operator: str) -> str:

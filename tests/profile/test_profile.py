@@ -221,7 +221,18 @@ REFUSALS: dict[str, tuple[str, str]] = {
     ),
     "date that is none": (
         PLACES + "dates: {from: 2024-02-30, to: 2024-05-02}",
-        "a value is no date (day is out of range for month).",
+        "a value is not what it has the form of (day is out of range for month).",
+    ),
+    **{
+        f"beyond a double {text}": (
+            metric(match=f"{{a: {{$lt: {text}}}}}"),
+            f"a value is not what it has the form of ({text} is beyond a double; an infinity is written .inf).",
+        )
+        for text in ("1e400", "-1e400", "1.5e+999")
+    },
+    "tag that does not fit": (
+        metric(match="{a: !!int x}"),
+        "a value is not what it has the form of (invalid literal for int() with base 10: 'x').",
     ),
     "one date": (PLACES + "dates: {to: 2024-05-02}", "dates.from is missing; it is required."),
     # warehouse and archive
@@ -1008,6 +1019,16 @@ def test_instants_are_written_as_extended_json(tmp_path: Path) -> None:
         ("{a: {$type: text}}", "has a: {$type: 'text'}; types are number, double, string"),
         ("{a: {$not: 5}}", "has a: {$not: 5}; expected operators such as {$gt: 5}"),
         ("{a: {$nin: []}}", "has a: {$nin: []}; expected a list of constants"),
+        ("{a: !!binary aGk=}", "compares a with binary data; expected a number, a string, true, false, null or"),
+        ("{a: {$in: [!!set {b}]}}", "compares a with a set; expected a number"),
+        (
+            "{a: {$gte: {$date: 1714500000}}}",
+            "compares a with {$date: 1714500000}, which is a date in seconds; $date counts milliseconds, so write 17",
+        ),
+        (
+            '{a: {$in: [{$date: {$numberLong: "1714500000000000"}}]}}',
+            "compares a with {$date: 1714500000000000}, which is",
+        ),
     ],
 )
 def test_an_operand_that_cannot_be_is_refused_with_what_can(tmp_path: Path, match: str, said: str) -> None:
