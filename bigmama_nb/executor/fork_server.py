@@ -62,12 +62,13 @@ def main(control: socket.socket, modules: Sequence[str]) -> None:
     swift = SwiftEnd()
     forked_for(os.getppid())
     without_grammars()
+    gc.disable()
     for name in (*_KERNEL, *modules):
         importlib.import_module(name)
     # Threads that libraries keep for themselves (OpenBLAS, jemalloc) know of forks and begin anew in each kernel.
-    # Nothing of it is garbage: no kernel shall look through it, and so copy its pages.
-    gc.collect()
+    # Hardly any of it is garbage: no kernel shall look through it, and so copy its pages.
     gc.freeze()
+    gc.enable()
     request = _serve(control)
     if request is not None:
         _become(request)

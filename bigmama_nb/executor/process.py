@@ -5,14 +5,18 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = "500"
-_GRAMMARS = "rfc3987_syntax"
+_GRAMMARS = ("rfc3987_syntax", "rfc3986_validator", "isoduration", "fqdn", "uri_template", "webcolors")
+_STORES = ("boto3",)
+_ALLOCATIONS = 100_000
 
 _starter: list[int] = []
 """The run, in a kernel that was forked: a process that it starts in turn does not inherit this."""
@@ -29,17 +33,42 @@ def forked_for(run: int) -> None:
 
 
 def without_grammars() -> None:
-    """Let jsonschema, which nbformat imports, go without the grammars of URIs, which take a second to build.
+    """Let jsonschema, which nbformat imports, go without the grammars of URIs, durations, hosts and colours.
 
-    No notebook's schema speaks of URIs.
+    One of them takes a second to build, the others a tenth. No notebook's schema speaks of these.
     """
-    sys.modules.setdefault(_GRAMMARS, None)  # type: ignore[arg-type]
+    _deny(_GRAMMARS)
 
 
 def with_grammars() -> None:
     """Let who asks for those grammars have them."""
-    if sys.modules.get(_GRAMMARS, _GRAMMARS) is None:
-        del sys.modules[_GRAMMARS]
+    _allow(_GRAMMARS)
+
+
+def without_stores() -> None:
+    """Let papermill go without its way to S3: it is given notebooks, and no address of one."""
+    _deny(_STORES)
+
+
+def _deny(names: Iterable[str]) -> None:
+    """Let an import of modules fail that are not loaded yet."""
+    for name in names:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def _allow(names: Iterable[str]) -> None:
+    for name in names:
+        if sys.modules.get(name, name) is None:
+            del sys.modules[name]
+
+
+def collect_seldom() -> None:
+    """Have Python look for circles of garbage after so many more objects.
+
+    A short-lived command makes few circles and hundreds of thousands of objects that stay, most of them by its
+    imports; to look through them over and over takes a tenth of its time.
+    """
+    gc.set_threshold(_ALLOCATIONS, *gc.get_threshold()[1:])
 
 
 def die_with(parent: int) -> None:

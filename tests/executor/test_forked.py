@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -69,12 +70,23 @@ def test_a_kernel_does_without_grammars_of_uris_until_it_asks_for_them(tmp_path:
     shows = """
 import sys
 print("nbformat" in sys.modules, "rfc3987_syntax" in sys.modules)
-import rfc3987_syntax
+import fqdn, isoduration, rfc3986_validator, rfc3987_syntax, uri_template, webcolors
 print(rfc3987_syntax.is_valid_syntax("iri", "https://example.org/한"))
 """
     notebook(tmp_path / "in.ipynb", shows=shows)
 
     assert lines(tmp_path) == ["True False", "True"]
+
+
+def test_a_kernel_looks_for_garbage_as_any_python_does(tmp_path: Path) -> None:
+    """Only what it was forked with is left out, and that is never looked through."""
+    shows = """
+import gc
+print(gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 100_000)
+"""
+    notebook(tmp_path / "in.ipynb", shows=shows)
+
+    assert lines(tmp_path) == [f"True {gc.get_threshold()} True"]
 
 
 def test_a_kernel_knows_the_run_and_what_it_starts_does_not(tmp_path: Path) -> None:
