@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -21,9 +22,12 @@ WATCHED = ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "sock
 _asked: list[tuple[list[str], set[int]]] = []
 
 
-def _watch(event: str, arguments: tuple[object, ...]) -> None:
-    if event in WATCHED:
-        for one, others in _asked:
+def _watch(
+    event: str, arguments: tuple[object, ...], watched: tuple[str, ...] = WATCHED, asked: list[Any] = _asked
+) -> None:
+    # A hook stays until the process ends, when the module's names are gone.
+    if event in watched:
+        for one, others in asked:
             if threading.get_ident() not in others:
                 one.append(f"{event} {arguments}")
 
