@@ -95,6 +95,9 @@ class DerbyMetastore(ABC):
         server = Server(
             [
                 *(java, "-Xmx512m", f"-Dderby.stream.error.file={self._folder}/derby.log"),
+                # Seconds. A metastore may wait for a row while whoever holds it waits for the metastore's own lock; it
+                # tries again ten times, each as long as Derby waits, which is a minute.
+                *("-Dderby.locks.deadlockTimeout=1", "-Dderby.locks.waitTimeout=1"),
                 f"-Dlog4j.configurationFile={self._folder}/logging.properties",
                 *(*rest, "-p", str(self.port)),
             ],

@@ -119,6 +119,7 @@ class Metastore4(DerbyMetastore):
             "metastore.warehouse.external.dir": f"file:{self._folder}/external",
             "metastore.thrift.uris": self.uri,
             "metastore.server.min.threads": "4",
+            "metastore.hmshandler.retry.interval": "100ms",
             **self._configuration,
         }
         for name in ("metastore-site.xml", "hive-site.xml"):

@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -21,6 +22,7 @@ from bigmama_nb.errors import NOTHING_PUBLISHED, CatalogError, LockedError, with
 from bigmama_nb.warehouse.catalog.thrift import Connection, LostAnswerError, first_line, ttypes
 
 OURS = "bigmama-nb "
+TOKEN = " #"
 TRIES = 5
 PAUSES_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 TURN_S = 0.1
@@ -41,6 +43,8 @@ class MetastoreLock:
         self._database, table = full_name.split(".")
         self._name = f"{table}@publish"
         self._holder = holder
+        # Which request a lock in the metastore is of: one whose answer was lost is known by it.
+        self._agent = f"{holder}{TOKEN}{uuid.uuid4().hex[:8]}"
         self._wait_s = wait_s
         self._stale_s = float(options.get("stale_lock_s", 300))
         self._id: int | None = None
@@ -57,22 +61,13 @@ class MetastoreLock:
             self._beating.start()
             pauses = iter(PAUSES_S)
             while state != ttypes.LockState.ACQUIRED:
-                ahead = self._take_over() if state == ttypes.LockState.WAITING else 0
-                if time.monotonic() >= deadline:
-                    raise LockedError(
-                        with_state(
-                            f"{self._full_name}: {self._holders()} held its lock for longer than lock_wait_s "
-                            f"({self._wait_s:g} s)",
-                            NOTHING_PUBLISHED,
-                            "run again when it is done",
-                        ),
-                        place=self._full_name,
-                    )
-                # First come, first served: asking for the lock costs a metastore more than looking at the queue, and
-                # who stands far behind need not look often.
-                time.sleep(min(ahead * TURN_S, LONGEST_TURN_S) or next(pauses, PAUSES_S[-1]))
-                if ahead <= 1:
+                # First come, first served: who is not the first only looks at the queue. Asking for the lock costs a
+                # metastore more, and where its database is Derby it may wait then for others who wait for it.
+                ahead = self._ahead() if state == ttypes.LockState.WAITING else 0
+                if not ahead:
                     state = self._state()
+                if state != ttypes.LockState.ACQUIRED:
+                    self._pause(deadline, min(ahead * TURN_S, LONGEST_TURN_S) or next(pauses, PAUSES_S[-1]))
         except BaseException:
             self._end()
             raise
@@ -82,6 +77,19 @@ class MetastoreLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
+
+    def _pause(self, deadline: float, pause_s: float) -> None:
+        if time.monotonic() >= deadline:
+            raise LockedError(
+                with_state(
+                    f"{self._full_name}: {self._holders()} held its lock for longer than lock_wait_s "
+                    f"({self._wait_s:g} s)",
+                    NOTHING_PUBLISHED,
+                    "run again when it is done",
+                ),
+                place=self._full_name,
+            )
+        time.sleep(pause_s)
 
     def held(self) -> bool:
         """Ask the metastore whether the lock is ours still."""
@@ -100,19 +108,30 @@ class MetastoreLock:
             component=[component],
             user=str(self._options.get("user") or os.environ.get("USER") or "bigmama-nb"),
             hostname=socket.gethostname(),
-            agentInfo=self._holder,
+            agentInfo=self._agent,
         )
         for left in reversed(range(TRIES)):
             try:
                 answer = self._connection.tell(lambda client: client.lock(request))
-                break
+                self._id = answer.lockid
+                return int(answer.state)
             except (LostAnswerError, TException) as error:
-                # Many at once are a deadlock in some databases; one that was lost is taken over when it is stale.
+                # Many at once are a deadlock in some databases. What was asked for may stand in the queue none the
+                # less, before all that is asked for later.
+                standing = self._standing()
+                if standing is not None:
+                    self._id = standing.lockid
+                    return int(standing.state)
                 if not left:
                     raise self._refused(error) from error
                 time.sleep(PAUSES_S[-1])
-        self._id = answer.lockid
-        return int(answer.state)
+        raise AssertionError("unreachable")
+
+    def _standing(self) -> Any:
+        """Return the lock that was asked for without an answer, or None."""
+        with contextlib.suppress(TException):
+            return next((one for one in self._locks() if one.agentInfo == self._agent), None)
+        return None
 
     def _state(self) -> int:
         """Return the state of the lock asked for; asking keeps it alive, and asks anew where it is gone."""
@@ -126,17 +145,25 @@ class MetastoreLock:
             return int(ttypes.LockState.NOT_ACQUIRED)
 
     def _lost(self, error: TException) -> bool:
-        return isinstance(error, ttypes.NoSuchLockException) or self._id not in [one.lockid for one in self._locks()]
+        if isinstance(error, ttypes.NoSuchLockException):
+            return True
+        with contextlib.suppress(TException):
+            return self._id not in [one.lockid for one in self._locks()]
+        return False
 
     def _locks(self) -> list[Any]:
         """Return every lock of this table's publishes, held or waited for."""
         asked = ttypes.ShowLocksRequest(dbname=self._database, tablename=self._name)
-        try:
-            found = self._connection.ask(lambda client: client.show_locks(asked)).locks or []
-        except TException as error:
-            raise self._refused(error) from error
+        found = self._connection.ask(lambda client: client.show_locks(asked)).locks or []
         # Metastores before 3.0 return the locks of all.
         return [one for one in found if (one.dbname, one.tablename) == (self._database, self._name)]
+
+    def _ahead(self) -> int:
+        """Return how many stand before us; one where the metastore cannot tell now."""
+        try:
+            return self._take_over()
+        except TException:
+            return 1
 
     def _take_over(self) -> int:
         """Unlock ours whose holders have not been heard of: a metastore may never do it by itself.
@@ -152,15 +179,20 @@ class MetastoreLock:
         before = [one for one in locks if one.lockid < own.lockid]
         for one in before:
             silent_s = (own.lastheartbeat - one.lastheartbeat) / 1000
-            if str(one.agentInfo).startswith(OURS) and silent_s > self._stale_s:
+            # One of the same token was asked for, its answer lost, and came in after it was asked for again.
+            stale = str(one.agentInfo).startswith(OURS) and silent_s > self._stale_s
+            if stale or one.agentInfo == self._agent:
                 with contextlib.suppress(ttypes.NoSuchLockException):
                     self._told(lambda client, lock=one.lockid: client.unlock(ttypes.UnlockRequest(lockid=lock)))
-                    self.takeovers += 1
+                    self.takeovers += stale
         return len(before)
 
     def _holders(self) -> str:
-        held = [one for one in self._locks() if one.state == ttypes.LockState.ACQUIRED]
-        return ", ".join(f"{one.agentInfo} (on {one.hostname})" for one in held) or "another run"
+        held: list[Any] = []
+        with contextlib.suppress(TException):
+            held = [one for one in self._locks() if one.state == ttypes.LockState.ACQUIRED]
+        names = (str(one.agentInfo).partition(TOKEN)[0] + f" (on {one.hostname})" for one in held)
+        return ", ".join(names) or "another run"
 
     def _end(self) -> None:
         self._stop.set()
@@ -193,9 +225,17 @@ class MetastoreLock:
         lock, self._id = self._id, None
         if lock is None:
             return
-        # Where it cannot be first_line now, silence says it in `stale_lock_s`.
-        with contextlib.suppress(CatalogError, LostAnswerError, TException):
-            self._connection.tell(lambda client: client.unlock(ttypes.UnlockRequest(lockid=lock)))
+        for left in reversed(range(TRIES)):
+            try:
+                self._connection.tell(lambda client: client.unlock(ttypes.UnlockRequest(lockid=lock)))
+            except ttypes.NoSuchLockException:
+                return
+            except (CatalogError, LostAnswerError, TException):
+                # Where it cannot be told now, silence says it in `stale_lock_s`.
+                if left:
+                    time.sleep(PAUSES_S[-1])
+            else:
+                return
 
     def _told(self, order: Any) -> Any:
         try:

@@ -35,7 +35,10 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
         metastore = shared_metastore().uri
     root = str(tmp_path / "warehouse")
     opener = Opener(
-        lambda: open_catalog(root, metastore, {}, LocalStorage()), root, database=f"test_{uuid.uuid4().hex[:12]}"
+        lambda: open_catalog(root, metastore, {}, LocalStorage()),
+        root,
+        database=f"test_{uuid.uuid4().hex[:12]}",
+        metastore=metastore,
     )
     yield opener
     opener.close()

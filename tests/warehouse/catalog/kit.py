@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,14 +10,16 @@ from pathlib import Path
 
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.warehouse.catalog.protocol import Catalog, Entry, Move, Pointer
+from bigmama_nb.warehouse.catalog.thrift import Connection, ttypes
 from tests.publishing import METRIC
 
 
 class Opener:
     """Opens clients of one catalog, and closes them at the end."""
 
-    def __init__(self, make: Callable[[], Catalog], root: str, *, database: str) -> None:
+    def __init__(self, make: Callable[[], Catalog], root: str, *, database: str, metastore: str | None = None) -> None:
         self._make = make
+        self._metastore = metastore
         self.root = root
         self.table: Table = replace(METRIC, database=database)
         self._opened: list[Catalog] = []
@@ -51,6 +54,19 @@ class Opener:
         """Move pointers under the lock."""
         with catalog.lock(self.table.full_name, "bigmama-nb test", 10) as lock:
             catalog.move({self.table.full_name: moves}, {self.table.full_name: lock})
+
+    def until_queued(self, count: int) -> None:
+        """Return when so many locks of the table's publishes are held or waited for; a file's lock shows no queue."""
+        if self._metastore is None:
+            return
+        asked = ttypes.ShowLocksRequest(dbname=self.table.database, tablename=f"{self.table.name}@publish")
+        connection = Connection(self._metastore, {})
+        while (
+            sum(one.dbname == self.table.database for one in connection.ask(lambda it: it.show_locks(asked)).locks)
+            < count
+        ):
+            threading.Event().wait(0.05)
+        connection.close()
 
     def close(self) -> None:
         """Close every client."""
