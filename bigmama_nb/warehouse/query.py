@@ -109,7 +109,12 @@ def views(
         # A client of HDFS or S3 names its files in a way of its own.
         places = [root, f"{scheme}:///{path}", f"{scheme}://{path}"] if rest else [root]
         places += [one.location.rstrip("/") + "/" for one in entries]
-        connection.execute(f"SET allowed_directories = [{', '.join(map(_literal, places))}]")
+        if "://" in root:
+            connection.execute(f"SET allowed_directories = [{', '.join(map(_literal, places))}]")
+        else:
+            # Neither what was superseded or is held, nor the catalog.
+            current = connection.execute(f"SELECT file FROM {READER}.files").fetchall()
+            connection.execute(f"SET allowed_paths = [{', '.join(_literal(file) for (file,) in current)}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     return connection

@@ -233,6 +233,8 @@ def test_views_name_odd_identifiers(tmp_path: Path) -> None:
         ("from '{outside}/x.parquet'", "Cannot access file"),
         ("from read_text('/etc/hostname')", "Cannot access file"),
         ("from glob('/etc/*')", "Cannot access file"),
+        ("from read_blob('{root}/catalog.db')", "Cannot access file"),
+        ("from glob('{root}/**')", "Cannot access file"),
     ],
 )
 def test_sql_only_reads_one_statement_and_only_the_warehouse(
