@@ -160,6 +160,22 @@ def test_import_loads_only_what_it_needs(name: str, allowed: set[str]) -> None:
     assert set() == (HEAVY & set(ran.stdout.split())) - allowed
 
 
+@pytest.mark.parametrize("modules", ["cli.runs, runs.run, site.build", "stages, reports"], ids=["command", "kernels"])
+def test_a_run_without_live_viewing_loads_no_ibis(modules: str) -> None:
+    """The contracts of all tables are there nevertheless, and an expression of theirs loads it."""
+    names = ", ".join(f"bigmama_nb.{name}" for name in modules.split(", "))
+    code = f"""
+import sys, {names}
+from bigmama_nb.tables import registry
+from bigmama_nb.tables.deferred import ibis
+print(len(registry.live_contracts("mart")), "ibis" in sys.modules)
+ibis.literal(1)
+print("ibis" in sys.modules)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "7 False\nTrue\n"
+
+
 def test_charts_load_no_pyplot() -> None:
     """Neither directly nor by way of pandas."""
     code = "import bigmama_nb.reports, sys; print('matplotlib.pyplot' in sys.modules)"

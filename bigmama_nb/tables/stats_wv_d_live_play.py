@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import ibis
-import ibis.expr.types as ir
-from ibis import _
+from typing import TYPE_CHECKING
 
 from bigmama_nb.tables.contract import Check, Column, Notice, Table
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.events import Packing
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 COUNTS = (
     "viewers",

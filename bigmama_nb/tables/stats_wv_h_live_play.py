@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import ibis
-import ibis.expr.types as ir
-from ibis import _
+from typing import TYPE_CHECKING
 
 from bigmama_nb.tables.contract import Check, Column, Notice, Table
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.concurrency import by_bucket, hours, summed
 from bigmama_nb.tables.live.time import HOUR, SECOND, whole
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 
 def _broken(table: ir.Table) -> ir.Table:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ibis
-import ibis.expr.types as ir
-from ibis import _
+from typing import TYPE_CHECKING
 
 from bigmama_nb.tables.contract import Check, Column, Notice, Table
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.concurrency import summed
 from bigmama_nb.tables.live.events import SLICES, viewer_slice
 from bigmama_nb.tables.wv_live_play import viewer
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 KEY = ("video_id", "we_art_id", "comm_id", "guest_joint_seq", "ctry_code")
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import Any
-
-import ibis
-import ibis.expr.types as ir
-from ibis import _
+from typing import TYPE_CHECKING, Any
 
 from bigmama_nb.tables.contract import Check, Column, Notice, Table
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.events import flag
 from bigmama_nb.tables.live.time import SECOND, instant_us
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 FLAGS = (
     "is_joint_live",

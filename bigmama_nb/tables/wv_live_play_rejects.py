@@ -8,12 +8,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping
-from typing import Any
-
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING, Any
 
 from bigmama_nb.tables.contract import Column, Notice, Table
+from bigmama_nb.tables.deferred import ibis
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 CONTRACT = Table(
     database="we_mart",

@@ -6,13 +6,13 @@ the day, hour and minute roll-ups; see `live_events` for the numbers and instant
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.types as ir
-from ibis import _
-
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.time import HOUR, MINUTE, whole
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 STRETCH = ("live_no", "minute_no", "hour_no")
 

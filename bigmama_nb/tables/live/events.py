@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.types as ir
-from ibis import _
-
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.sources import JOIN_URL, LEAVE_URL, LIVE, SERVER_LOG, usable
 from bigmama_nb.tables.live.time import (
     DAY,
@@ -25,6 +22,9 @@ from bigmama_nb.tables.live.time import (
     kst_text_us,
     whole,
 )
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 PACKED_BITS = 62
 """What an instant and the traits may take of a packed event, beside its sign and whether it is a join."""

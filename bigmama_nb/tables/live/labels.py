@@ -6,14 +6,15 @@ What `live_play.labels` does to rows that come back, as an expression.
 from __future__ import annotations
 
 import datetime as dt
-
-import ibis
-import ibis.expr.types as ir
-from ibis import _
+from typing import TYPE_CHECKING
 
 from bigmama_nb.tables.contract import Table
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.events import Packing
 from bigmama_nb.tables.live.time import KST, MINUTE
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 ORDER = ("device_no", "row_key", "participant_no")
 MINUTES_PER_HOUR = 60

@@ -6,14 +6,17 @@ Source: docs/spec/wv_live_play.md, "Sources" and "Which rows count". Databases a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import ibis
-import ibis.expr.types as ir
 import pyarrow as pa
 
 from bigmama_nb.errors import NOTHING_READ, ContractError, did_you_mean, explain
 from bigmama_nb.tables.contract import Column, Table
+from bigmama_nb.tables.deferred import ibis
 from bigmama_nb.tables.live.time import DATETIME_PATTERN
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 JOIN_URL = "/video/v1.0/join"
 LEAVE_URL = "/video/v1.0/leave"

@@ -6,11 +6,14 @@ formatting shows. KST is UTC+9 without summer time (docs/spec/wv_live_play.md, "
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.types as ir
+from bigmama_nb.tables.deferred import ibis
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -29,17 +32,21 @@ DATETIME_PATTERN = rf"^{_YEAR}-[0-9][0-9]-[0-9][0-9] {_CLOCK}(?:\.[0-9]{{1,6}})?
 pass."""
 
 
-@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
-def unix_micros(instant) -> int:  # type: ignore[empty-body, no-untyped-def]  # Ibis takes it as any type
-    """Return a timestamp as microseconds since 1970: Spark's function, which `DuckDBEngine` has by this name too.
+@functools.cache
+def _unix_micros() -> Any:
+    @ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+    def unix_micros(instant) -> int:  # type: ignore[empty-body, no-untyped-def]  # Ibis takes it as any type
+        """Return a timestamp as microseconds since 1970: Spark's function; `DuckDBEngine` has it by this name too.
 
-    What Ibis writes for a difference of timestamps casts a zone away first, and that costs more than a join.
-    """
+        What Ibis writes for a difference of timestamps casts a zone away first, and that costs more than a join.
+        """
+
+    return unix_micros
 
 
 def instant_us(instant: ir.TimestampValue, base_us: int = 0) -> ir.IntegerValue:
     """Return a timestamp as int64 microseconds since `base_us`, null for null."""
-    since_epoch: Any = unix_micros(instant)
+    since_epoch: Any = _unix_micros()(instant)
     return since_epoch - base_us
 
 

@@ -5,14 +5,14 @@ Steps of `wv_live_play`; see `live_events` for the numbers and instants.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.types as ir
-from ibis import _
-
+from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.events import Packing, flag
 from bigmama_nb.tables.live.time import SECOND, instant_us, whole
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
 
 
 def shared_minutes(all_spans: ir.Table, packing: Packing) -> ir.Table:
