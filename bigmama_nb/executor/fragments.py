@@ -6,6 +6,7 @@ unescaped password for a host, and writes it small.
 
 from __future__ import annotations
 
+import codecs
 import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -170,6 +171,13 @@ class _Normal:
         return self._at[low]
 
 
+def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error("bigmama_nb.latin-1", _as_latin_1)
+
 _WORD = re.compile(f"[^{re.escape(''.join(sorted(_NOTHING)))}]+")
 
 
@@ -183,11 +191,8 @@ def _unescaped(match: re.Match[str]) -> str:
             point = int("".join(digits), 16)
             return chr(point) if point < 0x110000 else ""
         case "bytes" | "percent":
-            content = bytes.fromhex("".join(digits))
-            try:
-                return content.decode("utf-8")
-            except UnicodeDecodeError:
-                return content.decode("latin-1")
+            # A character that was cut, at either end, or a byte of latin-1 stands for itself.
+            return bytes.fromhex("".join(digits)).decode("utf-8", "bigmama_nb.latin-1")
         case "entity":
             return html.unescape(text)
         case _:

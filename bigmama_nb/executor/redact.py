@@ -104,6 +104,9 @@ _TOKENS = (
     _Shape(("authorization",), r"(?i)(authorization\W{1,6}(?:basic|bearer|token)\s+)[A-Za-z0-9._~+/=-]{8,}"),
 )  # fmt: skip
 
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://")
+"""How an address begins; a password may hold `://` as well."""
+
 
 class Redactor:
     """Hides secrets in texts, JSON documents and notebooks; threads may share one.
@@ -131,7 +134,8 @@ class Redactor:
                 self._shapes.append(_Shape((_hint(value),), behind))
         self._shapes += [_URI, *_TOKENS]
         # Of an address its host is no secret, and each error has to name it: its secret parts are in `known`.
-        self._fragments = Fragments((value for value in known if "://" not in value), f"{VOCABULARY} {public}")
+        pieces = (value for value in known if not ADDRESS.match(value))
+        self._fragments = Fragments(pieces, f"{VOCABULARY} {public}")
         # One look for all the hints at once: nearly every text holds none.
         self._any_hint = re.compile("|".join(re.escape(hint) for shape in self._shapes for hint in shape.hints))
         # A record is searched each time that it is written, and its words are the same ones.

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from bigmama_nb.executor.fragments import LONG, SIZE
-from bigmama_nb.executor.redact import VOCABULARY, Redactor
+from bigmama_nb.executor.redact import ADDRESS, VOCABULARY, Redactor
 
 PASSWORD = "Corr3ct-H0rse.Battery_St4ple"
 URI = f"mongodb://reader:{PASSWORD}@db1.example:27017/lw"
@@ -30,6 +30,8 @@ SECRETS = st.text(
         and len(set(text)) > 6
         # The record's own words are no secret, whoever uses them for one.
         and not any(text[at : at + SIZE].lower() in VOCABULARY.lower() for at in range(len(text)))
+        # Of an address only its secret parts are hidden.
+        and not ADDRESS.match(text)
     )
 )
 
@@ -72,6 +74,13 @@ def test_no_eight_characters_are_left_of_a_secret_that_was_cut(cut: str, secret:
     """Whatever cuts, wraps or escapes: what can be read is shorter than a piece."""
     hidden, _ = Redactor([secret]).text(CUTS[cut](secret))
     assert left(secret, hidden) == []
+
+
+@pytest.mark.parametrize("text", ["a%200000000%C3%9F%C3", "%B6%C3%9F%C3%A4qwertz", r"b'\xb6\xc3\x9f\xc3\xa4qwertz"])
+def test_a_character_that_was_cut_spoils_no_other(text: str) -> None:
+    """An escaped character cut at one end of a text: what stands beside it is read as it is."""
+    for secret in ("0000000ßä0000AAAABC6", "qwßäqwertzuiop"):
+        assert left(secret, Redactor([secret]).text(text)[0]) == []
 
 
 @settings(deadline=None, max_examples=50)
