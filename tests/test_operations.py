@@ -53,7 +53,7 @@ def test_every_page_is_linked() -> None:
 
 def test_the_verbs_that_it_names_are_there() -> None:
     """Every `run_all.py …` of the pages is a verb with options that it has."""
-    from bigmama_nb.cli import check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
+    from bigmama_nb.cli import archive, check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
 
     for path in [DOCS.parent / "README.md", *DOCS.rglob("*.md")]:
         for words in re.findall(r"run_all\.py ((?:[a-z][a-z-]*)(?: [^`\n|]*)?)", path.read_text(encoding="utf-8")):
