@@ -72,7 +72,7 @@ lock: $(VENV)/uv  ## pin every version anew
 
 .venv-%/installed: $(VENV)/uv pyproject.toml
 	$(PYTHON) -m venv $(@D)
-	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --resolution $* --editable '.[hive,hdfs,s3,spark,dev]'
+	$(BIN)/uv pip install --quiet --python $(@D)/bin/python --resolution $* --editable '.[hive,hdfs,s3,spark,diff,dev]' uv
 	touch $@
 
 clean:  ## remove what was made here
