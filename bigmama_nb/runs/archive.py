@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import secrets
 from collections import Counter
@@ -46,10 +47,13 @@ def run_ids(archive: Path) -> list[str]:
     runs = archive / "runs"
     if not runs.is_dir():
         return []
-    ids = [
-        folder.name for folder in runs.iterdir() if RUN_ID.fullmatch(folder.name) and (folder / "run.json").is_file()
-    ]
+    ids = [folder.name for folder in runs.iterdir() if RUN_ID.fullmatch(folder.name) and was_recorded(folder)]
     return in_order(archive, ids)
+
+
+def was_recorded(folder: Path) -> bool:
+    """Whether a run's folder has a record, or had one: attempts begin after the first record."""
+    return os.path.lexists(folder / "run.json") or (folder / "1").is_dir()
 
 
 def in_order(archive: Path, ids: list[str]) -> list[str]:
@@ -102,6 +106,8 @@ def read(archive: Path, run_id: str, *, tasks: bool = True) -> RunRecord:
             run = RunRecord.model_validate(json.loads(content) | {"tasks": []})
         if run.format != FORMAT:
             raise ValueError(f"its format is {run.format}, and this version reads {FORMAT}")
+        if run.run_id != run_id:
+            raise ValueError(f"it is the record of {run.run_id}: the folder was copied or renamed")
         return shown(run)
     except ValidationError as error:
         first = error.errors()[0]

@@ -235,14 +235,17 @@ def _on_disk(runs: Path) -> dict[str, tuple[int, int]]:
     found = {}
     with contextlib.suppress(FileNotFoundError):
         for entry in os.scandir(runs):
-            if archives.RUN_ID.fullmatch(entry.name):
-                with contextlib.suppress(OSError):
-                    found[entry.name] = _stamp(f"{entry.path}/run.json")
+            if archives.RUN_ID.fullmatch(entry.name) and (stamp := _stamp(entry.path)) is not None:
+                found[entry.name] = stamp
     return found
 
 
-def _stamp(path: str | Path) -> tuple[int, int]:
-    of = os.stat(path)
+def _stamp(folder: str | Path) -> tuple[int, int] | None:
+    """Return when a run's record was written and its size; zeros where it was lost, None where there never was one."""
+    try:
+        of = os.stat(f"{folder}/run.json")
+    except OSError:
+        return (0, 0) if archives.was_recorded(Path(folder)) else None
     return of.st_mtime_ns, of.st_size
 
 
@@ -261,14 +264,13 @@ def _forget(connection: sqlite3.Connection, run_id: str) -> None:
 
 
 def _add(connection: sqlite3.Connection, archive: Path, run_id: str) -> None:
-    path = archive / "runs" / run_id / "run.json"
-    try:
-        # Before it is read: what is written in between is then seen as a change.
-        stamp = _stamp(path)
-    except OSError:
+    folder = archive / "runs" / run_id
+    # Before it is read: what is written in between is then seen as a change.
+    stamp = _stamp(folder)
+    if stamp is None:
         return
     try:
-        data = records.load(path)
+        data = records.load(folder / "run.json")
         _add_readable(connection, run_id, stamp, data)
     except (
         records.UnreadableError,

@@ -63,6 +63,8 @@ def load(path: Path) -> dict[str, Any]:
         assert isinstance(data, dict)
         if data["format"] != FORMAT:
             raise ValueError(f"its format is {data['format']}, and this version reads {FORMAT}")
+        if data["run_id"] != path.parent.name:
+            raise ValueError(f"it is the record of {data['run_id']}: the folder was copied or renamed")
         assert all(isinstance(data[key], list) for key in ("attempts", "tasks", "published", "pipelines"))
         assert isinstance(data["status"], str)
         assert all(isinstance(attempt["n"], int) for attempt in data["attempts"])

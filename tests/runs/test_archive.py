@@ -137,6 +137,36 @@ def test_one_record_that_cannot_be_read_stops_nobody(tmp_path: Path, content: st
     assert archive.find(tmp_path, "latest-ok") == FIRST
 
 
+@pytest.mark.parametrize("lost", ["gone", "a folder", "a link to nowhere"])
+def test_a_run_that_lost_its_record_is_listed_as_unreadable(tmp_path: Path, lost: str) -> None:
+    """Its notebooks stand there: a run whose record was deleted does not vanish from what is verified."""
+    record(tmp_path, FIRST)
+    record(tmp_path, SECOND)
+    folder = tmp_path / "runs" / SECOND
+    (folder / "1").mkdir()
+    (folder / "run.json").unlink()
+    if lost == "a folder":
+        (folder / "run.json").mkdir()
+    elif lost == "a link to nowhere":
+        (folder / "run.json").symlink_to(tmp_path / "nowhere")
+
+    assert [getattr(one, "status", "unreadable") for one in archive.read_all(tmp_path)] == ["ok", "unreadable"]
+    assert archive.find(tmp_path, "latest") == FIRST
+
+
+def test_a_copied_or_renamed_folder_is_no_run(tmp_path: Path) -> None:
+    """The record in it is another run's: it is not the latest, and nothing is done in that run's name."""
+    record(tmp_path, FIRST)
+    record(tmp_path, SECOND)
+    copy = tmp_path / "runs" / THIRD
+    copy.mkdir()
+    (copy / "run.json").write_bytes((tmp_path / "runs" / FIRST / "run.json").read_bytes())
+
+    with pytest.raises(UsageError, match=f"it is the record of {FIRST}: the folder was copied or renamed"):
+        archive.read(tmp_path, THIRD)
+    assert archive.find(tmp_path, "latest") == SECOND
+
+
 def test_a_newer_versions_own_keys_do_not_hurt(tmp_path: Path) -> None:
     """Of the same format, with keys that nobody here knows: it is read, and they are kept."""
     record(tmp_path, FIRST)

@@ -134,6 +134,34 @@ def test_a_broken_record_is_listed_as_unreadable(tmp_path: Path, text: str) -> N
         assert str(broken) in found.runs()[1]["why"]
 
 
+@pytest.mark.parametrize("lost", ["gone", "a folder"])
+def test_a_run_that_lost_its_record_is_listed_as_unreadable(tmp_path: Path, lost: str) -> None:
+    """Its notebooks stand there; the other runs are as they were, and it is itself again when its record is back."""
+    record(tmp_path, FIRST, [task("aa", "20240501")])
+    path = record(tmp_path, SECOND, [task("aa", "20240501")])
+    (path.parent / "1").mkdir()
+    content = path.read_bytes()
+    path.unlink()
+    if lost == "a folder":
+        path.mkdir()
+    assert statuses(tmp_path) == {FIRST: "ok", SECOND: "unreadable"}
+    if lost == "a folder":
+        path.rmdir()
+    path.write_bytes(content)
+    assert statuses(tmp_path) == {FIRST: "ok", SECOND: "ok"}
+
+
+def test_a_copied_folder_is_listed_as_unreadable(tmp_path: Path) -> None:
+    """The record in it is another run's."""
+    path = record(tmp_path, FIRST, [task("aa", "20240501")])
+    copy = tmp_path / "runs" / SECOND / "run.json"
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    assert statuses(tmp_path) == {FIRST: "ok", SECOND: "unreadable"}
+    with index.opened(tmp_path) as found:
+        assert f"it is the record of {FIRST}: the folder was copied or renamed" in found.runs()[1]["why"]
+
+
 def test_a_silent_run_is_abandoned(tmp_path: Path) -> None:
     """A run that is under way and has been silent for two minutes is shown as abandoned, also from the index."""
     record(tmp_path, FIRST, [task("aa", "20240501", None)], "running")  # type: ignore[arg-type]
