@@ -23,8 +23,8 @@ test: $(VENV)/installed-dev  ## install what the tests need, then run them
 	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
 	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval.cfg notebooks
 
-test-long: $(VENV)/installed-dev  ## more seeds, longer races
-	$(BIN)/pytest -n 2 --dist loadfile -m long
+test-long: $(VENV)/installed-dev  ## more and other examples, longer races
+	$(BIN)/pytest -n 2 --dist loadfile -m long --hypothesis-profile unlike
 
 # Both in an environment of their own, which is made anew where pyproject.toml changes.
 test-lowest: .venv-lowest-direct/installed  ## the tests with the lowest dependencies that pyproject.toml allows

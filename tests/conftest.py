@@ -10,9 +10,11 @@ from hypothesis import settings
 
 from tests.runs.world import World, in_process
 
-# A machine that is busy is no fault of the code: no example fails for how long it took.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+# A machine that is busy is no fault of the code: no example fails for how long it took. `make test` says the same of
+# the same code each time; `make test-long` looks at other examples each time.
+settings.register_profile("alike", deadline=None, derandomize=True)
+settings.register_profile("unlike", deadline=None, print_blob=True)
+settings.load_profile("alike")
 
 FIGURES = "figures"
 """The property of `record_property` under which a test leaves a line for the end of the run."""
