@@ -134,8 +134,7 @@ class Redactor:
                 self._shapes.append(_Shape((_hint(value),), behind))
         self._shapes += [_URI, *_TOKENS]
         # Of an address its host is no secret, and each error has to name it: its secret parts are in `known`.
-        pieces = (value for value in known if not ADDRESS.match(value))
-        self._fragments = Fragments(pieces, f"{VOCABULARY} {public}")
+        self._fragments = Fragments({one for one in known if not ADDRESS.match(one)}, f"{VOCABULARY} {public}")
         # One look for all the hints at once: nearly every text holds none.
         self._any_hint = re.compile("|".join(re.escape(hint) for shape in self._shapes for hint in shape.hints))
         # A record is searched each time that it is written, and its words are the same ones.

@@ -119,7 +119,7 @@ def otherwise_named(log: str, day: date) -> list[str]:
     return [
         name if spelled else f"{name}/{own}"
         for name in names
-        if (spelled := _is_day(name, day)) or (os.path.isdir(os.path.join(log, name, own)) and not _DATE.match(name))
+        if (spelled := _is_day(name, day)) or (not _DATE.match(name) and os.path.isdir(os.path.join(log, name, own)))
     ]
 
 

@@ -105,11 +105,11 @@ def views(
     if confined:
         root = settings.uri.removeprefix("file://").rstrip("/") + "/"
         scheme, _, rest = root.partition("://")
-        path = rest.partition("/")[2]
-        # A client of HDFS or S3 names its files in a way of its own.
-        places = [root, f"{scheme}:///{path}", f"{scheme}://{path}"] if rest else [root]
-        places += [one.location.rstrip("/") + "/" for one in entries]
-        if "://" in root:
+        if rest:
+            path = rest.partition("/")[2]
+            # A client of HDFS or S3 names its files in a way of its own.
+            places = [root, f"{scheme}:///{path}", f"{scheme}://{path}"]
+            places += [one.location.rstrip("/") + "/" for one in entries]
             connection.execute(f"SET allowed_directories = [{', '.join(map(_literal, places))}]")
         else:
             # Neither what was superseded or is held, nor the catalog.

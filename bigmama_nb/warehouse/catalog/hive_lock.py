@@ -179,7 +179,7 @@ class MetastoreLock:
         before = [one for one in locks if one.lockid < own.lockid]
         for one in before:
             silent_s = (own.lastheartbeat - one.lastheartbeat) / 1000
-            # One of the same token was asked for, its answer lost, and came in after it was asked for again.
+            # One of the same token was asked for, its answer lost, and came in after it was looked for.
             stale = str(one.agentInfo).startswith(OURS) and silent_s > self._stale_s
             if stale or one.agentInfo == self._agent:
                 with contextlib.suppress(ttypes.NoSuchLockException):
@@ -228,14 +228,12 @@ class MetastoreLock:
         for left in reversed(range(TRIES)):
             try:
                 self._connection.tell(lambda client: client.unlock(ttypes.UnlockRequest(lockid=lock)))
-            except ttypes.NoSuchLockException:
                 return
-            except (CatalogError, LostAnswerError, TException):
-                # Where it cannot be told now, silence says it in `stale_lock_s`.
+            except (ttypes.NoSuchLockException, CatalogError):
+                return  # it is gone; or the metastore is, and silence says it in `stale_lock_s`
+            except (LostAnswerError, TException):
                 if left:
                     time.sleep(PAUSES_S[-1])
-            else:
-                return
 
     def _told(self, order: Any) -> Any:
         try:
