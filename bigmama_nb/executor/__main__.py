@@ -19,7 +19,7 @@ if __name__ == "__main__":
     swift = SwiftEnd()
     die_with(int(os.environ.get("JPY_PARENT_PID", os.getppid())))
     die_first_of_all()
-    from ipykernel.kernelapp import launch_new_instance
+    from bigmama_nb.executor import kernel_app
 
-    launch_new_instance()
+    kernel_app.serve()
     swift.well()

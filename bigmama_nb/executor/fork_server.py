@@ -33,7 +33,7 @@ NUMBER = struct.Struct("<i")
 """A message of a keeper: first the kernel's process id, then how it ended, as `subprocess` counts it."""
 MESSAGE_LIMIT = 65_536
 _KERNEL = (
-    "ipykernel.kernelapp",
+    "bigmama_nb.executor.kernel_app",
     "ipykernel.debugger",
     "IPython.core.completerlib",
     "IPython.core.debugger",
@@ -72,9 +72,9 @@ def main(control: socket.socket, modules: Sequence[str]) -> None:
     request = _serve(control)
     if request is not None:
         _become(request)
-        from ipykernel.kernelapp import launch_new_instance
+        from bigmama_nb.executor import kernel_app
 
-        launch_new_instance()
+        kernel_app.serve()
     swift.well()
 
 

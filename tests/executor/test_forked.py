@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from bigmama_nb.executor import forked
+from bigmama_nb.executor.kernel import Kernel
 from tests.executor.test_execute import children
 from tests.runs.stages import notebook, outcomes, printed, read, run, wait_until_gone
 
@@ -81,6 +83,7 @@ print(rfc3987_syntax.is_valid_syntax("iri", "https://example.org/한"))
 def test_a_kernel_looks_for_garbage_as_any_python_does(tmp_path: Path) -> None:
     """Only what it was forked with is left out, and that is never looked through."""
     shows = """
+import asyncio
 import gc
 print(gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 100_000)
 """
@@ -202,3 +205,46 @@ sys.exit({status})
 
     assert (ended.returncode, ended.stderr) == (status, "")
     assert ended.stdout == f"said\nothers {'x' * 100_000}\n"
+
+
+SLOW_TO_ANSWER = """
+import threading
+from collections import deque
+from ipykernel.kernelapp import IPKernelApp
+
+app = IPKernelApp.instance()
+sending = app.iopub_thread
+
+class Events(deque):
+    waits = True
+
+    def append(self, event):
+        # Where the thread that sends is ended first, what the answering one waits for comes too late.
+        answering = app.kernel._shutdown_message and threading.current_thread() is app.control_thread
+        if answering and self.waits and getattr(event, "__name__", "") == "set":
+            self.waits = False
+            sending.thread.join(0.3)
+        super().append(event)
+
+sending._events = Events(sending._events)
+"""
+
+
+async def status_of_one_that_is_asked_to_end() -> int | None:
+    kernel = Kernel({})
+    manager = kernel.manager()
+    await manager.start_kernel(cwd="/")
+    client = manager.client()
+    client.start_channels()
+    await client.wait_for_ready()
+    await client.execute(SLOW_TO_ANSWER, reply=True)
+    await manager.shutdown_kernel()
+    client.stop_channels()
+    kernel.end(0)
+    assert kernel.process is not None
+    return kernel.process.poll()
+
+
+def test_a_kernel_that_is_asked_to_end_does() -> None:
+    """It need not be killed: of its threads that end none waits for one that has ended."""
+    assert [asyncio.run(status_of_one_that_is_asked_to_end()) for _ in range(3)] == [0, 0, 0]
