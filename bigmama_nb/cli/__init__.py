@@ -32,7 +32,8 @@ from bigmama_nb.errors import (
     shown,
     with_state,
 )
-from bigmama_nb.executor.process import SwiftEnd, collect_seldom, without_grammars, without_stores
+from bigmama_nb.executor import spared_imports
+from bigmama_nb.executor.process import SwiftEnd, collect_seldom
 from bigmama_nb.project import COMMAND, as_called, without_run
 
 if TYPE_CHECKING:
@@ -271,9 +272,8 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
         arguments: the words behind the command's name; None: this process's.
         services: what runs work with instead of the real things (`runs.services.Services`).
     """
-    without_grammars()
     if arguments is None:  # this process is the command's alone
-        without_stores()
+        spared_imports.by_command()
         collect_seldom()
     from bigmama_nb.cli import archive, check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs
 

@@ -11,6 +11,7 @@ import click
 from bigmama_nb.cli import VerbResult
 from bigmama_nb.cli.progress import speaking
 from bigmama_nb.cli.streams import say
+from bigmama_nb.executor.spared_imports import arrow_without_pandas
 from bigmama_nb.profile import Profile
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def operated(profile: Profile) -> Iterator[Operator]:
     from bigmama_nb.runs.services import Operator
     from bigmama_nb.runs.signals import stopped_by_signals
 
+    arrow_without_pandas()
     with stopped_by_signals() as stop, speaking() as say:
         yield Operator(say, stop, services(), lambda run, why: _broke_off(run, profile, why))
 

@@ -20,14 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bigmama_nb.executor.process import (
-    SwiftEnd,
-    die_first_of_all,
-    die_with,
-    forked_for,
-    with_grammars,
-    without_grammars,
-)
+from bigmama_nb.executor import spared_imports
+from bigmama_nb.executor.process import SwiftEnd, die_first_of_all, die_with, forked_for
 
 NUMBER = struct.Struct("<i")
 """A message of a keeper: first the kernel's process id, then how it ended, as `subprocess` counts it."""
@@ -61,7 +55,7 @@ def main(control: socket.socket, modules: Sequence[str]) -> None:
     """Serve until the run closes its end of `control`; also returns, as one, in every kernel."""
     swift = SwiftEnd()
     forked_for(os.getppid())
-    without_grammars()
+    spared_imports.by_kernels()
     gc.disable()
     for name in (*_KERNEL, *modules):
         importlib.import_module(name)
@@ -124,7 +118,7 @@ def _keep(request: Request, line: int, said: int) -> Request:
 
 def _become(request: Request) -> None:
     """Make this process what one that was started for the kernel would be."""
-    with_grammars()
+    spared_imports.give_back()
     for name, value in request.variables.items():
         if value is None:
             os.environ.pop(name, None)

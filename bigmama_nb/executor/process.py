@@ -9,13 +9,10 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = "500"
-_GRAMMARS = ("rfc3987_syntax", "rfc3986_validator", "isoduration", "fqdn", "uri_template", "webcolors")
-_STORES = ("boto3",)
 _ALLOCATIONS = 100_000
 
 _starter: list[int] = []
@@ -30,36 +27,6 @@ def started_by() -> int:
 def forked_for(run: int) -> None:
     """Remember that this process was forked for another than its parent."""
     _starter[:] = [run]
-
-
-def without_grammars() -> None:
-    """Let jsonschema, which nbformat imports, go without the grammars of URIs, durations, hosts and colours.
-
-    One of them takes a second to build, the others a tenth. No notebook's schema speaks of these.
-    """
-    _deny(_GRAMMARS)
-
-
-def with_grammars() -> None:
-    """Let who asks for those grammars have them."""
-    _allow(_GRAMMARS)
-
-
-def without_stores() -> None:
-    """Let papermill go without its way to S3: it is given notebooks, and no address of one."""
-    _deny(_STORES)
-
-
-def _deny(names: Iterable[str]) -> None:
-    """Let an import of modules fail that are not loaded yet."""
-    for name in names:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
-
-
-def _allow(names: Iterable[str]) -> None:
-    for name in names:
-        if sys.modules.get(name, name) is None:
-            del sys.modules[name]
 
 
 def collect_seldom() -> None:

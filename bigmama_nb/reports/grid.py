@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.collections import PolyCollection
 
-from bigmama_nb.reports.failures import as_grid, headline
+from bigmama_nb.reports.cause_table import as_grid, headline
 from bigmama_nb.reports.shown import OUTCOME_MARKS
 from bigmama_nb.reports.style import (
     FAINT,

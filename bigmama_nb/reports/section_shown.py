@@ -201,14 +201,14 @@ def chart(section: Section) -> Timeline | None:
 
     What is not over yet is in the table alone.
     """
+    lines = [line for line in section.lines if any(dt in line.whole for dt in section.dts)]
+    if len(section.dts) < 2 or not lines:
+        return None
     # It takes a second to import, and every stage imports this module.
     import altair as alt
 
     from bigmama_nb.reports.timeline import Timeline, as_spec, axis, in_utc_ms, layers
 
-    lines = [line for line in section.lines if any(dt in line.whole for dt in section.dts)]
-    if len(section.dts) < 2 or not lines:
-        return None
     keys = [f"s{number}" for number in range(len(lines))]
     rows = [
         {"series": key, "value": [line.whole.get(dt) for dt in section.dts]}

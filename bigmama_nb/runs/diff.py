@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bigmama_nb.errors import NOTHING_DONE, UsageError
-from bigmama_nb.reports import failures
+from bigmama_nb.reports.causes import causes, ended
 from bigmama_nb.runs import archive
 from bigmama_nb.runs.notebooks import notebook_of
 from bigmama_nb.runs.record import RunRecord
-from bigmama_nb.runs.show import outcomes_of
 from bigmama_nb.runs.task import Task
 
 COMPARED = ("outcome", "reason", "published", "value", "rows", "through")
@@ -119,8 +118,8 @@ def _of_causes(a: RunRecord, b: RunRecord) -> Iterator[Difference]:
 
 
 def _causes(run: RunRecord) -> set[str]:
-    found = failures(outcomes_of(run)).to_dict("records")
-    return {" ".join(filter(None, (cause["outcome"], cause["reason"], f"of {cause['games']}"))) for cause in found}
+    found = causes(ended(run.tasks))
+    return {" ".join(filter(None, (one.outcome, one.reason, f"of {', '.join(one.lines)}"))) for one in found}
 
 
 def _of_stages(a: RunRecord, b: RunRecord) -> Iterator[Difference]:

@@ -6,13 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-import pandas as pd
-
 from bigmama_nb.errors import how_many, printable
 from bigmama_nb.project import repair_command
-from bigmama_nb.reports import failures, headline
+from bigmama_nb.reports.causes import causes, ended, sentence
 from bigmama_nb.runs.record import REPORT, RunRecord
-from bigmama_nb.runs.task import TASKS, Task
+from bigmama_nb.runs.task import Task
 
 SHOWN = 10
 
@@ -65,11 +63,6 @@ def _figure(task: Task) -> str:
     return "" if task.value is None else f"{task.value:,}"
 
 
-def outcomes_of(run: RunRecord) -> pd.DataFrame:
-    """Return the tasks of a run that have an outcome: one row a task, the columns of `task.TASKS`."""
-    return pd.DataFrame([vars(task) for task in run.tasks if task.outcome], columns=TASKS.names)
-
-
 def _outcomes(run: RunRecord) -> list[str]:
     lines = []
     unsettled = sum(task.outcome is None for task in run.tasks)
@@ -84,18 +77,18 @@ def _outcomes(run: RunRecord) -> list[str]:
         lines.append(
             f"{unsettled:,} of {how_many(len(run.tasks), 'task')} {'has' if unsettled == 1 else 'have'} no outcome yet."
         )
-    frame = outcomes_of(run)
-    if not frame.empty:
-        lines.append(headline(frame) + ".")
+    tasks = ended(run.tasks)
+    if tasks:
+        lines.append(f"{sentence(tasks)}.")
     lines += _retracted(run)
-    causes = failures(frame)
-    for cause in causes.head(SHOWN).to_dict("records"):
-        head = " ".join(filter(None, (str(cause["outcome"]), str(cause["reason"]))))
-        count = f"{cause['tasks']:,} task{'' if cause['tasks'] == 1 else 's'}"
-        lines.append(f"  {head}: {cause['games']} ({cause['what']}; {cause['days']}; {count})")
-        lines.append(f"      {cause['message']}")
-    if len(causes) > SHOWN:
-        lines.append(f"  and {len(causes) - SHOWN} further causes: 'run_all.py runs show {run.run_id}'")
+    found = causes(tasks)
+    for cause in found[:SHOWN]:
+        head = " ".join(filter(None, (cause.outcome, cause.reason)))
+        whom, what = ", ".join(cause.lines), ", ".join(cause.types)
+        lines.append(f"  {head}: {whom} ({what}; {cause.days}; {how_many(len(cause.tasks), 'task')})")
+        lines.append(f"      {cause.message}")
+    if len(found) > SHOWN:
+        lines.append(f"  and {len(found) - SHOWN} further causes: 'run_all.py runs show {run.run_id}'")
     return lines
 
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bigmama_nb.reports.failures import cause_of
+from bigmama_nb.reports.causes import LIVE, ORDER, cause_of
 
-_ORDER = ("failed", "suspect", "not_ready", "skipped")
 _CHECKS = ("contract", "rejected_share", "duplicate_key")
 _PUBLISHING = ("locked", "storage", "catalog", "publish_unknown")
 _CELLS = {
@@ -59,14 +58,14 @@ def grouped(tasks: Iterable[Mapping[str, Any]]) -> list[Cause]:
     found: dict[str, Cause] = {}
     for task in tasks:
         message, reason = task["message"] or "", task["reason"] or ""
-        said = cause_of(message, [task["name"], task["type"] or "live_play", str(task["day"])])
+        said = cause_of(message, [task["name"], task["type"] or LIVE, str(task["day"])])
         key = hashlib.sha256("\0".join((task["outcome"], reason, said)).encode("utf-8", "replace")).hexdigest()[:10]
         cause = found.setdefault(key, Cause(f"cause-{key}", task["outcome"], reason))
         cause.tasks.append(task)
     for cause in found.values():
         cause.names = sorted({task["name"] for task in cause.tasks})
         cause.types = sorted({task["type"] for task in cause.tasks if task["type"]})
-    place = {outcome: number for number, outcome in enumerate(_ORDER)}
+    place = {outcome: number for number, outcome in enumerate(ORDER)}
     return sorted(found.values(), key=lambda one: (place.get(one.outcome, 9), -len(one.names), one.names, one.anchor))
 
 

@@ -85,6 +85,7 @@ def exported(notebook: Any, template: str) -> Markup:
     """Return a notebook as HTML by a template of nbconvert's; its outputs are sanitized."""
     body, _ = _exporter(template).from_notebook_node(notebook)
     body = re.sub(r"<th([^>]*)>\s*</th>", r"<td\1></td>", body)
+    body = re.sub(r"<img(?![^>]*\salt=)", '<img alt="A picture that nobody described"', body)
     # What may be wider than a phone scrolls within itself, and the keyboard must get there.
     body = re.sub(r"<(table|pre)\b", r'<\1 tabindex="0"', body)
     # nbconvert has sanitized what came from the notebook, and no script of its may run.
@@ -139,9 +140,22 @@ def _allowed(tag: str, name: str, value: str) -> bool:
 def _exporter(template: str) -> Any:
     from jinja2 import DictLoader
     from nbconvert import exporters
+    from nbconvert.filters import highlight, widgetsdatatypefilter
 
-    html_exporter: Any = exporters.HTMLExporter
-    exporter = html_exporter(
+    whole: Any = exporters.HTMLExporter
+    plain: Any = exporters.TemplateExporter
+    highlighted: Any = highlight.Highlight2HTML
+    of_widgets: Any = widgetsdatatypefilter.WidgetsDataTypeFilter
+
+    class Exporter(whole):  # type: ignore[misc]
+        def from_notebook_node(self, notebook: Any, resources: Any = None, **how: Any) -> Any:
+            """Convert as nbconvert does, which then reads all that it wrote again, for pictures without a text."""
+            self.register_filter("highlight_code", highlighted(pygments_lexer="ipython3", parent=self))
+            kinds = of_widgets(notebook_metadata=self._nb_metadata, parent=self)
+            self.register_filter("filter_data_type", kinds)
+            return plain.from_notebook_node(self, notebook, resources, **how)
+
+    exporter = Exporter(
         template_name="basic", extra_loaders=[DictLoader({"page.html.j2": template})], template_file="page.html.j2"
     )
     exporter.sanitize_html = True

@@ -1,0 +1,92 @@
+"""What libraries import on their own and no run uses: the command and its kernels go without, until somebody asks.
+
+Each of these costs a run a tenth of a second or more, whatever it does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+from typing import Any
+
+_GRAMMARS = ("rfc3987_syntax", "rfc3986_validator", "isoduration", "fqdn", "uri_template", "webcolors")
+"""Of URIs, durations, hosts, colours: jsonschema builds them for nbformat, and no notebook's schema speaks of these."""
+_DEBUGGER = "debugpy"
+"""For ipykernel: nobody steps through the cells of a run."""
+_STORES = "boto3"
+"""For papermill: it is given notebooks, and no address of one."""
+_HTTP = "requests"
+_PLUGINS = "entrypoints"
+"""By it papermill twice looks through all packages for further stores and engines; a run names its own engine."""
+
+_own_process: list[bool] = []
+
+
+def by_command() -> None:
+    """Let a process that is the command's alone go without; whoever shares it with others has all that they expect."""
+    _own_process[:] = [True]
+    deny(*_GRAMMARS, _STORES)
+    sys.modules.setdefault(_HTTP, _Later(_HTTP))
+    sys.modules.setdefault(_PLUGINS, _NoPlugins(_PLUGINS))
+
+
+def by_kernels() -> None:
+    """Let the process that kernels are forked from go without."""
+    deny(*_GRAMMARS, _DEBUGGER)
+
+
+def give_back() -> None:
+    """Let who asks for them in a kernel have them."""
+    for name in (*_GRAMMARS, _DEBUGGER):
+        if sys.modules.get(name, name) is None:
+            del sys.modules[name]
+
+
+def deny(*names: str) -> None:
+    """Let an import of modules fail that are not loaded yet."""
+    for name in names:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def arrow_without_pandas() -> None:
+    """Let pyarrow go without pandas, which it imports when it is first given a list, until it is asked for a frame.
+
+    It would not know a frame that it is given before that: only where the process is the command's alone, whose
+    tables come from tasks and records.
+    """
+    if not _own_process or "pandas" in sys.modules:
+        return
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, absent := _NoPandas())
+    try:
+        pa.array([None])
+    finally:
+        sys.meta_path.remove(absent)
+
+
+class _NoPandas(MetaPathFinder):
+    """Finds that there is none."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+class _Later(ModuleType):
+    """A module that is imported when something of it is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+class _NoPlugins(ModuleType):
+    """The module `entrypoints` of an environment in which no package offers any."""
+
+    @staticmethod
+    def get_group_all(_group: str) -> list[Any]:
+        return []
