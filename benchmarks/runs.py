@@ -249,9 +249,11 @@ def _run_cell(source: str, names: dict[str, Any]) -> None:
     import ast
 
     tree = ast.parse(source)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     exec(compile(tree, "cell", "exec"), names)
-    if last is not None:
+    if isinstance(last, ast.Expr):
         shown = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
         # What a notebook would show is made here too: text, HTML, and a chart's picture.
         for way in ("_repr_html_", "_repr_png_", "__repr__"):
