@@ -44,6 +44,9 @@ class Engine(Protocol):
     def keep_sorted(self, expression: ir.Table, name: str, by: Sequence[str]) -> ir.Table:
         """Keep an expression's rows in order."""
 
+    def stretch(self, kept: ir.Table, name: str, by: str, first: int, end: int) -> ir.Table:
+        """Return the rows with `by` from `first` up to `end`; expressions on `name` may be those of the one before."""
+
     def forget(self, *names: str) -> None:
         """Say that nothing more is built on what was kept under these names."""
 

@@ -82,6 +82,13 @@ class DuckDBEngine:
         """Compute an expression into a temporary table whose rows lie in order."""
         return self.keep(expression.order_by(list(by)), name)
 
+    def stretch(self, kept: ir.Table, name: str, by: str, first: int, end: int) -> ir.Table:
+        """Say what a view of this name is of: an expression on it need not be built and compiled again."""
+        self._run(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS FROM ({self._typed(kept)}) WHERE {by} >= {first} AND {by} < {end}"
+        )
+        return ibis.table(kept.schema(), name=name)
+
     def forget(self, *names: str) -> None:
         """Drop temporary tables and what was spilled under these names."""
         for name in names:

@@ -158,6 +158,10 @@ class SparkEngine:
         """Keep an expression's rows; Spark keeps no order but within what `write` writes."""
         return self.keep(expression, name)
 
+    def stretch(self, kept: ir.Table, name: str, by: str, first: int, end: int) -> ir.Table:
+        """Return the rows with `by` from `first` up to `end`."""
+        return kept.filter(kept[by] >= first, kept[by] < end)
+
     def forget(self, *names: str) -> None:
         """Do nothing yet: views that are not computed may still read what was kept."""
 

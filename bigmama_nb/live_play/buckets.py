@@ -103,8 +103,12 @@ class BucketTables:
     bucket: Bucket
     spans: ir.Table
     rows: ir.Table
+    names: ir.Table
     described: ir.Table
+    shared: ir.Table
     pieces: ir.Table
+    """Of viewers of several devices."""
+
     facts: ir.Table
     duplicates: int
 
@@ -118,15 +122,24 @@ class BucketTables:
         ordered = engine.keep_sorted(self.rows.drop("play_us"), "rows_in_order", ORDER[:2])
         engine.forget("rows")
         before: tuple[int, ...] = ()
+        expression = None
         for first, end in self._stretches():
-            rows, described = (t.filter(t.device_no >= first, t.device_no < end) for t in (ordered, self.described))
-            expression = wv_live_play.live_play(rows, described, work.participants, self.facts)
+            rows, described, names = (
+                engine.stretch(table, name, ORDER[0], first, end)
+                for table, name in (
+                    (ordered, "stretch_rows"),
+                    (self.described, "stretch_described"),
+                    (self.names.select("device_no", *wv_live_play.NAMES), "stretch_names"),
+                )
+            )
+            if expression is None:
+                expression = wv_live_play.live_play(rows, described, work.participants, self.facts)
             with engine.as_written():
                 found = engine.in_order(expression)
             if found.num_rows:
                 found, before = in_order(found, before)
                 require_single_marks(found)
-                yield _unpacked(found, work.packing)
+                yield _unpacked(_named(found, engine.arrow(names)), work.packing)
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
         """Return ranges of device_no, each of some `STRETCH` devices: what a join gives back at once."""
@@ -148,7 +161,7 @@ class BucketTables:
 
     def forget(self) -> None:
         """Drop the bucket's tables."""
-        self.work.engine.forget("spans", "rows", "described", "pieces", "facts", "rows_in_order")
+        self.work.engine.forget("spans", "rows", "names", "described", "shared", "pieces", "facts", "rows_in_order")
 
 
 def in_order(found: pa.Table, before: tuple[int, ...]) -> tuple[pa.Table, tuple[int, ...]]:
@@ -184,12 +197,35 @@ def require_single_marks(found: pa.Table) -> None:
     for mark in ("u_join_first", "u_leave_last"):
         marked = np.flatnonzero(found.column(mark).to_numpy())
         viewers = found.column("viewer_no").to_numpy()[marked]
-        own = np.sort(viewers * (1 << 10) + found.column("participant_no").to_numpy()[marked] % (1 << 10))
+        own = viewers * (1 << 10) + found.column("participant_no").to_numpy()[marked] % (1 << 10)
+        # A viewer's devices are neighbours, so that one mark each is in order already.
+        if (own[1:] <= own[:-1]).any():
+            own = np.sort(own)
         if (own[1:] == own[:-1]).any():
             raise ContractError(
                 explain("wv_live_play", f"a viewer has {mark} on two rows of one participant", step=PLEASE_REPORT),
                 place="wv_live_play",
             )
+
+
+def _named(found: pa.Table, names: pa.Table) -> pa.Table:
+    """Return rows in order of their device with its ids, of which each is copied once for a row, here.
+
+    Raises:
+        ContractError: the devices of the rows are not those of `names`.
+    """
+    of_rows, of_names = (table.column("device_no").to_numpy() for table in (found, names))
+    order = np.argsort(of_names, kind="stable")
+    begins = np.flatnonzero(np.diff(of_rows, prepend=-1))
+    if not np.array_equal(of_rows[begins], of_names[order]):
+        raise ContractError(
+            explain("wv_live_play", "the engine gave rows of other devices than there are", step=PLEASE_REPORT),
+            place="wv_live_play",
+        )
+    places = pa.array(np.repeat(order, np.diff(begins, append=len(of_rows))))
+    for name, column in wv_live_play.NAMES.items():
+        found = found.append_column(column, names.column(name).combine_chunks().take(places))
+    return found
 
 
 def _by_runs(found: pa.Table) -> pa.Table:
@@ -278,15 +314,16 @@ def _computed(work: BucketWork, bucket: Bucket, moves: ir.Table) -> BucketTables
         rows = engine.keep(viewers.minute_rows(spans, busy, work.traits, packing), "rows")
         engine.forget("busy")
         sums = engine.keep(viewers.device_sums(rows), "sums", "once")
-        pieces = engine.keep(viewers.pieces(spans, shared, lives), "pieces")
-        played = engine.keep(viewers.shared_sums(pieces, shared), "played", "once")
+        pieces = engine.keep(viewers.shared_pieces(spans, shared, lives), "pieces")
+        played = engine.keep(viewers.shared_sums(pieces), "played", "once")
         firsts = engine.keep(viewers.shared_firsts(shared, sums, packing), "firsts", "once")
         users = engine.keep(viewers.users(names, work.sources[USER.name], lives, packing.base_us), "users")
         facts = _facts(work, names, users)
-        described = engine.keep(viewers.described_devices(names, sums, shared, firsts, played, users), "described")
+        described = engine.keep(viewers.described_devices(sums, shared, firsts, played, users), "described")
         lost = engine.arrow(spans.agg(duplicates=(1 - spans["counts"]).cast("int64").sum().coalesce(0)))
-    engine.forget("names", "shared", "sums", "played", "firsts", "users")
-    return BucketTables(work, bucket, spans, rows, described, pieces, facts, int(lost["duplicates"][0].as_py()))
+    engine.forget("sums", "played", "firsts", "users")
+    duplicates = int(lost["duplicates"][0].as_py())
+    return BucketTables(work, bucket, spans, rows, names, described, shared, pieces, facts, duplicates)
 
 
 def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:

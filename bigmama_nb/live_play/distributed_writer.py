@@ -22,7 +22,7 @@ from bigmama_nb.live_play.result import Options, Place, TableFiles
 from bigmama_nb.parquet import Form
 from bigmama_nb.tables import wv_live_play, wv_live_play_rejects
 from bigmama_nb.tables.contract import Table
-from bigmama_nb.tables.live import labels
+from bigmama_nb.tables.live import labels, viewers
 from bigmama_nb.tables.live.events import SLICE_BITS, SLICES, Packing
 from bigmama_nb.warehouse.storage.protocol import join, local_path, name_of
 
@@ -57,7 +57,8 @@ def play(
     (bucket,) = buckets
     cuts, rows = _cuts(engine, bucket, meanings.everybody, options.file_rows)
     everybody = engine.table(meanings.everybody, "described_everybody")
-    coded = wv_live_play.live_play(bucket.rows, bucket.described, bucket.work.participants, bucket.facts)
+    devices = viewers.named(bucket.described, bucket.names)
+    coded = wv_live_play.live_play(bucket.rows, devices, bucket.work.participants, bucket.facts)
     labelled = labels.labelled(contract, coded, everybody, meanings.traits, meanings.packing, meanings.run_timestamp)
     files = len(set(cuts["nth"].to_pylist()))
     if files > 1:

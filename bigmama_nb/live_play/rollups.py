@@ -26,7 +26,7 @@ from bigmama_nb.tables import (
     wv_live_play,
 )
 from bigmama_nb.tables.contract import Table
-from bigmama_nb.tables.live import concurrency
+from bigmama_nb.tables.live import concurrency, viewers
 from bigmama_nb.tables.live.events import SLICES
 from bigmama_nb.tables.live.time import HOUR, MINUTE
 
@@ -45,9 +45,11 @@ class DayParts:
     def add(self, bucket: BucketTables) -> None:
         """Keep a bucket's sums, and when its viewers came and went."""
         lives = self._lives
-        pieces = concurrency.started(bucket.pieces, lives)
+        own_pieces = viewers.own_pieces(bucket.spans, bucket.shared, lives)
+        all_pieces = self._engine.keep(own_pieces.union(bucket.pieces, distinct=False), "all_pieces")
+        pieces = concurrency.started(all_pieces, lives)
         parts = {
-            "viewers": stats_wv_d_live_play.viewer_counts(bucket.described),
+            "viewers": stats_wv_d_live_play.viewer_counts(bucket.described, bucket.names),
             "clicks": stats_wv_d_live_play.row_counts(bucket.rows),
             "late": stats_wv_d_live_play.late_counts(bucket.rows, bucket.described, bucket.work.packing),
             "facts": stats_wv_d_live_play.fact_counts(bucket.facts),
@@ -58,13 +60,14 @@ class DayParts:
         }
         for name, expression in parts.items():
             self._part(name, expression)
-        changes = concurrency.changes(bucket.pieces)
+        changes = concurrency.changes(all_pieces)
         own = bucket.bucket
         if own.whole:
             self._add_segments(changes, range(own.first_live, own.last_live + 1))
         else:
             kept = self._keep(changes, f"changes_{own.number}", "once")
             self._sliced.setdefault(own.first_live, []).append(kept)
+        self._engine.forget("all_pieces")
 
     def clicks(self) -> tuple[int, int]:
         """Return all joins and leaves, each event once."""

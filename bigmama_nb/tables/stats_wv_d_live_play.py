@@ -93,19 +93,22 @@ CONTRACT = Table(
 )
 
 
-def viewer_counts(described: ir.Table) -> ir.Table:
+def viewer_counts(described: ir.Table, names: ir.Table) -> ir.Table:
     """Return what the viewers of a bucket add up to: live_no and bigints, one row a live."""
-    return (
+    viewers = (
         described.filter(_.leads)
         .group_by("live_no")
         .agg(
             viewers=_.count(),
-            guest_viewers=_.viewer_id.isnull().cast("int64").sum(),
             members=_.we_member_id.notnull().cast("int64").sum(),
             first_wv_joins=_.is_first_wv_join.cast("int64").sum(),
             play_seconds=_.u_sum_play_time.sum().cast("int64"),
         )
     )
+    # Every device of no user is a viewer.
+    guests = names.filter(_.viewer_id.isnull()).group_by(guest_live_no="live_no").agg(guest_viewers=_.count())
+    both = viewers.left_join(guests, [("live_no", "guest_live_no")]).drop("guest_live_no")
+    return both.mutate(guest_viewers=ibis.coalesce(_.guest_viewers, 0))
 
 
 def row_counts(rows: ir.Table) -> ir.Table:

@@ -202,12 +202,16 @@ CONTRACT = Table(
 )
 
 
+NAMES = {"viewer_id": "wv_user_id", "device_id": "device_id"}
+"""What `viewers.named` adds to a device, and the columns that it is here."""
+
+
 def live_play(rows: ir.Table, described: ir.Table, participants: ir.Table, known_facts: ir.Table) -> ir.Table:
     """Return the table's rows, with numbers in place of what a live, a minute or traits say in words.
 
     Args:
         rows: `minute_rows`, in order of device_no and row_key.
-        described: `described_devices`.
+        described: `described_devices`, or `named`: else the device's and the viewer's id are not among the columns.
         participants: live_no and `people`, the live's participants in order, structs of participant_no and we_art_id.
         known_facts: `facts`.
 
@@ -215,34 +219,37 @@ def live_play(rows: ir.Table, described: ir.Table, participants: ir.Table, known
         device_no, row_key, participant_no, by which the rows are ordered if joins keep the order of their left side;
         live_no; and the columns of the contract that are the viewer's, the device's or the row's.
     """
-    full = rows.join(described.rename(d_device_no="device_no"), [("device_no", "d_device_no")])
-    full = full.join(participants.rename(p_live_no="live_no"), [("live_no", "p_live_no")])
-    full = full.mutate(person=_.people.unnest())
-    full = full.mutate(participant_no=_.person.participant_no, art_id=_.person.we_art_id)
-    own = known_facts.rename(fact_viewer_no="viewer_no", fact_art_id="we_art_id")
-    full = full.left_join(own, [("viewer_no", "fact_viewer_no"), ("art_id", "fact_art_id")])
+    told = rows.join(described.rename(d_device_no="device_no"), [("device_no", "d_device_no")])
     d_join_first = flag(_.first_join == _.d_first)
     d_leave_last = flag(_.last_leave == _.d_last)
-    return full.select(
+    # Before the participants, who have each row again.
+    told = told.select(
         "device_no",
         "row_key",
-        "participant_no",
         "live_no",
         "viewer_no",
         "we_member_id",
-        "device_id",
         "join_cnt",
         "leave_cnt",
         "u_sum_play_time",
         "d_sum_play_time",
         "is_first_wv_join",
-        wv_user_id=_.viewer_id,
+        **{column: told[name] for name, column in NAMES.items() if name in told.columns},
         is_join=flag(_.join_cnt > 0),
         is_leave=flag(_.leave_cnt > 0),
         u_join_first=ibis.ifelse(_.holds_first, d_join_first, 0),
         u_leave_last=ibis.ifelse(_.holds_last, d_leave_last, 0),
         d_join_first=d_join_first,
         d_leave_last=d_leave_last,
+    )
+    full = told.join(participants.rename(p_live_no="live_no"), [("live_no", "p_live_no")])
+    full = full.mutate(person=_.people.unnest())
+    full = full.mutate(participant_no=_.person.participant_no, art_id=_.person.we_art_id)
+    own = known_facts.rename(fact_viewer_no="viewer_no", fact_art_id="we_art_id")
+    full = full.left_join(own, [("viewer_no", "fact_viewer_no"), ("art_id", "fact_art_id")])
+    return full.select(
+        "participant_no",
+        *told.columns,
         is_first_comm_join=ibis.coalesce(_.is_first_comm_join, 0),
         is_comm_join=ibis.coalesce(_.is_comm_join, 0),
         is_comm_user=ibis.coalesce(_.is_comm_user, 0),

@@ -470,8 +470,8 @@ MUTANTS = (
     Mutant(
         "a guest viewer has no user",
         "bigmama_nb.tables.stats_wv_d_live_play",
-        "guest_viewers=_.viewer_id.isnull()",
-        "guest_viewers=_.we_member_id.isnull()",
+        "names.filter(_.viewer_id.isnull())",
+        "names.filter(_.viewer_id.notnull())",
     ),
     Mutant(
         "viewers count once, not by device",

@@ -73,35 +73,38 @@ def device_sums(rows: ir.Table) -> ir.Table:
     )
 
 
-def pieces(all_spans: ir.Table, shared: ir.Table, lives: ir.Table) -> ir.Table:
-    """Return when each viewer played, on whatever device: time on two devices at once is there once.
+def shared_pieces(all_spans: ir.Table, shared: ir.Table, lives: ir.Table) -> ir.Table:
+    """Return when each viewer of several devices played: time on two devices at once is there once.
 
     Returns:
         live_no, viewer_no; from_us and to_us, not overlapping within a viewer; seen_us: where the viewer's piece
         before ended, null for the first.
     """
-    start = lives.select("start_us", start_live_no="live_no")
-    begun = all_spans.filter(_.play_us > 0).join(start, [("live_no", "start_live_no")])
-    begun = begun.mutate(from_us=ibis.greatest(_.us, _.start_us))
-    playing = begun.select("live_no", "device_no", "from_us", to_us=_.from_us + _.play_us)
     own = shared.select("viewer_no", shared_device_no="device_no")
-    of_viewer = playing.left_join(own, [("device_no", "shared_device_no")]).select(
-        "live_no", "from_us", "to_us", viewer_no=ibis.coalesce(_.viewer_no, _.device_no)
-    )
+    of_viewer = _playing(all_spans.join(own, [("device_no", "shared_device_no")]), lives)
     until_now = _.to_us.max().over(group_by="viewer_no", order_by=ibis.asc("from_us"), rows=(None, -1))
-    covered = of_viewer.mutate(seen_us=until_now)
+    covered = of_viewer.select("live_no", "viewer_no", "from_us", "to_us", seen_us=until_now)
     new = covered.mutate(from_us=ibis.greatest(_.from_us, ibis.coalesce(_.seen_us, _.from_us)))
     return new.filter(_.to_us > _.from_us)
 
 
-def shared_sums(all_pieces: ir.Table, shared: ir.Table) -> ir.Table:
+def own_pieces(all_spans: ir.Table, shared: ir.Table, lives: ir.Table) -> ir.Table:
+    """Return when each viewer of one device played, as `shared_pieces`: one device's spans do not overlap."""
+    alone = all_spans.anti_join(shared, "device_no").mutate(viewer_no=_.device_no)
+    before = _.to_us.lag().over(group_by="viewer_no", order_by=ibis.asc("from_us"))
+    return _playing(alone, lives).select("live_no", "viewer_no", "from_us", "to_us", seen_us=before)
+
+
+def _playing(some_spans: ir.Table, lives: ir.Table) -> ir.Table:
+    start = lives.select("start_us", start_live_no="live_no")
+    begun = some_spans.filter(_.play_us > 0).join(start, [("live_no", "start_live_no")])
+    begun = begun.mutate(from_us=ibis.greatest(_.us, _.start_us))
+    return begun.select("live_no", "viewer_no", "from_us", to_us=_.from_us + _.play_us)
+
+
+def shared_sums(pieces: ir.Table) -> ir.Table:
     """Return the play time of viewers who used several devices: viewer_no, u_us int64; no row where it is 0."""
-    viewers = shared.select("viewer_no").distinct()
-    return (
-        all_pieces.semi_join(viewers, "viewer_no")
-        .group_by("viewer_no")
-        .agg(u_us=(_.to_us - _.from_us).sum().cast("int64"))
-    )
+    return pieces.group_by("viewer_no").agg(u_us=(_.to_us - _.from_us).sum().cast("int64"))
 
 
 def shared_firsts(shared: ir.Table, sums: ir.Table, packing: Packing) -> ir.Table:
@@ -246,22 +249,16 @@ def facts(community: ir.Table, fan_club: ir.Table) -> ir.Table:
 
 
 def described_devices(
-    all_devices: ir.Table,
-    sums: ir.Table,
-    shared: ir.Table,
-    firsts: ir.Table,
-    played: ir.Table,
-    known_users: ir.Table,
+    sums: ir.Table, shared: ir.Table, firsts: ir.Table, played: ir.Table, known_users: ir.Table
 ) -> ir.Table:
-    """Return one row for each device with all that is the device's or its viewer's.
+    """Return one row for each device with all numbers that are the device's or its viewer's.
 
     Returns:
-        device_no, viewer_no, live_no, viewer_id, device_id, leads (the viewer's first device), we_member_id,
-        is_first_wv_join, d_first, d_last, holds_first, holds_last, d_sum_play_time, u_sum_play_time.
+        device_no, viewer_no, live_no, leads (the viewer's first device), we_member_id, is_first_wv_join, d_first,
+        d_last, holds_first, holds_last, d_sum_play_time, u_sum_play_time.
     """
-    device = all_devices.join(sums.rename(sums_device_no="device_no"), [("device_no", "sums_device_no")])
     own = shared.select("viewer_no", shared_device_no="device_no")
-    device = device.left_join(own, [("device_no", "shared_device_no")])
+    device = sums.left_join(own, [("device_no", "shared_device_no")])
     device = device.mutate(several=_.viewer_no.notnull(), viewer_no=ibis.coalesce(_.viewer_no, _.device_no))
     device = device.left_join(firsts.rename(firsts_device_no="device_no"), [("device_no", "firsts_device_no")])
     device = device.left_join(played.rename(played_viewer_no="viewer_no"), [("viewer_no", "played_viewer_no")])
@@ -271,16 +268,20 @@ def described_devices(
     return device.select(
         "device_no",
         "viewer_no",
-        "live_no",
-        "viewer_id",
-        "device_id",
         "we_member_id",
         "d_first",
         "d_last",
-        leads=~_.after_own,
+        live_no=(_.device_no >> 32).cast("int32"),
+        leads=_.viewer_no == _.device_no,
         is_first_wv_join=ibis.coalesce(_.is_first_wv_join, 0),
         holds_first=ibis.coalesce(_.holds_first, True),
         holds_last=ibis.coalesce(_.holds_last, True),
         d_sum_play_time=whole(_.d_us, SECOND),
         u_sum_play_time=whole(u_us, SECOND),
     )
+
+
+def named(described: ir.Table, names: ir.Table) -> ir.Table:
+    """Return `described_devices` with the viewer_id and device_id of `names`: ids of dozens of bytes come last."""
+    own = names.select("viewer_id", "device_id", named_device_no="device_no")
+    return described.join(own, [("device_no", "named_device_no")]).drop("named_device_no")
