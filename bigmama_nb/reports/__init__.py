@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bigmama_nb.reports.bars import change_bars
     from bigmama_nb.reports.cause_table import failures, failures_html, headline
+    from bigmama_nb.reports.chart import Chart
     from bigmama_nb.reports.grid import outcome_grid
     from bigmama_nb.reports.live_play import audiences, concurrent_viewers, watch_time
     from bigmama_nb.reports.shown import Html
-    from bigmama_nb.reports.style import Chart
 
 __all__ = [
     "Chart",
@@ -28,7 +28,7 @@ __all__ = [
 
 # pandas and matplotlib take a quarter of a second each to import: the command needs neither, most stages draw nothing.
 _FROM = {
-    "Chart": "style",
+    "Chart": "chart",
     "Html": "shown",
     "change_bars": "bars",
     "outcome_grid": "grid",

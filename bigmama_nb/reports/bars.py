@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bigmama_nb.reports.style import ACCENT, QUIET, Chart, bare, drawable, shortened, write
+from bigmama_nb.reports.chart import Chart, bare, write
+from bigmama_nb.reports.style import ACCENT, QUIET, drawable, shortened
 
 _FALL = "#c2410c"
 

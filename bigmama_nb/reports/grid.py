@@ -6,24 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import pandas as pd
-from matplotlib.collections import PolyCollection
 
 from bigmama_nb.reports.cause_table import as_grid, headline
+from bigmama_nb.reports.picture import Picture
 from bigmama_nb.reports.shown import OUTCOME_MARKS
-from bigmama_nb.reports.style import (
-    FAINT,
-    INK,
-    OUTCOME_COLOURS,
-    QUIET,
-    Chart,
-    bare,
-    drawable,
-    shortened,
-    write,
-)
+from bigmama_nb.reports.style import FAINT, INK, OUTCOME_COLOURS, QUIET, drawable, shortened
 
 # Inches.
 _WIDTH = 14.0
@@ -76,7 +65,7 @@ class _Cell:
     edge: str = "white"
 
 
-def outcome_grid(outcomes: pd.DataFrame, *, names: Mapping[str, str] | None = None, title: str = "") -> Chart:
+def outcome_grid(outcomes: pd.DataFrame, *, names: Mapping[str, str] | None = None, title: str = "") -> Picture:
     """Draw what became of every task.
 
     Over some days one panel a metric, games down, days across; with one or few days the metrics stand side by side
@@ -167,24 +156,19 @@ def _draw(
     labels: dict[str, str],
     rows: pd.DataFrame,
     title: str,
-) -> Chart:
+) -> Picture:
     placed, inner_width, inner_height = _placed(panels)
-    width, height = max(inner_width, 7.5) + 0.4, inner_height + _HEAD + 0.25
-    chart = Chart(title, width, height)
-    axes = chart.add_axes((0, 0, 1, 1))
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    bare(axes)
-    write(axes, 0.2, 0.2, shortened(drawable(title, "Outcomes"), 120), size=13, weight="bold", va="top")
-    _legend(axes, rows)
+    picture = Picture(title, max(inner_width, 7.5) + 0.4, inner_height + _HEAD + 0.25)
+    picture.write(0.2, 0.2, shortened(drawable(title, "Outcomes"), 120), size=13, weight="bold", va="top")
+    _legend(picture, rows)
     cells: list[_Cell] = []
     for panel, left, top in placed:
-        cells += _panel(axes, panel, left + 0.2, top + _HEAD, worst, labels)
-    _draw_cells(axes, cells)
-    return chart
+        cells += _panel(picture, panel, left + 0.2, top + _HEAD, worst, labels)
+    _draw_cells(picture, cells)
+    return picture
 
 
-def _legend(axes: Any, rows: pd.DataFrame) -> None:
+def _legend(picture: Picture, rows: pd.DataFrame) -> None:
     counts = rows["outcome"].value_counts()
     cells = []
     x = 0.2
@@ -194,13 +178,13 @@ def _legend(axes: Any, rows: pd.DataFrame) -> None:
             continue
         cells.append(_Cell(x, 0.575, 0.16, 0.15, colour, OUTCOME_MARKS[outcome]))
         text = f"{outcome.replace('_', ' ')} {count:,}"
-        write(axes, x + 0.23, 0.65, text, size=9, va="center")
+        picture.write(x + 0.23, 0.65, text, size=9)
         x += 0.23 + 0.085 * len(text) + 0.25
-    _draw_cells(axes, cells)
+    _draw_cells(picture, cells)
 
 
 def _panel(
-    axes: Any,
+    picture: Picture,
     panel: _Panel,
     left: float,
     top: float,
@@ -211,13 +195,13 @@ def _panel(
     first = left + panel.label
     body = top + _PANEL_HEAD
     if panel.title:
-        write(axes, first, top + 0.1, drawable(panel.title, "metric"), size=10.5, weight="bold", va="center")
-    _heads(axes, panel, first, body)
+        picture.write(first, top + 0.1, drawable(panel.title, "metric"), size=10.5, weight="bold")
+    _heads(picture, panel, first, body)
     cells = []
     for line, game in enumerate(panel.games):
         y = body + line * _CELL
         style = {"color": QUIET, "style": "italic"} if game == _REST else {}
-        write(axes, first - 0.08, y + _CELL / 2, labels[game], size=7.5, ha="right", va="center", **style)
+        picture.write(first - 0.08, y + _CELL / 2, labels[game], size=7.5, ha="right", va="center", **style)
         for place, (metric, dt) in enumerate(panel.columns):
             outcome = worst.get((game, metric, dt))
             x = first + place * panel.cell
@@ -229,7 +213,7 @@ def _panel(
     return cells
 
 
-def _heads(axes: Any, panel: _Panel, first: float, body: float) -> None:
+def _heads(picture: Picture, panel: _Panel, first: float, body: float) -> None:
     previous_metric = previous_month = ""
     for place, (metric, dt) in enumerate(panel.columns):
         x = first + place * panel.cell
@@ -238,37 +222,29 @@ def _heads(axes: Any, panel: _Panel, first: float, body: float) -> None:
             month = f"{day:%B %Y}" if day else ""
             last = place == len(panel.columns) - 1
             if month != previous_month and place + 5 < len(panel.columns):
-                write(axes, x, body - 0.3, month, size=8, color=QUIET, va="center")
+                picture.write(x, body - 0.3, month, size=8, color=QUIET)
             if day and (day.weekday() == 0 or last):
-                write(axes, x + panel.cell / 2, body - 0.1, f"{day.day}", size=7, color=QUIET, ha="center", va="center")
+                picture.write(x + panel.cell / 2, body - 0.1, f"{day.day}", size=7, color=QUIET, ha="center")
             previous_month = month
             continue
         if not panel.title and metric != previous_metric:
-            write(axes, x + 0.04, body - 0.3, _short(metric), size=8.5, weight="bold", va="center")
+            picture.write(x + 0.04, body - 0.3, _short(metric), size=8.5, weight="bold")
         previous_metric = metric
         day = _day(dt)
         said = f"{day.day} {day:%b}" if day else dt[:8]
-        write(axes, x + panel.cell / 2, body - 0.1, said, size=7, color=QUIET, ha="center", va="center")
+        picture.write(x + panel.cell / 2, body - 0.1, said, size=7, color=QUIET, ha="center")
 
 
-def _draw_cells(axes: Any, cells: list[_Cell]) -> None:
-    # As one collection: tens of thousands of patches take a quarter of a minute.
-    corners = [
-        (
-            (one.x, one.y),
-            (one.x + one.width, one.y),
-            (one.x + one.width, one.y + one.height),
-            (one.x, one.y + one.height),
-        )
-        for one in cells
-    ]
-    colours, edges = [one.colour for one in cells], [one.edge for one in cells]
-    axes.add_collection(PolyCollection(corners, facecolors=colours, edgecolors=edges, linewidths=0.7), autolim=False)
+def _draw_cells(picture: Picture, cells: list[_Cell]) -> None:
+    by_colour: dict[tuple[str, str], list[_Cell]] = {}
+    for one in cells:
+        by_colour.setdefault((one.colour, one.edge), []).append(one)
+    for (colour, edge), alike in by_colour.items():
+        picture.rectangles([(one.x, one.y, one.width, one.height) for one in alike], colour, edge=edge)
     for one in cells:
         if one.mark:
             shade = "white" if one.colour == OUTCOME_COLOURS["failed"] else INK
-            x, y = one.x + one.width / 2, one.y + one.height / 2
-            write(axes, x, y, one.mark, size=6.5, color=shade, ha="center", va="center_baseline")
+            picture.write(one.x + one.width / 2, one.y + one.height / 2, one.mark, size=6.5, color=shade, ha="center")
 
 
 def _short(metric: str) -> str:

@@ -9,19 +9,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from bigmama_nb.reports.style import (
-    ACCENT,
-    FAINT,
-    INK,
-    PAST,
-    QUIET,
-    Chart,
-    bare,
-    compact,
-    drawable,
-    shortened,
-    write,
-)
+from bigmama_nb.reports.chart import Chart, bare, write
+from bigmama_nb.reports.style import ACCENT, FAINT, INK, PAST, QUIET, compact, drawable, shortened
 
 _COLUMNS = 4
 _POINTS = 1_200

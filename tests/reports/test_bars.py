@@ -5,8 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bigmama_nb.reports import change_bars
-from tests.reports.test_charts import texts
+from bigmama_nb.reports import Chart, change_bars
+
+
+def texts(chart: Chart) -> list[str]:
+    """Return what a chart of matplotlib's says."""
+    return [text.get_text() for axes in chart.axes for text in axes.texts] + [text.get_text() for text in chart.texts]
 
 
 def test_each_change_is_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
@@ -14,10 +15,10 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.collections import PolyCollection
 from matplotlib.lines import Line2D
 
-from bigmama_nb.reports import Chart, outcome_grid, style
+from bigmama_nb.reports import outcome_grid, style
+from bigmama_nb.reports.picture import Picture
 from bigmama_nb.reports.shown import OUTCOME_MARKS
 from bigmama_nb.reports.style import OUTCOME_COLOURS
 
@@ -41,18 +42,21 @@ def points(line: Line2D) -> int:
     return np.size(line.get_xdata(orig=False))
 
 
-def texts(chart: Chart) -> list[str]:
-    return [text.get_text() for axes in chart.axes for text in axes.texts] + [text.get_text() for text in chart.texts]
+def parts(picture: Picture, name: str) -> list[ElementTree.Element]:
+    return ElementTree.fromstring(picture.svg()).findall(f"{{http://www.w3.org/2000/svg}}{name}")
 
 
-def cells(chart: Chart) -> Counter[str]:
-    """Count the cells of the grid by outcome; the legend's are a collection of their own, the first."""
-    names = {matplotlib.colors.to_hex(colour): outcome for outcome, colour in OUTCOME_COLOURS.items()}
-    drawn = chart.axes[0].collections[-1]
-    assert isinstance(drawn, PolyCollection)
-    colours = [matplotlib.colors.to_hex(colour) for colour in matplotlib.colors.to_rgba_array(drawn.get_facecolor())]
-    assert len(colours) == len(drawn.get_paths())
-    return Counter(names.get(colour, "not asked") for colour in colours)
+def texts(picture: Picture) -> list[str]:
+    return [str(text.text) for text in parts(picture, "text")]
+
+
+def cells(picture: Picture) -> Counter[str]:
+    """Count the cells of the grid by outcome, without those of the legend, of which each outcome has one."""
+    names = {colour: outcome for outcome, colour in OUTCOME_COLOURS.items()}
+    found: Counter[str] = Counter()
+    for path in parts(picture, "path"):
+        found[names.get(path.attrib["fill"], "not asked")] += path.attrib["d"].count("M")
+    return Counter({name: count - (name != "not asked") for name, count in found.items()})
 
 
 ILL = {
@@ -80,7 +84,7 @@ def test_pair_that_was_not_asked_is_empty() -> None:
 def test_one_day_of_three_hundred_games_stays_legible() -> None:
     """Every game has its line of text, in columns, on a page that a screen can show."""
     chart = outcome_grid(grid(300, ["20240501"], ["wau", "mau", "revenue"], ILL))
-    width, height = chart.get_size_inches()
+    width, height = chart.width, chart.height
     assert {f"g{number:03d}" for number in range(300)} <= set(texts(chart))
     assert width < 16
     assert height < 16
@@ -99,7 +103,7 @@ def test_two_years_of_days_go_on_below() -> None:
     """No panel is wider than the page."""
     days = [f"{date(2023, 1, 1) + timedelta(days=n):%Y%m%d}" for n in range(730)]
     chart = outcome_grid(grid(2, days, ["wau"]))
-    assert chart.get_size_inches()[0] < 16
+    assert chart.width < 16
     assert texts(chart).count("wau, continued") >= 6
     assert cells(chart) == {"ok": 1460}
 

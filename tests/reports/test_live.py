@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 
 from bigmama_nb.reports import Chart, audiences, concurrent_viewers, watch_time
 from bigmama_nb.reports.style import ACCENT, PAST
-from tests.reports.test_charts import points, texts
+from tests.reports.test_bars import texts
+from tests.reports.test_charts import points
 
 
 def minutes(lives: int, *, length: int = 90, known: int = 90, start: str = "2024-05-01 23:30:00") -> pd.DataFrame:
