@@ -13,7 +13,7 @@ import pyarrow as pa
 from bigmama_nb.errors import NOTHING_READ, ContractError, did_you_mean, explain
 from bigmama_nb.tables.contract import Column, Table
 from bigmama_nb.tables.deferred import ibis
-from bigmama_nb.tables.live.time import DATETIME_PATTERN
+from bigmama_nb.tables.live.time import DATETIME_PATTERN, EXISTING_PATTERN
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -175,7 +175,7 @@ def require_source(source: Table, schema: pa.Schema, *, place: str) -> None:
 def parses(datetime: ir.StringValue) -> ir.BooleanValue:
     """Return whether a log `datetime` is what the contract says; null is not."""
     well_formed = datetime.re_search(DATETIME_PATTERN) & datetime.try_cast("timestamp").notnull()
-    return well_formed.fill_null(False)
+    return ibis.cases((datetime.re_search(EXISTING_PATTERN), True), else_=well_formed).fill_null(False)
 
 
 def _rules(source: Table, rows: ir.Table) -> list[tuple[ir.BooleanValue, ir.StringValue]]:

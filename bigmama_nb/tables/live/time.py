@@ -31,6 +31,13 @@ DATETIME_PATTERN = rf"^{_YEAR}-[0-9][0-9]-[0-9][0-9] {_CLOCK}(?:\.[0-9]{{1,6}})?
 """The shape of a log `datetime`; that its day exists is the cast's to say. Ends with `\\z`: Java's `$` lets a newline
 pass."""
 
+_DAY = (
+    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+EXISTING_PATTERN = rf"^{_YEAR}-{_DAY} {_CLOCK}(?:\.[0-9]{{1,6}})?\z"
+"""The same of days that exist in every year: no cast need be asked."""
+
 
 @functools.cache
 def _unix_micros() -> Any:
