@@ -23,6 +23,10 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]  # Ibis is not typed her
             return self.f.anon.timestamp_micros(arg)
         return super().visit_TimestampFromUNIX(op, arg=arg, unit=unit)
 
+    def visit_ArrayCollect(self, op: Any, **operands: Any) -> Any:  # noqa: N802
+        # Spark always leaves nulls out; it is asked to keep them where there are none.
+        return super().visit_ArrayCollect(op, **operands | {"include_null": False})
+
     def visit_Field(self, op: Any, *, rel: Any, name: str) -> Any:  # noqa: N802
         # Ibis's own asks for an option that only its connection to Spark registers, which warns of pandas 3.
         return super(PySparkCompiler, self).visit_Field(op, rel=rel, name=name)

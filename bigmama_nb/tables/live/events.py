@@ -288,7 +288,8 @@ def devices(all_events: ir.Table) -> ir.Table:
     Returns:
         live_no, viewer_id, device_id, events.
     """
-    folded = all_events.group_by("live_no", "viewer_id", "device_id").agg(events=_.event.collect())
+    # No event is null, and to leave out those that are would cost as much as half of sorting them.
+    folded = all_events.group_by("live_no", "viewer_id", "device_id").agg(events=_.event.collect(include_null=True))
     return folded.mutate(events=_.events.sort())
 
 
