@@ -14,9 +14,12 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
 from bigmama_nb.engines import Use, size
 from bigmama_nb.errors import SourceError, StorageError, explain
+
+_COMPILER = DuckDBCompiler()
 
 
 class DuckDBEngine:
@@ -50,7 +53,6 @@ class DuckDBEngine:
             # Refused in a kernel without ipywidgets, where there is no bar anyway.
             connection.execute("SET enable_progress_bar = false")
         self._duckdb = connection
-        self._ibis: Any = ibis.duckdb.from_connection(connection)
 
     @property
     def memory_limit(self) -> int:
@@ -203,7 +205,7 @@ class DuckDBEngine:
         if key in self._compiled:
             # A build asks the same of every bucket and day, and compiling costs more than a small answer.
             return self._compiled[key]
-        sql = str(self._ibis.compile(expression))
+        sql = str(_COMPILER.to_sqlglot(expression).sql(dialect=_COMPILER.dialect, copy=False))
         casts = [f'CAST("{name}" AS {number}) AS "{name}"' for name, number in _numbers(expression)]
         self._compiled[key] = f"SELECT * REPLACE ({', '.join(casts)}) FROM ({sql})" if casts else sql
         return self._compiled[key]
