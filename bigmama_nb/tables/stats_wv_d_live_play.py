@@ -124,11 +124,26 @@ def mark_counts(described: ir.Table) -> ir.Table:
         live_no; u_join_first, u_leave_last (viewers with a join, a leave), d_join_first, d_leave_last (devices) and
         unequal (viewers whose time differs between devices, always 0), int64.
     """
-    viewers = described.group_by("live_no", "viewer_no").agg(
-        joined=_.d_first.notnull().cast("int64").sum(),
-        left=_.d_last.notnull().cast("int64").sum(),
-        unequal=(_.u_sum_play_time.min() != _.u_sum_play_time.max()).cast("int64"),
+    marks = described.select(
+        "live_no",
+        "viewer_no",
+        "several",
+        "u_sum_play_time",
+        joined=_.d_first.notnull().cast("int64"),
+        left=_.d_last.notnull().cast("int64"),
     )
+    # Most viewers have one device.
+    alone = marks.filter(~_.several).select("live_no", "joined", "left", unequal=ibis.literal(0, "int64"))
+    together = (
+        marks.filter(_.several)
+        .group_by("live_no", "viewer_no")
+        .agg(
+            joined=_.joined.sum().cast("int64"),
+            left=_.left.sum().cast("int64"),
+            unequal=(_.u_sum_play_time.min() != _.u_sum_play_time.max()).cast("int64"),
+        )
+    )
+    viewers = alone.union(together.drop("viewer_no"), distinct=False)
     return viewers.group_by("live_no").agg(
         u_join_first=(_.joined > 0).cast("int64").sum(),
         u_leave_last=(_.left > 0).cast("int64").sum(),

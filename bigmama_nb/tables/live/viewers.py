@@ -254,8 +254,8 @@ def described_devices(
     """Return one row for each device with all numbers that are the device's or its viewer's.
 
     Returns:
-        device_no, viewer_no, live_no, leads (the viewer's first device), we_member_id, is_first_wv_join, d_first,
-        d_last, holds_first, holds_last, d_sum_play_time, u_sum_play_time.
+        device_no, viewer_no, live_no, several (the viewer has other devices too), leads (this is the first of them),
+        we_member_id, is_first_wv_join, d_first, d_last, holds_first, holds_last, d_sum_play_time, u_sum_play_time.
     """
     own = shared.select("viewer_no", shared_device_no="device_no")
     device = sums.left_join(own, [("device_no", "shared_device_no")])
@@ -268,6 +268,7 @@ def described_devices(
     return device.select(
         "device_no",
         "viewer_no",
+        "several",
         "we_member_id",
         "d_first",
         "d_last",
