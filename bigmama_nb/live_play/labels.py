@@ -19,6 +19,7 @@ from bigmama_nb.tables.contract import ARROW_TYPES, Table
 from bigmama_nb.tables.live.time import MINUTE, kst, kst_minute
 
 Numbers = npt.NDArray[np.int64]
+Places = npt.NDArray[np.int32]
 
 LIVE_COLUMNS = ("post_id", "video_id", "start_dt", "end_dt", "tmp_end_dt", "is_fc_only")
 PARTICIPANT_COLUMNS = (*LIVE_COLUMNS, "we_art_id", "comm_id", "is_joint_live", "guest_joint_seq")
@@ -28,18 +29,19 @@ MINUTE_COLUMNS = ("date_id", "hour", "minute", "datetime")
 DENSE = 10_000_000
 
 
-def used(numbers: Numbers) -> tuple[Numbers, Numbers]:
+def used(numbers: Any) -> tuple[Numbers, Places]:
     """Return the distinct numbers in order, and for each number its place among them."""
     least = int(numbers.min())
     width = int(numbers.max()) - least + 1
     if width > DENSE:
         distinct, places = np.unique(numbers, return_inverse=True)
-        return distinct, places.astype(np.int64)
-    place_of = np.zeros(width, dtype=np.int64)
-    place_of[numbers - least] = 1
+        return distinct.astype(np.int64), places.astype(np.int32)
+    from_least = numbers - least
+    place_of = np.zeros(width, dtype=np.int32)
+    place_of[from_least] = 1
     distinct = np.flatnonzero(place_of)
-    place_of[distinct] = np.arange(len(distinct))
-    return distinct + least, place_of[numbers - least]
+    place_of[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct + least, place_of[from_least]
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,12 @@ class Labels:
         ):
             wanted = [name for name in names if name in schema.names]
             if number in coded.column_names and wanted:
-                distinct, places = used(_numbers(coded, number))
+                distinct, places = used(coded.column(number).to_numpy())
                 few = values.take(pa.array(distinct))
                 columns |= {name: _taken(few.column(name), places) for name in wanted}
         wanted = [name for name in MINUTE_COLUMNS if name in schema.names]
         if "minute_no" in coded.column_names and wanted:
-            distinct, places = used(_numbers(coded, "minute_no"))
+            distinct, places = used(coded.column("minute_no").to_numpy())
             texts = self._minutes(distinct)
             columns |= {name: _taken(pa.chunked_array([texts[name]]), places) for name in wanted}
         if "run_timestamp" in schema.names:
@@ -105,17 +107,15 @@ class Labels:
         )
 
 
-def _numbers(coded: pa.Table, name: str) -> Numbers:
-    numbers: Numbers = coded.column(name).to_numpy().astype(np.int64, copy=False)
-    return numbers
-
-
-def _taken(values: pa.ChunkedArray, places: Numbers) -> pa.Array:
+def _taken(values: pa.ChunkedArray, places: Places) -> pa.Array:
     """Return the value at each place; strings as a dictionary without repeated values."""
     one = values.combine_chunks()
     if isinstance(one, pa.ChunkedArray):  # pragma: no cover  # pyarrow returns it for no chunks only
         one = pa.concat_arrays(one.chunks)
+    at = pa.array(places)
     if not pa.types.is_string(one.type):
-        return one.take(pa.array(places))
+        return one.take(at)
     encoded = one.dictionary_encode()
-    return pa.DictionaryArray.from_arrays(encoded.indices.take(pa.array(places)), encoded.dictionary)
+    # Where no value is repeated, a place is the value's in the dictionary too; `used` gives no others.
+    apart = len(encoded.dictionary) == len(one)
+    return pa.DictionaryArray.from_arrays(at if apart else encoded.indices.take(at), encoded.dictionary, safe=False)
