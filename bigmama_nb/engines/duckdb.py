@@ -14,12 +14,20 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
 from bigmama_nb.engines import Use, size
 from bigmama_nb.errors import SourceError, StorageError, explain
 
-_COMPILER = DuckDBCompiler()
+
+class _Compiler(DuckDBCompiler):  # type: ignore[misc]  # Ibis is not typed here
+    def visit_FloorDivide(self, op: Any, *, left: Any, right: Any) -> Any:  # noqa: N802
+        # As `spark_sql` has it, and a quarter of the time.
+        return sge.IntDiv(this=sge.paren(left, copy=False), expression=sge.paren(right, copy=False))
+
+
+_COMPILER = _Compiler()
 
 
 class DuckDBEngine:

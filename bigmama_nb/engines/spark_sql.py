@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import ibis.expr.types as ir
+import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 
 _NUMBERS = {"int8": "TINYINT", "int16": "SMALLINT", "int32": "INT", "int64": "BIGINT", "float64": "DOUBLE"}
@@ -22,6 +23,10 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]  # Ibis is not typed her
         if unit.short == "us":
             return self.f.anon.timestamp_micros(arg)
         return super().visit_TimestampFromUNIX(op, arg=arg, unit=unit)
+
+    def visit_FloorDivide(self, op: Any, *, left: Any, right: Any) -> Any:  # noqa: N802
+        # Of what is not negative; through floating point otherwise, and beyond 2^53 that is another number.
+        return sge.IntDiv(this=sge.paren(left, copy=False), expression=sge.paren(right, copy=False))
 
     def visit_ArrayCollect(self, op: Any, **operands: Any) -> Any:  # noqa: N802
         # Spark always leaves nulls out; it is asked to keep them where there are none.

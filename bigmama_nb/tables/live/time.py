@@ -65,10 +65,9 @@ def kst_text_us(text: ir.StringValue, base_us: int = 0) -> ir.IntegerValue:
 def whole(value: ir.IntegerValue, unit: int) -> ir.IntegerValue:
     """Return how many whole `unit`s stand in a value of 0 or more, exact for all of int64.
 
-    Engines divide in floating point: the remainder goes first, then rounding to the nearest integer is exact for
-    quotients below 2^51.
+    The engines' compilers divide integers as integers; Ibis's own go through floating point.
     """
-    return ((value - value % unit) / unit).round().cast("int64")
+    return (value // unit).cast("int64")
 
 
 def microseconds(instant: datetime) -> int:
