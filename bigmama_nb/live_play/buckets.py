@@ -18,6 +18,7 @@ from ibis import _
 from bigmama_nb.engines import Engine
 from bigmama_nb.errors import PLEASE_REPORT, ContractError, explain
 from bigmama_nb.live_play.labels import Numbers
+from bigmama_nb.live_play.numbers import array_of, numbers_of
 from bigmama_nb.tables import wv_live_play
 from bigmama_nb.tables.live import events, viewers
 from bigmama_nb.tables.live.events import SLICES, Packing
@@ -195,9 +196,9 @@ def require_single_marks(found: pa.Table) -> None:
         ContractError: there is one.
     """
     for mark in ("u_join_first", "u_leave_last"):
-        marked = np.flatnonzero(found.column(mark).to_numpy())
-        viewers = found.column("viewer_no").to_numpy()[marked]
-        own = viewers * (1 << 10) + found.column("participant_no").to_numpy()[marked] % (1 << 10)
+        marked = np.flatnonzero(numbers_of(found.column(mark)))
+        viewers = numbers_of(found.column("viewer_no"))[marked]
+        own = viewers * (1 << 10) + numbers_of(found.column("participant_no"))[marked] % (1 << 10)
         # A viewer's devices are neighbours, so that one mark each is in order already.
         if (own[1:] <= own[:-1]).any():
             own = np.sort(own)
@@ -214,7 +215,7 @@ def _named(found: pa.Table, names: pa.Table) -> pa.Table:
     Raises:
         ContractError: the devices of the rows are not those of `names`.
     """
-    of_rows, of_names = (table.column("device_no").to_numpy() for table in (found, names))
+    of_rows, of_names = (numbers_of(table.column("device_no")) for table in (found, names))
     order = np.argsort(of_names, kind="stable")
     begins = np.flatnonzero(np.diff(of_rows, prepend=-1))
     if not np.array_equal(of_rows[begins], of_names[order]):
@@ -222,7 +223,7 @@ def _named(found: pa.Table, names: pa.Table) -> pa.Table:
             explain("wv_live_play", "the engine gave rows of other devices than there are", step=PLEASE_REPORT),
             place="wv_live_play",
         )
-    places = pa.array(np.repeat(order, np.diff(begins, append=len(of_rows))))
+    places = array_of(np.repeat(order, np.diff(begins, append=len(of_rows))))
     for name, column in wv_live_play.NAMES.items():
         found = found.append_column(column, names.column(name).combine_chunks().take(places))
     return found
@@ -230,7 +231,7 @@ def _named(found: pa.Table, names: pa.Table) -> pa.Table:
 
 def _by_runs(found: pa.Table) -> pa.Table:
     """Return the rows in the order of their devices: where they come in a few runs, as slices that nobody copies."""
-    order = np.argsort(found.column("device_no").to_numpy(), kind="stable")
+    order = np.argsort(numbers_of(found.column("device_no")), kind="stable")
     starts = np.flatnonzero(np.diff(order, prepend=-2) != 1)
     if len(starts) > RUNS:
         return found
@@ -239,7 +240,7 @@ def _by_runs(found: pa.Table) -> pa.Table:
 
 
 def _rises(found: pa.Table) -> bool:
-    keys: list[Numbers] = [found.column(name).to_numpy().astype(np.int64, copy=False) for name in ORDER]
+    keys: list[Numbers] = [numbers_of(found.column(name)).astype(np.int64, copy=False) for name in ORDER]
     rises = np.zeros(max(found.num_rows - 1, 0), dtype=bool)
     for key in reversed(keys):
         rises = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & rises)
@@ -248,7 +249,7 @@ def _rises(found: pa.Table) -> bool:
 
 def _unpacked(found: pa.Table, packing: Packing) -> pa.Table:
     """Return rows with the row key taken apart."""
-    keys = found.column("row_key").to_numpy()
+    keys = numbers_of(found.column("row_key"))
     parts = {
         "minute_no": packing.minute_no(keys),
         "is_late": packing.is_late(keys).astype(np.int32),
@@ -256,7 +257,7 @@ def _unpacked(found: pa.Table, packing: Packing) -> pa.Table:
     }
     table = found.drop_columns(["row_key", "device_no", "viewer_no"])
     for name, values in parts.items():
-        table = table.append_column(name, pa.array(values))
+        table = table.append_column(name, array_of(values))
     return table
 
 

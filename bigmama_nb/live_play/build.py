@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
 
 from bigmama_nb.engines import Engine
@@ -16,6 +17,7 @@ from bigmama_nb.errors import NOTHING_READ, TaskError, explain
 from bigmama_nb.live_play import buckets, distributed_writer, source_checks, table_checks
 from bigmama_nb.live_play.dates import is_final, log_dates
 from bigmama_nb.live_play.labels import LIVE_COLUMNS, Labels
+from bigmama_nb.live_play.numbers import array_of, numbers_of
 from bigmama_nb.live_play.parquet_writer import PartWriter
 from bigmama_nb.live_play.result import (
     Built,
@@ -168,7 +170,10 @@ class _Build:
         described_table = _described(everybody_table, lives_table, packing)
         labels = Labels(self.run_timestamp, packing.base_us, described_table, traits_table)
         plan = buckets.plan(
-            [(row["live_no"], survey.delivered.get(row["post_id"], 0)) for row in lives_table.to_pylist()],
+            [
+                (row["live_no"], survey.delivered.get(row["post_id"], 0))
+                for row in lives_table.select(["live_no", "post_id"]).to_pylist()
+            ],
             engine.memory_limit,
         )
         parts = DayParts(engine, lives, everybody, options, count=lives_table.num_rows)
@@ -232,7 +237,7 @@ class _Build:
 
     def _everybody(self, lives: ir.Table, joint: ir.Table) -> pa.Table:
         found = self.engine.arrow(events.participants(lives, joint).order_by("live_no", "guest_joint_seq"))
-        return found.append_column("participant_no", pa.array(range(found.num_rows), pa.int32()))
+        return found.append_column("participant_no", array_of(np.arange(found.num_rows, dtype=np.int32)))
 
     def _streamed(
         self, made: Iterator[buckets.BucketTables], parts: DayParts, labels: Labels
@@ -273,17 +278,16 @@ class _Build:
 
 def _people(everybody: pa.Table) -> pa.Table:
     """Return each live's participants as a list in order: joins do not promise one."""
-    by_live: dict[int, list[dict[str, int]]] = {}
-    for row in everybody.select(["live_no", "participant_no", "we_art_id"]).to_pylist():
-        by_live.setdefault(row.pop("live_no"), []).append(row)
-    person = pa.struct([("participant_no", pa.int32()), ("we_art_id", pa.int32())])
-    lists = pa.array(list(by_live.values()), pa.list_(person))
-    return pa.table({"live_no": pa.array(list(by_live), pa.int32()), "people": lists})
+    lives, first = np.unique(numbers_of(everybody["live_no"]), return_index=True)
+    person = [everybody[name].combine_chunks() for name in ("participant_no", "we_art_id")]
+    people = pa.StructArray.from_arrays(person, ["participant_no", "we_art_id"])
+    ends = array_of(np.append(first, everybody.num_rows).astype(np.int32))
+    return pa.table({"live_no": array_of(lives), "people": pa.ListArray.from_arrays(ends, people)})
 
 
 def _described(everybody: pa.Table, lives: pa.Table, packing: Packing) -> pa.Table:
     """Return the participants with the columns of their live, `tmp_end_dt` as an instant."""
-    end = pa.array([us + packing.base_us for us in lives["tmp_end_us"].to_pylist()], pa.int64())
+    end = array_of(numbers_of(lives["tmp_end_us"]) + packing.base_us)
     timed = lives.append_column("tmp_end_dt", end.cast(pa.timestamp("us", tz="UTC")))
     # Lives stand in the order of live_no, which counts from 0.
     own = timed.take(everybody["live_no"])

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from bigmama_nb.live_play.numbers import array_of, numbers_of, texts_of
 from bigmama_nb.tables.contract import ARROW_TYPES, Table
-from bigmama_nb.tables.live.time import MINUTE, kst, kst_minute
+from bigmama_nb.tables.live.time import MINUTE, kst, kst_minute, microseconds
 
 Numbers = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int32]
@@ -74,18 +75,17 @@ class Labels:
         ):
             wanted = [name for name in names if name in schema.names]
             if number in coded.column_names and wanted:
-                distinct, places = used(coded.column(number).to_numpy())
-                few = values.take(pa.array(distinct))
+                distinct, places = used(numbers_of(coded.column(number)))
+                few = values.take(array_of(distinct))
                 columns |= {name: _taken(few.column(name), places) for name in wanted}
         wanted = [name for name in MINUTE_COLUMNS if name in schema.names]
         if "minute_no" in coded.column_names and wanted:
-            distinct, places = used(coded.column("minute_no").to_numpy())
+            distinct, places = used(numbers_of(coded.column("minute_no")))
             texts = self._minutes(distinct)
             columns |= {name: _taken(pa.chunked_array([texts[name]]), places) for name in wanted}
         if "run_timestamp" in schema.names:
-            columns["run_timestamp"] = pa.repeat(
-                pa.scalar(self.run_timestamp, ARROW_TYPES["timestamp"]), coded.num_rows
-            )
+            us = np.full(coded.num_rows, microseconds(self.run_timestamp), np.int64)
+            columns["run_timestamp"] = array_of(us).cast(ARROW_TYPES["timestamp"])
         arrays = [columns[f.name] if f.name in columns else coded.column(f.name).cast(f.type) for f in schema]
         fields = [f.with_type(array.type) for f, array in zip(schema, arrays, strict=True)]
         return pa.table(arrays, schema=pa.schema(fields))
@@ -94,17 +94,17 @@ class Labels:
         at = [int(number) * MINUTE + self.base_us for number in numbers]
         wall = [kst(us) for us in at]
         return {
-            "date_id": pa.array([time.date().isoformat() for time in wall]),
-            "hour": pa.array([f"{time.hour:02}" for time in wall]),
-            "minute": pa.array([time.minute for time in wall], pa.int32()),
-            "datetime": pa.array([kst_minute(us) for us in at]),
+            "date_id": texts_of([time.date().isoformat() for time in wall]),
+            "hour": texts_of([f"{time.hour:02}" for time in wall]),
+            "minute": array_of(np.array([time.minute for time in wall], np.int32)),
+            "datetime": texts_of([kst_minute(us) for us in at]),
         }
 
     def minute_text(self, numbers: pa.ChunkedArray) -> pa.Array:
         """Return KST minutes as text, null for null."""
-        return pa.array(
-            [None if no is None else kst_minute(no * MINUTE + self.base_us) for no in numbers.to_pylist()], pa.string()
-        )
+        encoded = numbers.combine_chunks().dictionary_encode()
+        texts = texts_of([kst_minute(no * MINUTE + self.base_us) for no in encoded.dictionary.to_pylist()])
+        return texts.take(encoded.indices)
 
 
 def _taken(values: pa.ChunkedArray, places: Places) -> pa.Array:
@@ -112,7 +112,7 @@ def _taken(values: pa.ChunkedArray, places: Places) -> pa.Array:
     one = values.combine_chunks()
     if isinstance(one, pa.ChunkedArray):  # pragma: no cover  # pyarrow returns it for no chunks only
         one = pa.concat_arrays(one.chunks)
-    at = pa.array(places)
+    at = array_of(places)
     if not pa.types.is_string(one.type):
         return one.take(at)
     encoded = one.dictionary_encode()

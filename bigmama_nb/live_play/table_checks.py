@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import ibis
 import ibis.expr.operations as ops
@@ -150,7 +151,7 @@ def _reconciled(
             **{name: play[name].sum().cast("int64") for name in sums},
         )
     )
-    daily = pa.concat_tables(pq.read_table(path) for path in written[stats_wv_d_live_play.CONTRACT.name].paths)
+    daily = pa.concat_tables(_counts(path) for path in written[stats_wv_d_live_play.CONTRACT.name].paths)
     said = {(row["post_id"], row["guest_joint_seq"]): row for row in from_rows.to_pylist()}
     for row in daily.to_pylist():
         key = (row["post_id"], row["guest_joint_seq"])
@@ -161,6 +162,11 @@ def _reconciled(
                 raise _unequal(place, key, name, own.get(name, 0), count)
     for key, own in said.items():
         raise _unequal(place, key, "joins", own["joins"], None)
+
+
+def _counts(path: Path | str) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read(["post_id", "guest_joint_seq", "joins", "leaves", "play_seconds"])
 
 
 def _unequal(place: str, key: tuple[str, int], name: str, rows: int, meant: int | None) -> ContractError:
