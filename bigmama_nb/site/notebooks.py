@@ -14,7 +14,9 @@ from markupsafe import Markup
 from bigmama_nb.executor.seal import word
 from bigmama_nb.site.pages import Writer, clean
 
-_TEMPLATE = """
+NOTEBOOK, REPORT = "notebook.html.j2", "report.html.j2"
+# Both in one environment, which compiles the templates of nbconvert that they build on once.
+_NOTEBOOK = """
 {%- extends 'basic/index.html.j2' -%}
 {% block any_cell %}
 {% set outcome = cell.metadata['outcome'] %}
@@ -25,8 +27,13 @@ _TEMPLATE = """
 {% endblock any_cell %}
 {% block input_group %}<details><summary>Code</summary>{{ super() }}</details>{% endblock input_group %}
 """
+_REPORT = """
+{%- extends 'basic/index.html.j2' -%}
+{% block any_cell %}<section>{{ super() }}</section>{% endblock any_cell %}
+{% block input_group %}{% endblock input_group %}
+"""
 _KINDS = ("text/html", "text/plain", "text/markdown")
-_TAGS = frozenset(
+_TAGS = set(
     re.findall(
         r"\w+",
         "a abbr b blockquote br caption code col colgroup dd del div dl dt em h1 h2 h3 h4 h5 h6 hr i img kbd li ol p "
@@ -34,12 +41,13 @@ _TAGS = frozenset(
     )
 )
 _ATTRIBUTES = {
-    "a": ("title",), "td": ("colspan", "rowspan"), "th": ("colspan", "rowspan"),
-    "svg": ("role", "aria-label", "viewBox", "width", "height", "fill"),
-    "path": ("d", "stroke", "stroke-width", "stroke-linecap"), "circle": ("cx", "cy", "r", "fill"),
+    "*": {"class", "id"}, "a": {"title", "href"}, "img": {"alt", "src", "width"},
+    "td": {"colspan", "rowspan"}, "th": {"colspan", "rowspan"},
+    "svg": {"role", "aria-label", "viewBox", "width", "height", "fill"},
+    "path": {"d", "stroke", "stroke-width", "stroke-linecap"}, "circle": {"cx", "cy", "r", "fill"},
 }  # fmt: skip
 """An SVG is its lines and dots; without texts, styles and links nothing in it can be misread as something else."""
-_PROTOCOLS = ("http", "https", "mailto", "data")
+_PROTOCOLS = {"http", "https", "mailto", "data"}
 _LINK = re.compile(r"(?i)(?:https?:|mailto:|[#/.\w][^:]*$)")
 SVG, PNG = "image/svg+xml", "image/png"
 _TOO_LONG = 50_000_000
@@ -78,12 +86,14 @@ def rendered(text: str) -> tuple[Markup, dict[str, Any]]:
         cell.metadata["outcome"] = said.get("cells", {}).get(cell.get("id"), "ok")
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if tamed(output)]
-    return exported(notebook, _TEMPLATE), said
+    return exported(notebook, NOTEBOOK), said
 
 
 def exported(notebook: Any, template: str) -> Markup:
-    """Return a notebook as HTML by a template of nbconvert's; its outputs are sanitized."""
-    body, _ = _exporter(template).from_notebook_node(notebook)
+    """Return a notebook as HTML by `NOTEBOOK` or `REPORT`; its outputs are sanitized."""
+    exporter = _exporter()
+    exporter.template_file = template
+    body, _ = exporter.from_notebook_node(notebook)
     body = re.sub(r"<th([^>]*)>\s*</th>", r"<td\1></td>", body)
     body = re.sub(r"<img(?![^>]*\salt=)", '<img alt="A picture that nobody described"', body)
     # What may be wider than a phone scrolls within itself, and the keyboard must get there.
@@ -123,21 +133,26 @@ def tamed(output: Any) -> bool:
 
 
 def _sanitized(html: Any) -> str:
-    import bleach
+    import nh3
 
-    return str(bleach.clean(str(html), tags=_TAGS, attributes=_allowed, protocols=_PROTOCOLS))
+    return nh3.clean(
+        str(html), tags=_TAGS, attributes=_ATTRIBUTES, attribute_filter=_kept, url_schemes=_PROTOCOLS, link_rel=None
+    )
 
 
-def _allowed(tag: str, name: str, value: str) -> bool:
-    if tag == "img":
-        return name in ("alt", "class", "width") or (name == "src" and value.startswith("data:image/"))
-    if tag == "a" and name == "href":
-        return _LINK.match(value) is not None
-    return name in _ATTRIBUTES.get(tag, ()) or name == "class" or (name == "id" and value.startswith("metric-"))
+def _kept(tag: str, name: str, value: str) -> str | None:
+    """Return the value of an attribute that may stay, else None."""
+    if name == "src":
+        return value if value.startswith("data:image/") else None
+    if name == "href":
+        return value if _LINK.match(value) else None
+    if name == "id":
+        return value if value.startswith("metric-") else None
+    return value
 
 
 @functools.cache
-def _exporter(template: str) -> Any:
+def _exporter() -> Any:
     from jinja2 import DictLoader
     from nbconvert import exporters
     from nbconvert.filters import highlight, widgetsdatatypefilter
@@ -156,7 +171,9 @@ def _exporter(template: str) -> Any:
             return plain.from_notebook_node(self, notebook, resources, **how)
 
     exporter = Exporter(
-        template_name="basic", extra_loaders=[DictLoader({"page.html.j2": template})], template_file="page.html.j2"
+        template_name="basic",
+        extra_loaders=[DictLoader({NOTEBOOK: _NOTEBOOK, REPORT: _REPORT})],
+        template_file=NOTEBOOK,
     )
     exporter.sanitize_html = True
     exporter.register_filter("clean_html", _sanitized)

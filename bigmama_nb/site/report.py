@@ -24,11 +24,6 @@ from bigmama_nb.site import notebooks, pages
 STEM = "50_report"
 HIDDEN = {BANNER, "parameters", "injected-parameters", "remove-cell"}
 """Tags of the cells that the page leaves out: the run's, and what Jupyter Book leaves out, too."""
-_TEMPLATE = """
-{%- extends 'basic/index.html.j2' -%}
-{% block any_cell %}<section>{{ super() }}</section>{% endblock any_cell %}
-{% block input_group %}{% endblock input_group %}
-"""
 _SCRIPTS = ("vega.js", "charts.js")
 
 
@@ -59,7 +54,7 @@ def page(text: str, at: pages.Writer) -> str:
                 continue
         kept.append(cell)
     notebook.cells = kept
-    body = notebooks.exported(notebook, _TEMPLATE)
+    body = notebooks.exported(notebook, notebooks.REPORT)
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", body, re.S)
     title = unescape(re.sub(r"<[^>]+>", "", heading[1])) if heading else "Report"
     style = Markup(pages.asset_text("site.css"))
