@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TextIO, cast
-
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from typing import TYPE_CHECKING, TextIO, cast
 
 from bigmama_nb.cli.streams import GuardedStream
 from bigmama_nb.errors import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 class ProgressLog:
     """Says lines with the time before them on stderr; stages that run are shown below while they run."""
 
-    def __init__(self, console: Console, progress: Progress | None) -> None:
-        self._console = console
+    def __init__(self, write: Callable[[str], None], progress: Progress | None) -> None:
+        self._write = write
         self._progress = progress
         self._running: dict[str, TaskID] = {}
 
     def __call__(self, text: str) -> None:
         """Say a line."""
-        # Plain, and as long as it is: a message holds brackets that are no markup, and paths that are copied whole.
-        self._console.print(
-            f"{datetime.now(UTC):%H:%M:%S}Z {printable(text)}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-            emoji=False,
-        )
+        self._write(f"{datetime.now(UTC):%H:%M:%S}Z {printable(text)}")
 
     def begins(self, stage: str) -> None:
         """Say that a stage begins."""
@@ -52,11 +46,22 @@ class ProgressLog:
 def speaking(console: Console | None = None) -> Iterator[ProgressLog]:
     """Give a voice for as long as the work lasts; `console` is stderr where none is given."""
     if console is None:
-        display = sys.stderr.display() if isinstance(sys.stderr, GuardedStream) else sys.stderr
-        console = Console(file=cast("TextIO", display), stderr=True)
+        display = cast("TextIO", sys.stderr.display() if isinstance(sys.stderr, GuardedStream) else sys.stderr)
+        if not display.isatty():
+            yield ProgressLog(lambda line: print(line, file=display, flush=True), None)
+            return
+    from rich.console import Console  # a log needs neither
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = console or Console(file=display, stderr=True)
+
+    def write(line: str) -> None:
+        # Plain, and as long as it is: a message holds brackets that are no markup, and paths that are copied whole.
+        console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
+
     if not console.is_terminal:
-        yield ProgressLog(console, None)
+        yield ProgressLog(write, None)
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
-        yield ProgressLog(console, progress)
+        yield ProgressLog(write, progress)
