@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bigmama_nb.reports.changes import shown_change
 from bigmama_nb.reports.section import Line, Section, compared, period_said
 from bigmama_nb.reports.shown import OUTCOME_MARKS, Html, aligned
 from bigmama_nb.reports.sparkline import sparkline
-
-if TYPE_CHECKING:
-    from bigmama_nb.reports.timeline import Timeline
+from bigmama_nb.reports.timeline import Timeline, axis, in_utc_ms, spec
 
 _HEIGHT = 170
 _DAYS_NAMED = 3
@@ -204,11 +202,6 @@ def chart(section: Section) -> Timeline | None:
     lines = [line for line in section.lines if any(dt in line.whole for dt in section.dts)]
     if len(section.dts) < 2 or not lines:
         return None
-    # It takes a second to import, and every stage imports this module.
-    import altair as alt
-
-    from bigmama_nb.reports.timeline import Timeline, as_spec, axis, in_utc_ms, layers
-
     keys = [f"s{number}" for number in range(len(lines))]
     rows = [
         {"series": key, "value": [line.whole.get(dt) for dt in section.dts]}
@@ -221,20 +214,20 @@ def chart(section: Section) -> Timeline | None:
         for n, dt in enumerate(section.dts, start=1)
         if dt in line.ill
     ]
-    choice = alt.binding_select(options=keys, labels=[line.name for line in lines], name=f"{section.topic.of} ")
-    found: Any = layers(section.topic.period).properties(data=alt.InlineData(rows))
-    drawn = (
-        # No CSV: what parses one evaluates code, which no page here allows.
-        found.transform_filter("datum.series == chosen")
-        .transform_flatten(["value"])
-        .transform_window(n="row_number()")
-        .transform_lookup(lookup="n", from_=alt.LookupData(alt.InlineData(days), key="n", fields=["day"]))
-        .transform_calculate(at="datum.series + ' ' + datum.n")
-        .transform_lookup(
-            lookup="at", from_=alt.LookupData(alt.InlineData(ill or [{"at": ""}]), key="at", fields=["outcome"])
-        )
-        .add_params(alt.param(name="chosen", value=keys[0], bind=choice))
-    )
+    # No CSV: what parses one evaluates code, which no page here allows.
+    transform: list[dict[str, Any]] = [
+        {"filter": "datum.series == chosen"},
+        {"flatten": ["value"]},
+        {"window": [{"op": "row_number", "as": "n"}]},
+        {"lookup": "n", "from": {"data": {"values": days}, "key": "n", "fields": ["day"]}},
+        {"calculate": "datum.series + ' ' + datum.n", "as": "at"},
+        {"lookup": "at", "from": {"data": {"values": ill or [{"at": ""}]}, "key": "at", "fields": ["outcome"]}},
+    ]
+    names = [line.name for line in lines]
+    choice = {"input": "select", "options": keys, "labels": names, "name": f"{section.topic.of} "}
+    params = [{"name": "chosen", "value": keys[0], "bind": choice}, *axis(section.dts, section.topic.period)]
     says = f"{section.topic.title} of {lines[0].name}"
-    spec = as_spec(drawn, section.topic.period, says, height=_HEIGHT)
-    return Timeline({**spec, "params": [*spec["params"], *axis(section.dts, section.topic.period)]}, says)
+    made = spec(
+        section.topic.period, says, {"values": rows}, height=_HEIGHT, transform=transform, params=params
+    )  # fmt: skip
+    return Timeline(made, says)

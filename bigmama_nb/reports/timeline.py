@@ -1,6 +1,7 @@
-"""Values by time as an interactive chart, by Vega-Altair: one for the review site's pages and for the report.
+"""Values by time as an interactive chart, by Vega-Lite: one for the review site's pages and for the report.
 
-Vega-Lite's JSON is what a page or JupyterLab draws; who runs no script sees a picture of it.
+Its JSON is what a page or JupyterLab draws; who runs no script sees a picture of it.
+Source: https://vega.github.io/vega-lite/docs/
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
-
-import altair as alt
 
 from bigmama_nb.periods import Period
 from bigmama_nb.reports.shown import VEGA_LITE
@@ -72,34 +71,70 @@ def axis(days: Sequence[date], period: Period) -> list[dict[str, Any]]:
     ]
 
 
-def layers(period: Period) -> Any:
-    """Return the layers of a chart whose data have day, value and outcome: the line, what is suspect, what is missing.
+def spec(
+    period: Period,
+    says: str,
+    data: Mapping[str, Any],
+    *,
+    height: int,
+    transform: Sequence[Mapping[str, Any]] = (),
+    params: Sequence[Mapping[str, Any]] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """Return the Vega-Lite chart of figures of one period: the line, what is suspect, what is missing.
 
-    It is the same for all figures of one period; `axis` says which of them are named.
+    Args:
+        period: of the figures.
+        says: what it shows, for who cannot see it.
+        data: rows of day, value and outcome, once they are transformed.
+        height: of the chart, in pixels.
+        transform: what makes those rows.
+        params: `axis` says which days are named; further ones are what one chooses by.
+        more: further members.
     """
-    x = alt.Axis(aria=False, values=alt.ExprRef("named"), labelExpr="utcFormat(datum.value, told)", labelOverlap=True)
-    base = alt.Chart().encode(x=alt.X("day:T", title=None, scale=alt.Scale(type="utc"), axis=x))
-    # Figures are whole numbers: the axis has none between them.
-    y = alt.Axis(aria=False, tickMinStep=1, format=",d")
-    value = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=y)
-    tooltip = [alt.Tooltip("label:N", title=_SAID[period]), alt.Tooltip("value:Q", format=",")]
-    dots = alt.OverlayMarkDef(size=14, aria=False)
-    line = base.mark_line(point=dots, color=_LINE, aria=False).encode(y=value, tooltip=tooltip)
-    suspect = (
-        base.mark_point(aria=False, shape="diamond", size=90, color=_ILL, filled=True)
-        .encode(y=value, tooltip=[*tooltip, "outcome:N"])
-        .transform_filter("datum.outcome == 'suspect' && isValid(datum.value)")
-    )
-    missing = (
-        base.mark_rule(aria=False, color=_ILL, strokeDash=[3, 3])
-        .encode(tooltip=[tooltip[0], "outcome:N"])
-        .transform_filter("isValid(datum.outcome) && !isValid(datum.value)")
-    )
-    return line + suspect + missing
-
-
-def as_spec(chart: Any, period: Period, says: str, *, height: int) -> dict[str, Any]:
-    """Return a chart as Vega-Lite's JSON; `says` is what it is for who cannot see it."""
     label = f"utcFormat(datum.day, '{'%B %Y' if period == 'month' else '%-d %B %Y'}')"
-    made: dict[str, Any] = chart.transform_calculate(label=label).properties(width=WIDTH, height=height).to_dict()
-    return {**made, "$schema": _SCHEMA, "description": says}
+    return {
+        "$schema": _SCHEMA,
+        "description": says,
+        "data": dict(data),
+        "transform": [*transform, {"calculate": label, "as": "label"}],
+        "params": list(params),
+        "layer": _layers(period),
+        "width": WIDTH,
+        "height": height,
+        **more,
+    }
+
+
+def _layers(period: Period) -> list[dict[str, Any]]:
+    days = {"aria": False, "values": {"expr": "named"}, "labelExpr": "utcFormat(datum.value, told)"}
+    x = {
+        "field": "day", "type": "temporal", "title": None, "scale": {"type": "utc"},
+        "axis": {**days, "labelOverlap": True},
+    }  # fmt: skip
+    # Figures are whole numbers: the axis has none between them.
+    y = {
+        "field": "value", "type": "quantitative", "title": None, "scale": {"zero": False},
+        "axis": {"aria": False, "tickMinStep": 1, "format": ",d"},
+    }  # fmt: skip
+    label = {"field": "label", "type": "nominal", "title": _SAID[period]}
+    value = {"field": "value", "type": "quantitative", "format": ","}
+    outcome = {"field": "outcome", "type": "nominal"}
+    return [
+        {
+            "mark": {"type": "line", "aria": False, "color": _LINE, "point": {"aria": False, "size": 14}},
+            "encoding": {"x": x, "y": y, "tooltip": [label, value]},
+        },
+        {
+            "transform": [{"filter": "datum.outcome == 'suspect' && isValid(datum.value)"}],
+            "mark": {
+                "type": "point", "aria": False, "color": _ILL, "shape": "diamond", "size": 90, "filled": True
+            },
+            "encoding": {"x": x, "y": y, "tooltip": [label, value, outcome]},
+        },
+        {
+            "transform": [{"filter": "isValid(datum.outcome) && !isValid(datum.value)"}],
+            "mark": {"type": "rule", "aria": False, "color": _ILL, "strokeDash": [3, 3]},
+            "encoding": {"x": x, "tooltip": [label, outcome]},
+        },
+    ]  # fmt: skip

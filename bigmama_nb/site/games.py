@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -13,6 +12,7 @@ from bigmama_nb.periods import Period
 from bigmama_nb.profile import Profile
 from bigmama_nb.project import repair_command
 from bigmama_nb.reports.changes import month_before
+from bigmama_nb.reports.timeline import axis, spec
 from bigmama_nb.site import causes, index
 from bigmama_nb.site.pages import Writer, day, drop_others, file_name, sign
 
@@ -139,21 +139,9 @@ def _changes(good: dict[int, int]) -> list[tuple[str, int | None, float | None]]
 
 def _chart(by_day: dict[int, list[dict[str, Any]]], good: dict[int, int], period: Period, says: str) -> dict[str, Any]:
     """Return the Vega-Lite chart of values by time; suspect ones and those that are not there are marked."""
-    from bigmama_nb.reports.timeline import axis
-
     points = [
         {"day": day(number), "value": good.get(number), "outcome": words[0]["outcome"]}
         for number, words in sorted(by_day.items())
     ]
     named = axis([date.fromisoformat(str(number)) for number in sorted(by_day)], period)
-    return {**_layers(period), "description": says, "params": named, "datasets": {"points": points}}
-
-
-@functools.cache
-def _layers(period: Period) -> dict[str, Any]:
-    # A game has many metrics, and a chart of Altair's takes longer than all else of its page.
-    import altair as alt
-
-    from bigmama_nb.reports.timeline import as_spec, layers
-
-    return as_spec(layers(period).properties(data=alt.NamedData("points")), period, "", height=180)
+    return spec(period, says, {"name": "points"}, height=180, params=named, datasets={"points": points})

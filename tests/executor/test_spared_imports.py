@@ -75,7 +75,7 @@ def test_a_run_that_is_well_imports_no_pandas(tmp_path: Path) -> None:
 import sys
 from bigmama_nb import cli
 from bigmama_nb.executor import process
-heavy = {{"altair", "debugpy", "ibis", "matplotlib", "pandas", "urllib3"}}
+heavy = {{"debugpy", "ibis", "matplotlib", "pandas", "urllib3"}}
 process.SwiftEnd._end = lambda self: print(sorted(heavy & {{*sys.modules}}))
 sys.argv = ["run_all.py", "run", "--profile", {str(profile)!r}]
 cli.main()

@@ -97,7 +97,7 @@ def test_month_to_date_and_whole_months_stand_apart() -> None:
     assert "April 2024: 140 in total." in repr(head(shown))
     drawn = chart(shown)
     assert drawn is not None
-    assert [50, 100] in [row.get("value") for data in drawn.spec["datasets"].values() for row in data]
+    assert [50, 100] in [row["value"] for row in drawn.spec["data"]["values"]]
 
 
 def test_a_game_counted_through_an_earlier_day_says_so_and_spoils_the_total() -> None:
@@ -133,9 +133,8 @@ def test_a_suspect_value_is_marked_where_it_stands() -> None:
     assert "#d55e00" in table(shown).html
     drawn = chart(shown)
     assert drawn is not None
-    assert [row["outcome"] for data in drawn.spec["datasets"].values() for row in data if "outcome" in row] == [
-        "suspect"
-    ]
+    (marked,) = [one["from"]["data"]["values"] for one in drawn.spec["transform"] if one.get("lookup") == "at"]
+    assert [row["outcome"] for row in marked] == ["suspect"]
 
 
 def test_a_game_without_any_value_has_its_line() -> None:
