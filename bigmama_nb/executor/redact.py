@@ -10,7 +10,6 @@ import html
 import os
 import re
 import urllib.parse
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bigmama_nb.errors import REASONS
 from bigmama_nb.executor.fragments import Fragments
+from bigmama_nb.executor.seen_text import SeenText
 from bigmama_nb.profile.uris import LOGIN, MASK
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ VOCABULARY = (
     + " ".join(REASONS)
 )
 
-ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\\+(?:u001[bB]|x1[bB]|033)\[[0-9;]*m")
 
 Document = TypeVar("Document")
 
@@ -139,6 +138,7 @@ class Redactor:
         self._any_hint = re.compile("|".join(re.escape(hint) for shape in self._shapes for hint in shape.hints))
         # A record is searched each time that it is written, and its words are the same ones.
         self._short = lru_cache(maxsize=REMEMBERED)(self._hide_short)
+        self._plain_keys = lru_cache(maxsize=1_000)(self._tell_nothing)
 
     @classmethod
     def of(cls, profile: Profile, environ: Mapping[str, str] | None = None) -> Redactor:
@@ -156,10 +156,14 @@ class Redactor:
         return self._short(text) if len(text) < LONG else self._hide(text)
 
     def _hide_short(self, text: str) -> tuple[str, int]:
-        seen = _Seen(text)
-        if self._any_hint.search(seen.lower) is None and not self._fragments.spans(seen.plain):
+        # Without a bracket there is no colour code: it is read as it stands.
+        if "[" not in text and self._any_hint.search(text.lower()) is None and not self._fragments.spans(text):
             return text, 0
         return self._hide(text)
+
+    def _tell_nothing(self, names: tuple[object, ...]) -> bool:
+        """Return whether these keys of a document hold no secret."""
+        return all(isinstance(name, str) and self.text(name) == (name, 0) for name in names)
 
     def document(self, document: Document) -> tuple[Document, int]:
         """Return a copy of what JSON holds (keys too) with every hit replaced, and how many there were."""
@@ -172,15 +176,18 @@ class Redactor:
     def _inside(self, value: Any, key: str = "") -> tuple[Any, int]:
         hits = 0
         if isinstance(value, str):
-            return self._picture(value) if key.startswith("image/") and "svg" not in key else self.text(value)
+            if key.startswith("image/") and "svg" not in key:
+                return self._picture(value)
+            return self._short(value) if len(value) < LONG else self._hide(value)
         if isinstance(value, dict):
             # Of the same class: a notebook's parts know their keys as attributes.
             clean = type(value)()
+            known = self._plain_keys(tuple(value))
             for name, item in value.items():
                 if item.__class__ not in _TELL_NOTHING:
                     item, inside = self._inside(item, str(name))
                     hits += inside
-                if isinstance(name, str):
+                if not known and isinstance(name, str):
                     name, at_name = self.text(name)
                     hits += at_name
                 clean[name] = item
@@ -203,9 +210,9 @@ class Redactor:
 
     def _hide(self, text: str) -> tuple[str, int]:
         hits = 0
-        seen: _Seen | None = None
+        seen: SeenText | None = None
         for shape in self._shapes:
-            seen = seen or _Seen(text)
+            seen = seen or SeenText(text)
             if not any(hint in seen.lower for hint in shape.hints):
                 continue
             found = list(_compiled(shape.pattern).finditer(seen.plain))
@@ -213,42 +220,10 @@ class Redactor:
                 # What an earlier shape hid inside this one is counted already.
                 hits += sum(MASK not in match.group()[_kept(match) :] for match in found)
                 text, seen = seen.without([(match.start() + _kept(match), match.end()) for match in found]), None
-        seen = seen or _Seen(text)
+        seen = seen or SeenText(text)
         if pieces := self._fragments.spans(seen.plain):
             text = seen.without(pieces)
         return text, hits + len(pieces)
-
-
-class _Seen:
-    """A text as a reader sees it, without colour codes, that knows where each character stood."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.codes = [match.span() for match in ANSI.finditer(text)] if "[" in text else []
-        edges = [0, *(edge for span in self.codes for edge in span), len(text)]
-        self.pieces = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if end > start]
-        self.plain = "".join(text[start:end] for start, end in self.pieces) if self.codes else text
-        self.lower = self.plain.lower()
-        self.starts: list[int] = []
-        at = 0
-        for start, end in self.pieces:
-            self.starts.append(at)
-            at += end - start
-
-    def without(self, spans: Iterable[tuple[int, int]]) -> str:
-        """Return the text with these spans of the plain one masked; colour codes inside a span stay, after the mask."""
-        parts: list[str] = []
-        done = 0
-        for start, end in spans:
-            first, last = self._at(start), self._at(end - 1) + 1
-            parts += [self.text[done:first], MASK]
-            parts += [self.text[a:b] for a, b in self.codes if first <= a and b <= last]
-            done = last
-        return "".join([*parts, self.text[done:]])
-
-    def _at(self, plain: int) -> int:
-        piece = bisect_right(self.starts, plain) - 1
-        return self.pieces[piece][0] + plain - self.starts[piece]
 
 
 @cache

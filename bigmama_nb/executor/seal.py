@@ -19,7 +19,8 @@ import nbformat
 
 from bigmama_nb.errors import StorageError
 from bigmama_nb.executor.atomic_write import replace_file
-from bigmama_nb.executor.redact import ANSI, Redactor
+from bigmama_nb.executor.redact import Redactor
+from bigmama_nb.executor.seen_text import ANSI
 
 Outcome = Literal["ok", "failed", "timeout", "killed", "not started"]
 CellOutcome = Literal["ok", "failed", "timeout", "killed", "running", "never ran"]

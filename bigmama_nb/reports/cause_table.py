@@ -66,8 +66,12 @@ def _ended(outcomes: pd.DataFrame) -> list[causes.Ended]:
     rows = as_grid(outcomes)
     # A task without an outcome yet is neither well nor ill.
     rows = rows[rows["outcome"].notna()]
-    texts = [rows[name].astype("object").where(rows[name].notna(), "").astype("str") for name in _TEXTS]
+    texts = [[_text(value) for value in rows[name].tolist()] for name in _TEXTS]
     return [causes.Ended(*row) for row in zip(*texts, strict=True)]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
 
 
 def failures_html(outcomes: pd.DataFrame, *, repair: str = "") -> Html:

@@ -62,7 +62,7 @@ class _Cell:
     height: float
     colour: str
     mark: str
-    edge: str = "white"
+    edge: str | None = None
 
 
 def outcome_grid(outcomes: pd.DataFrame, *, names: Mapping[str, str] | None = None, title: str = "") -> Picture:
@@ -236,7 +236,7 @@ def _heads(picture: Picture, panel: _Panel, first: float, body: float) -> None:
 
 
 def _draw_cells(picture: Picture, cells: list[_Cell]) -> None:
-    by_colour: dict[tuple[str, str], list[_Cell]] = {}
+    by_colour: dict[tuple[str, str | None], list[_Cell]] = {}
     for one in cells:
         by_colour.setdefault((one.colour, one.edge), []).append(one)
     for (colour, edge), alike in by_colour.items():
