@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 import jinja2
 from markupsafe import Markup
 
-from bigmama_nb.executor.redact import ANSI
+from bigmama_nb.executor.seen_text import ANSI
 from bigmama_nb.site import records
 
 ASSETS = ("site.css", "site.js", "charts.js", "vega.js", "vega.LICENSES.txt")
