@@ -13,7 +13,9 @@ HERE = Path(__file__).parent
 
 def names() -> list[str]:
     """Return the benchmarks: the modules here that have a function `main`."""
-    return sorted(path.stem for path in HERE.glob("*.py") if "\ndef main() " in path.read_text(encoding="utf-8"))
+    return sorted(
+        path.stem for path in HERE.glob("*.py") if "\ndef main() -> Result" in path.read_text(encoding="utf-8")
+    )
 
 
 def run(wanted: list[str]) -> None:
@@ -22,10 +24,9 @@ def run(wanted: list[str]) -> None:
     if unknown:
         sys.exit(f"benchmarks has no {', '.join(unknown)}; there are {', '.join(names())}. Nothing was measured.")
     for name in wanted or names():
-        found = importlib.import_module(f"benchmarks.{name}").main()
-        if isinstance(found, Result):
-            print(f"## {found.name}\n\n{found.markdown}\n\n{versions()}\n", flush=True)  # noqa: T201
-            write(found)
+        found: Result = importlib.import_module(f"benchmarks.{name}").main()
+        print(f"## {found.name}\n\n{found.markdown}\n\n{versions()}\n", flush=True)  # noqa: T201
+        write(found)
 
 
 if __name__ == "__main__":

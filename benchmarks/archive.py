@@ -1,6 +1,7 @@
-"""5,000 runs of 900 tasks: what it costs to list them, to name one, to index them, and to keep the review site.
+"""An archive of years: what it costs to list its runs, to name one, to index them, and to keep the review site.
 
-The runs are invented: 300 games x 3 metrics of one day each, one a night, with a few troubles that end.
+The runs are invented: games x 3 metrics of one day each, one a night, with a few troubles that end.
+`ARCHIVE=5000,300` measures so many runs of so many games.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import REPO, machine, table
+from benchmarks.measure import REPO, table
+from benchmarks.results import Result
 
 RUNS = 5_000
-GAMES = 300
+GAMES = 30
 METRICS = ("wau", "mau", "orders")
 FIRST = datetime(2012, 1, 2, 2, 3, 4)  # noqa: DTZ001 - written with its Z
 
@@ -37,15 +39,10 @@ metrics:
 """
 
 
-def main() -> None:
-    """Measure, and print the figures as Markdown."""
-    measure(RUNS, GAMES)
-
-
-def measure(runs: int, games: int) -> None:
-    """Measure an archive of so many runs of so many games."""
+def main() -> Result:
+    """Measure, and return the figures."""
+    runs, games = map(int, os.environ["ARCHIVE"].split(",")) if "ARCHIVE" in os.environ else (RUNS, GAMES)
     codes = [f"g{number:03}" for number in range(games)]
-    print(f"## {runs:,} runs of {games * len(METRICS):,} tasks\n\n{machine()}\n")  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="bench-archive-") as name:
         folder = Path(name)
         archive = folder / "archive"
@@ -61,9 +58,13 @@ def measure(runs: int, games: int) -> None:
             ("the newest 500 runs, until they are drawn", drawn(archive / "runs.html"), None),
         ]
         told = [(what, f"{wall:.2f}", "" if cpu is None else f"{cpu:.2f}") for what, wall, cpu in rows]
-        print(table(("", "wall, s", "CPU, s"), told))  # noqa: T201
         sizes = {one: (archive / one).stat().st_size for one in ("index.sqlite", "index.html", "runs.html")}
-        print("\n" + "; ".join(f"{one}: {size / 1e6:.2f} MB" for one, size in sizes.items()) + "\n")  # noqa: T201
+    return Result(
+        "archive",
+        f"{runs:,} runs of {games * len(METRICS):,} tasks:\n\n{table(('', 'wall, s', 'CPU, s'), told)}\n\n"
+        + "; ".join(f"`{one}` {size / 1e6:.2f} MB" for one, size in sizes.items())
+        + ".",
+    )
 
 
 def added(profile: Path, archive: Path, data: dict[str, Any]) -> tuple[float, float]:
@@ -212,7 +213,3 @@ def task(game: str, metric: str, day: date, number: int) -> dict[str, Any]:
         "published": "no" if ill else "yes",
         "counts": {"undated": 0},
     }
-
-
-if __name__ == "__main__":
-    measure(*map(int, sys.argv[1:])) if sys.argv[1:] else main()

@@ -16,6 +16,7 @@ from pathlib import Path
 import bson
 
 from benchmarks.measure import table
+from benchmarks.results import Result
 
 VALUE = 7_654_321_987
 PROFILE = """
@@ -75,8 +76,8 @@ threading.setprofile(watch)
 """
 
 
-def main() -> None:
-    """Run, and print the modules with the shapes that they hold the figure in."""
+def main() -> Result:
+    """Run, and return the modules with the shapes that they hold the figure in."""
     checkout = Path(os.environ.get("CHECKOUT") or Path(__file__).parents[1]).resolve()
     with tempfile.TemporaryDirectory() as folder:
         there = Path(folder)
@@ -96,9 +97,5 @@ def main() -> None:
         passed = {tuple(line.split(" ", 1)) for line in (there / "passed").read_text().splitlines()}
     modules = sorted({module for module, _ in passed})
     rows = [(module, ", ".join(sorted(shape for other, shape in passed if other == module))) for module in modules]
-    print(table(("module", "shapes"), rows))  # noqa: T201
-    print(f"\n{len(modules)} modules, {len({shape for _, shape in passed})} shapes\n")  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()
+    count = f"{len(modules)} modules, {len({shape for _, shape in passed})} shapes"
+    return Result("figure", f"{count}:\n\n{table(('module', 'shapes'), rows)}")

@@ -19,7 +19,8 @@ import duckdb
 
 from benchmarks.live_play import _apart, _cost
 from benchmarks.live_play_peers import DAY
-from benchmarks.measure import REPO, machine, table
+from benchmarks.measure import REPO, table
+from benchmarks.results import Result
 from bigmama_nb.sample import live
 
 SIZES = (1_000_000, 10_000_000)
@@ -28,15 +29,14 @@ APART = "local-cluster[1,2,3072]"
 """A driver and an executor in processes of their own, so that their memory can be told apart."""
 
 
-def main() -> None:
-    """Measure, and print the figures as Markdown."""
+def main() -> Result:
+    """Measure, and return the figures."""
     wanted = os.environ.get("SPARK_ROWS")
     sizes = [int(size) for size in wanted.split(",")] if wanted else list(SIZES)
     heads = (
         "", "wall s", "Python MB", "driver MB", "executor MB", "shuffled MB", "spilled to disk MB",
         "tasks s", "longest task s", "files", "largest MB",
     )  # fmt: skip
-    print(f"## Live viewing on Spark\n\n{machine()}\n")  # noqa: T201
     with tempfile.TemporaryDirectory(prefix="spark-bench-") as scratch:
         rows = []
         for size in sizes:
@@ -55,7 +55,7 @@ def main() -> None:
                     continue
                 rows.append([f"{size:,} rows, {name}", *measured(sources, Path(scratch) / "spark", master)])
                 print(rows[-1], file=sys.stderr, flush=True)  # noqa: T201
-        print(table(heads, rows))  # noqa: T201
+    return Result("spark", table(heads, rows))
 
 
 def measured(sources: Path, out: Path, master: str) -> list[str]:
@@ -94,7 +94,3 @@ def skew(even: Path, skewed: Path) -> None:
             moved = f"CASE WHEN hash(coalesce(user_id_fill, device_id)) % 2 = 0 THEN '{post}' ELSE post_id END"
             rows = f"SELECT * REPLACE ({moved} AS post_id) FROM read_parquet('{file}', hive_partitioning = false)"
             connection.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet)")
-
-
-if __name__ == "__main__":
-    main()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.__main__ import names
+from benchmarks.measure import REPO
 from benchmarks.results import Plot, Result, write
 
 PAGE = "# Benchmarks\n\nBefore.\n\n<!-- measured: {0} -->\n\nold\n\n<!-- end of {0} -->\n\nAfter: \\1.\n"
@@ -46,5 +48,7 @@ def test_a_page_without_the_marks_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_every_benchmark_is_named_by_its_module() -> None:
-    """`python -m benchmarks` finds them."""
-    assert {"extract", "live_play", "runs", "year"} <= set(names())
+    """`python -m benchmarks` finds them, and the page has a place for what each finds."""
+    assert {"archive", "extract", "figure", "live_play", "runs", "spark", "year"} == set(names())
+    page = (REPO / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"<!-- measured: (\w+) -->", page)) == set(names())
