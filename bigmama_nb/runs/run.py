@@ -89,7 +89,7 @@ def begin(
         over=options.over,
         environment=describe(profile),
         attempts=[],
-        tasks=[replace(task, attempt=1) for task in grid.tasks],
+        tasks=[task if task.attempt == 1 else replace(task, attempt=1) for task in grid.tasks],
     )
     record = Record(run_dir, run, RunLock(run_dir), Redactor.of(profile).document)
     record.change(lambda run: None)

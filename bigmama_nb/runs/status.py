@@ -73,7 +73,7 @@ def tell(profile: Profile, run: RunRecord) -> list[Json]:
     """
     # A hint names the profile, here as in the record.
     tasks = [
-        replace(task, message=task.message and as_called(task.message, run.profile.path))
+        replace(task, message=as_called(task.message, run.profile.path)) if task.message else task
         for task in run.tasks
         if task.pipeline == "game_metric" and task.outcome is not None
     ]
