@@ -19,9 +19,8 @@ run: $(VENV)/installed  ## install, then publish the sample and show its report
 	@$(BIN)/python run_all.py run; status=$$?; $(BIN)/python run_all.py report --to out/report.html && \
 		echo "The report to look at: out/report.html. To work with it: make lab"; exit $$status
 
-# In the order of the folders: pytest-xdist would put files of few tests last, and the longest have one.
 test: $(VENV)/installed-dev  ## install what the tests need, then run them
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not long"
 	$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout 300 --nbval-sanitize-with tests/nbval.cfg notebooks
 
 test-long: $(VENV)/installed-dev  ## more and other examples, longer races
