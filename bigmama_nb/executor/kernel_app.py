@@ -16,8 +16,8 @@ class KernelApp(_Application):  # type: ignore[misc]
         """Close the sockets, once the thread that answered the wish to end is through.
 
         ipykernel first ends the thread that sends what was said, and then waits for this one, which may still be
-        waiting, for up to 10 s, until that has sent what the answer said: mostly one of a
-        run's four kernels was killed for it.
+        waiting, for up to 10 s, until that has sent what the answer said: mostly one of a run's four kernels was killed
+        for it.
         """
         control = self.control_thread
         if control is not None and control.is_alive():

@@ -7,7 +7,6 @@ papermill only logs an unknown parameter, enforces no type, and its own inspecti
 from __future__ import annotations
 
 import ast
-import json
 import math
 import typing
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -56,28 +55,22 @@ def parameters_of(notebook: Path) -> dict[str, Parameter]:
         UsageError: the file is missing, is no notebook, has no such cell, or that cell is not Python.
     """
     try:
-        cells = [cell for cell in _cells(notebook) if "parameters" in cell["metadata"].get("tags", ())]
+        read = nbformat.read(notebook, as_version=4)
+        cells = [cell for cell in read.cells if "parameters" in cell.metadata.get("tags", ())]
     except OSError as error:
         raise UsageError(f"{notebook}: cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, nbformat.ValidationError) as error:
+    except (ValueError, KeyError, AttributeError, nbformat.ValidationError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{notebook}: not a notebook ({said[:200]})") from None
     if not cells:
         raise UsageError(f"{notebook.name}: has no cell tagged 'parameters'")
     try:
-        body = ast.parse("".join(cells[0]["source"])).body
+        body = ast.parse(cells[0].source).body
     except SyntaxError as error:
         raise UsageError(
             f"{notebook.name}: the cell tagged 'parameters' is not Python (line {error.lineno}: {error.msg})"
         ) from None
     return _assignments(body)
-
-
-def _cells(notebook: Path) -> Any:
-    """Return the cells; nbformat would also check the outputs that it keeps, for a tenth of a second."""
-    text = notebook.read_text(encoding="utf-8")
-    read = json.loads(text)
-    return read["cells"] if read["nbformat"] == 4 else nbformat.reads(text, as_version=4).cells
 
 
 def _assignments(body: Iterable[ast.stmt]) -> dict[str, Parameter]:

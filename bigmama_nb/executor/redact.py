@@ -176,9 +176,7 @@ class Redactor:
     def _inside(self, value: Any, key: str = "") -> tuple[Any, int]:
         hits = 0
         if isinstance(value, str):
-            if key.startswith("image/") and "svg" not in key:
-                return self._picture(value)
-            return self._short(value) if len(value) < LONG else self._hide(value)
+            return self._picture(value) if key.startswith("image/") and "svg" not in key else self.text(value)
         if isinstance(value, dict):
             # Of the same class: a notebook's parts know their keys as attributes.
             clean = type(value)()

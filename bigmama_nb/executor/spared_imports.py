@@ -15,6 +15,7 @@ _GRAMMARS = ("rfc3987_syntax", "rfc3986_validator", "isoduration", "fqdn", "uri_
 """Of URIs, durations, hosts, colours: jsonschema builds them for nbformat, and no notebook's schema speaks of these."""
 _DEBUGGER = "debugpy"
 """For ipykernel: nobody steps through the cells of a run."""
+_OF_KERNELS = (*_GRAMMARS, _DEBUGGER)
 _STORES = "boto3"
 """For papermill: it is given notebooks, and no address of one."""
 _HTTP = "requests"
@@ -27,24 +28,24 @@ _own_process: list[bool] = []
 def by_command() -> None:
     """Let a process that is the command's alone go without; whoever shares it with others has all that they expect."""
     _own_process[:] = [True]
-    deny(*_GRAMMARS, _STORES)
+    _deny(*_GRAMMARS, _STORES)
     sys.modules.setdefault(_HTTP, _Later(_HTTP))
     sys.modules.setdefault(_PLUGINS, _NoPlugins(_PLUGINS))
 
 
 def by_kernels() -> None:
     """Let the process that kernels are forked from go without."""
-    deny(*_GRAMMARS, _DEBUGGER)
+    _deny(*_OF_KERNELS)
 
 
 def give_back() -> None:
     """Let who asks for them in a kernel have them."""
-    for name in (*_GRAMMARS, _DEBUGGER):
+    for name in _OF_KERNELS:
         if sys.modules.get(name, name) is None:
             del sys.modules[name]
 
 
-def deny(*names: str) -> None:
+def _deny(*names: str) -> None:
     """Let an import of modules fail that are not loaded yet."""
     for name in names:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]

@@ -227,7 +227,5 @@ def chart(section: Section) -> Timeline | None:
     choice = {"input": "select", "options": keys, "labels": names, "name": f"{section.topic.of} "}
     params = [{"name": "chosen", "value": keys[0], "bind": choice}, *axis(section.dts, section.topic.period)]
     says = f"{section.topic.title} of {lines[0].name}"
-    made = spec(
-        section.topic.period, says, {"values": rows}, height=_HEIGHT, transform=transform, params=params
-    )  # fmt: skip
-    return Timeline(made, says)
+    values = {"values": rows}
+    return Timeline(spec(section.topic.period, says, values, height=_HEIGHT, transform=transform, params=params), says)

@@ -83,7 +83,6 @@ print(rfc3987_syntax.is_valid_syntax("iri", "https://example.org/한"))
 def test_a_kernel_looks_for_garbage_as_any_python_does(tmp_path: Path) -> None:
     """Only what it was forked with is left out, and that is never looked through."""
     shows = """
-import asyncio
 import gc
 print(gc.isenabled(), gc.get_threshold(), gc.get_freeze_count() > 100_000)
 """
