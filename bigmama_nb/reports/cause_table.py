@@ -37,7 +37,7 @@ def headline(outcomes: pd.DataFrame) -> str:
         outcomes: one row a task: game_cd, type, dt (or table, part_date), outcome, reason, message, published
             (`yes`, `no`, `unknown`).
     """
-    return causes.sentence(_ended(outcomes))
+    return causes.sentence(_tasks(outcomes))
 
 
 def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -56,18 +56,16 @@ def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
         (
             one.outcome, one.reason, ", ".join(one.lines), len(one.tasks), one.days, ", ".join(one.types), one.message
         )
-        for one in causes.causes(_ended(outcomes))
+        for one in causes.causes(_tasks(outcomes))
     ]  # fmt: skip
     types = {column: "int64" if column == "tasks" else "str" for column in CAUSE_COLUMNS}
     return pd.DataFrame(rows, columns=CAUSE_COLUMNS).astype(types)
 
 
-def _ended(outcomes: pd.DataFrame) -> list[causes.Ended]:
+def _tasks(outcomes: pd.DataFrame) -> list[causes.GridTask]:
     rows = as_grid(outcomes)
-    # A task without an outcome yet is neither well nor ill.
-    rows = rows[rows["outcome"].notna()]
     texts = [[_text(value) for value in rows[name].tolist()] for name in _TEXTS]
-    return [causes.Ended(*row) for row in zip(*texts, strict=True)]
+    return [causes.GridTask(*row) for row in zip(*texts, strict=True)]
 
 
 def _text(value: object) -> str:
@@ -81,7 +79,7 @@ def failures_html(outcomes: pd.DataFrame, *, repair: str = "") -> Html:
         outcomes: one row a task: game_cd, type, dt (or table, part_date), outcome, reason, message, published.
         repair: the command that does again what failed, shown under the table.
     """
-    tasks = _ended(outcomes)
+    tasks = _tasks(outcomes)
     found = causes.causes(tasks)
     said = causes.sentence(tasks)
     if not found:

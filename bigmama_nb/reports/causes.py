@@ -14,8 +14,8 @@ ORDER = ("failed", "suspect", "not_ready", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A task that has an outcome, with a line and a column of the grid whatever it makes."""
+class GridTask:
+    """A task, with a line and a column of the grid whatever it makes."""
 
     line: str
     """The game's code; of live viewing the table."""
@@ -24,6 +24,7 @@ class Ended:
     dt: str
     """Its column: `20240501`."""
     outcome: str
+    """Empty where there is none yet: it is neither well nor ill."""
     reason: str
     message: str
     published: str
@@ -35,7 +36,7 @@ class Cause:
 
     outcome: str
     reason: str
-    tasks: list[Ended] = field(default_factory=list)
+    tasks: list[GridTask] = field(default_factory=list)
 
     @property
     def lines(self) -> list[str]:
@@ -60,14 +61,14 @@ class Cause:
         return max(self.tasks, key=lambda task: (task.dt, task.line, task.type)).message
 
 
-def ended(tasks: Iterable[Any]) -> list[Ended]:
+def ended(tasks: Iterable[Any]) -> list[GridTask]:
     """Return those of a record's tasks that have an outcome.
 
     Args:
         tasks: with game_cd, type and dt, or table and part_date; outcome, reason, message, published.
     """
     return [
-        Ended(*_place(task), task.outcome, task.reason or "", task.message or "", task.published)
+        GridTask(*_place(task), task.outcome, task.reason or "", task.message or "", task.published)
         for task in tasks
         if task.outcome
     ]
@@ -79,11 +80,11 @@ def _place(task: Any) -> tuple[str, str, str]:
     return task.game_cd, str(task.type), str(task.dt)
 
 
-def causes(tasks: Iterable[Ended]) -> list[Cause]:
+def causes(tasks: Iterable[GridTask]) -> list[Cause]:
     """Group the tasks that are not `ok`: failed first, then most games first."""
     found: dict[tuple[str, str, str], Cause] = {}
     for task in tasks:
-        if task.outcome != "ok":
+        if task.outcome not in ("", "ok"):
             key = task.outcome, task.reason, cause_of(task.message, [task.line, task.type, task.dt])
             found.setdefault(key, Cause(task.outcome, task.reason)).tasks.append(task)
     order = {outcome: place for place, outcome in enumerate(ORDER)}
@@ -95,7 +96,7 @@ def causes(tasks: Iterable[Ended]) -> list[Cause]:
     )  # fmt: skip
 
 
-def sentence(tasks: list[Ended]) -> str:
+def sentence(tasks: list[GridTask]) -> str:
     """Return a run in a sentence: `4,080 of 4,230 figures published; 5 games failed, 3 causes; 1 game not ready`."""
     if not tasks:
         return "Nothing was asked for"
@@ -114,7 +115,7 @@ def sentence(tasks: list[Ended]) -> str:
     return "; ".join(parts)
 
 
-def _noun(tasks: list[Ended], of_games: str, of_tables: str) -> str:
+def _noun(tasks: list[GridTask], of_games: str, of_tables: str) -> str:
     live = sum(task.type == LIVE for task in tasks)
     return of_tables if live == len(tasks) else f"{of_games}s and {of_tables}" if live else of_games
 

@@ -132,6 +132,14 @@ def test_unknown_publish_counts_as_not_published() -> None:
     assert headline(found) == "1 of 2 figures published"
 
 
+def test_a_task_without_an_outcome_yet_is_asked_for_and_no_failure() -> None:
+    """It counts among the figures that are to be published, and has no cause."""
+    found = outcomes(OK, OK)
+    found.loc[1, ["outcome", "published"]] = [None, "no"]
+    assert headline(found) == "1 of 2 figures published"
+    assert len(failures(found)) == 0
+
+
 def test_tables_of_live_viewing_stand_beside_the_games() -> None:
     """A task that has a table and a date instead of a game and a dt is counted, named and grouped like any other."""
     found = pd.concat(
