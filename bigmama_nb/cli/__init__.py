@@ -11,7 +11,6 @@ import os
 import sys
 import tempfile
 import traceback
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ from bigmama_nb.errors import (
     with_state,
 )
 from bigmama_nb.executor import spared_imports
-from bigmama_nb.executor.process import SwiftEnd, collect_seldom
+from bigmama_nb.executor.process import SwiftEnd, collect_seldom, mute_warnings
 from bigmama_nb.project import COMMAND, as_called, without_run
 
 if TYPE_CHECKING:
@@ -194,8 +193,11 @@ def failed(error: BigmamaError) -> VerbResult:
     return VerbResult(None, exit_status=status, error={"reason": reason, "message": without_run(str(error))})
 
 
-def load(path: str | None) -> Profile:
+def load(path: str | None, *, executes: bool = False) -> Profile:
     """Return the profile that a verb is told; its secrets are hidden from now on in all that is written.
+
+    Args:
+        executes: the verb executes notebooks, and has imported what it does that by, and done nothing else.
 
     Raises:
         ProfileError: the profile is wrong.
@@ -204,6 +206,10 @@ def load(path: str | None) -> Profile:
 
     read = profile.load(path)
     gate().knows(read)
+    if executes:
+        from bigmama_nb.executor.kernel import prepare
+
+        prepare()
     return read
 
 
@@ -280,7 +286,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
     swift = SwiftEnd() if arguments is None else None
     if swift is not None and not sys.warnoptions:
         # A library's warning is for who develops here; an operator's terminal shows what was said on purpose.
-        warnings.simplefilter("ignore")
+        mute_warnings()
     try:
         with guarded():
             _called(sys.argv[1:] if arguments is None else arguments, services)

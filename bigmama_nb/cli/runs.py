@@ -71,7 +71,7 @@ def run(
         raise UsageError("--date and --from/--to exclude each other")
     if again and not (games and metrics):
         raise UsageError("--again brings back what was retracted, by name only: it needs --games and --metrics")
-    read = load(profile)
+    read = load(profile, executes=not only_plan)
     request = Request(day or date_from, day or date_to, games, metrics, pipelines, missing, again)
     now = services().clock()
     end = None if wait_until is None else until(wait_until, read, now)
@@ -116,7 +116,7 @@ def repair(profile: str | None, run_name: str | None, every: bool, days: int, on
                 "repair takes a RUN or --open, not both", state=NOTHING_DONE, step="see 'run_all.py runs list'"
             )
         raise click.UsageError("Missing argument 'RUN'.", click.get_current_context())
-    read = load(profile)
+    read = load(profile, executes=not only_plan)
     folder = Path(read.archive.uri)
     if run_name is None:
         ids = [run.run_id for run in open_runs(folder, services().clock().date(), days)]
@@ -159,7 +159,7 @@ def release(profile: str | None, run_name: str, task: str, reason: str | None, o
     from bigmama_nb.runs import archive
     from bigmama_nb.runs.repair import release as let_go
 
-    read = load(profile)
+    read = load(profile, executes=True)
     run_id = archive.find(Path(read.archive.uri), run_name)
     with operated(read) as operator:
         done = let_go(read, run_id, task, operator, reason, over=over)
@@ -184,7 +184,7 @@ def republish(profile: str | None, run_name: str | None, over: bool, form: bool,
     from bigmama_nb.runs.repair import republish as publish_again
     from bigmama_nb.runs.run import Options
 
-    read = load(profile)
+    read = load(profile, executes=True)
     with operated(read) as operator:
         done = publish_again(read, run_name, Options(over=over), operator, reason)
     return finished(done, read)
@@ -233,7 +233,7 @@ def replay(profile: str | None, run_name: str) -> VerbResult:
     from bigmama_nb.runs import archive
     from bigmama_nb.runs.replay import replay as do_again
 
-    read = load(profile)
+    read = load(profile, executes=True)
     run_id = archive.find(Path(read.archive.uri), run_name)
     with operated(read) as operator:
         done = do_again(read, run_id, operator)

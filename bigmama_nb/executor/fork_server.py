@@ -15,13 +15,21 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from bigmama_nb.executor import spared_imports
-from bigmama_nb.executor.process import SwiftEnd, die_first_of_all, die_with, forked_for
+from bigmama_nb.executor.process import (
+    SwiftEnd,
+    collect_as_usual,
+    die_first_of_all,
+    die_with,
+    forked_for,
+    show_warnings,
+)
 
 NUMBER = struct.Struct("<i")
 """A message of a keeper: first the kernel's process id, then how it ended, as `subprocess` counts it."""
@@ -51,9 +59,8 @@ class Request:
     """What is unlike the server's; None: not set."""
 
 
-def main(control: socket.socket, modules: Sequence[str]) -> None:
+def serve(control: socket.socket, modules: Sequence[str]) -> None:
     """Serve until the run closes its end of `control`; also returns, as one, in every kernel."""
-    swift = SwiftEnd()
     forked_for(os.getppid())
     spared_imports.by_kernels()
     gc.disable()
@@ -69,7 +76,42 @@ def main(control: socket.socket, modules: Sequence[str]) -> None:
         from bigmama_nb.executor import kernel_app
 
         kernel_app.serve()
-    swift.well()
+
+
+def serve_from_command(control: socket.socket, modules: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Serve in a process that was forked from the command, made what one that was started for it would be.
+
+    Raises:
+        SystemExit: always, in the server and in every kernel; the command's `main` ends with it.
+    """
+    try:
+        _leave_command(control.fileno(), env)
+        serve(control, modules)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
+    sys.exit()
+
+
+def _leave_command(kept: int, env: Mapping[str, str]) -> None:
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):
+        os.dup2(nowhere, stream)
+    for one in map(int, os.listdir("/proc/self/fd")):
+        if one not in (0, 1, 2, kept):
+            with suppress(OSError):  # that of the list
+                os.close(one)
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    show_warnings()
+    collect_as_usual()
+    sys.dont_write_bytecode = False
+    # First is the folder of the command's script; a kernel has what its environment says.
+    told = env.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [path for path in told if path and path not in sys.path[1:]]
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir("/")
 
 
 def _serve(control: socket.socket) -> Request | None:
@@ -134,4 +176,6 @@ def _become(request: Request) -> None:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+    swift = SwiftEnd()
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+    swift.well()

@@ -22,7 +22,8 @@ from typing import Any
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from bigmama_nb.executor.fork_server import MESSAGE_LIMIT, NUMBER, Request
+from bigmama_nb.executor import spared_imports
+from bigmama_nb.executor.fork_server import MESSAGE_LIMIT, NUMBER, Request, serve_from_command
 
 PRELOADED = ("bigmama_nb.stages", "bigmama_nb.reports")
 """What the notebooks import: by name, as these rooms are above this one."""
@@ -92,16 +93,19 @@ class ForkServer:
         self.env = dict(env)
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "bigmama_nb.executor.fork_server", str(theirs.fileno()), *PRELOADED],
-                env=self.env,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            self._process = self._started(theirs)
+
+    def _started(self, control: socket.socket) -> subprocess.Popen[bytes] | _Child:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bigmama_nb.executor.fork_server", str(control.fileno()), *PRELOADED],
+            env=self.env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[control.fileno()],
+            start_new_session=True,
+        )
 
     def serves(self, env: Mapping[str, str], own: Collection[str]) -> bool:
         """Return whether a kernel of this environment may come from here; its `own` variables are set in itself."""
@@ -137,6 +141,39 @@ class ForkServer:
         self._process.wait()
 
 
+class _Child:
+    """A process that was forked from this one, with what a server uses of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return how it ended; None while it runs."""
+        return self._waited(os.WNOHANG)
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        self._waited(0)
+
+    def _waited(self, options: int) -> int | None:
+        if self.returncode is None:
+            ended, status = os.waitpid(self._pid, options)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+
+class _FromHere(ForkServer):
+    """One that has all that this process has imported."""
+
+    def _started(self, control: socket.socket) -> _Child:
+        pid = os.fork()
+        if pid == 0:
+            self._control.close()
+            serve_from_command(control, PRELOADED, self.env)
+        return _Child(pid)
+
+
 _servers: list[ForkServer] = []
 _serving = threading.Lock()
 
@@ -149,6 +186,19 @@ def _server(env: Mapping[str, str], own: Collection[str]) -> ForkServer:
         _end()
         _servers.append(ForkServer({name: value for name, value in env.items() if name not in own}))
         return _servers[0]
+
+
+def fork_from_here(env: Mapping[str, str]) -> None:
+    """Fork the server of an environment from this process, so that it need not import the same again.
+
+    Only where the process is the command's alone, and its interpreter was told nothing that a kernel's is not. To be
+    called while the process has no thread, lock, open file or handler of a signal that a kernel would inherit.
+    """
+    told = sys.orig_argv[1:2]
+    as_a_kernel = bool(told) and not told[0].startswith("-") and not sys.flags.safe_path
+    if sys.platform == "linux" and spared_imports.own_process() and as_a_kernel:
+        with suppress(OSError):
+            _servers.append(_FromHere(env))
 
 
 @atexit.register

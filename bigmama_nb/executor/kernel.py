@@ -19,7 +19,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 import bigmama_nb
-from bigmama_nb.executor.forked import Provisioner
+from bigmama_nb.executor.forked import Provisioner, fork_from_here
 
 OOM_COUNTER = Path("/proc/vmstat")
 """Counts, as `oom_kill`, how often the system has killed a process because memory ran out, containers' limits too."""
@@ -164,14 +164,22 @@ class _Manager(AsyncKernelManager):
         self.kernel.watch()
 
 
+def prepare() -> None:
+    """Fork now what kernels will be forked from, where that costs less: see `fork_from_here`."""
+    fork_from_here(_common(os.environ))
+
+
 def _environment(kernel: Kernel) -> dict[str, str]:
-    env = {**os.environ, **kernel.env}
+    # Start-up files and settings of whoever runs this, and a home that cannot be written to, change nothing.
+    return _common({**os.environ, **kernel.env}) | {"IPYTHONDIR": str(kernel.folder / "ipython")}
+
+
+def _common(env: Mapping[str, str]) -> dict[str, str]:
+    env = dict(env)
     # Some images set it; then every kernel would compile every module again.
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     # ipykernel collects no output of C code when it sees it.
     env.pop("PYTEST_CURRENT_TEST", None)
-    # Start-up files and settings of whoever runs this, and a home that cannot be written to, change nothing.
-    env["IPYTHONDIR"] = str(kernel.folder / "ipython")
     env["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     root = str(Path(bigmama_nb.__file__).resolve().parent.parent)
     if root not in site.getsitepackages():

@@ -9,11 +9,14 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = "500"
 _ALLOCATIONS = 100_000
+_THRESHOLD = gc.get_threshold()
+_show_warning = warnings.showwarning
 
 _starter: list[int] = []
 """The run, in a kernel that was forked: a process that it starts in turn does not inherit this."""
@@ -35,7 +38,22 @@ def collect_seldom() -> None:
     A short-lived command makes few circles and hundreds of thousands of objects that stay, most of them by its
     imports; to look through them over and over takes a tenth of its time.
     """
-    gc.set_threshold(_ALLOCATIONS, *gc.get_threshold()[1:])
+    gc.set_threshold(_ALLOCATIONS, *_THRESHOLD[1:])
+
+
+def collect_as_usual() -> None:
+    """Have Python look for garbage as it does by itself."""
+    gc.set_threshold(*_THRESHOLD)
+
+
+def mute_warnings() -> None:
+    """Show none of the warnings that libraries have for who develops."""
+    warnings.showwarning = lambda *_args, **_named: None
+
+
+def show_warnings() -> None:
+    """Show warnings as Python does by itself."""
+    warnings.showwarning = _show_warning
 
 
 def die_with(parent: int) -> None:

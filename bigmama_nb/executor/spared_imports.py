@@ -25,6 +25,11 @@ _PLUGINS = "entrypoints"
 _own_process: list[bool] = []
 
 
+def own_process() -> bool:
+    """Return whether this process is the command's alone."""
+    return bool(_own_process)
+
+
 def by_command() -> None:
     """Let a process that is the command's alone go without; whoever shares it with others has all that they expect."""
     _own_process[:] = [True]
@@ -34,7 +39,13 @@ def by_command() -> None:
 
 
 def by_kernels() -> None:
-    """Let the process that kernels are forked from go without."""
+    """Let the process that kernels are forked from go without; it has what only the command goes without."""
+    if own_process():
+        _own_process.clear()
+        for name, module in [*sys.modules.items()]:
+            # papermill has looked for stores already.
+            if module is None or isinstance(module, _StandIn) or name.split(".")[0] == "papermill":
+                del sys.modules[name]
     _deny(*_OF_KERNELS)
 
 
@@ -57,7 +68,7 @@ def arrow_without_pandas() -> None:
     It would not know a frame that it is given before that: only where the process is the command's alone, whose
     tables come from tasks and records.
     """
-    if not _own_process or "pandas" in sys.modules:
+    if not own_process() or "pandas" in sys.modules:
         return
     import pyarrow as pa
 
@@ -76,7 +87,11 @@ class _NoPandas(MetaPathFinder):
             raise ModuleNotFoundError(name)
 
 
-class _Later(ModuleType):
+class _StandIn(ModuleType):
+    """Is there in place of a module."""
+
+
+class _Later(_StandIn):
     """A module that is imported when something of it is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
@@ -85,7 +100,7 @@ class _Later(ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-class _NoPlugins(ModuleType):
+class _NoPlugins(_StandIn):
     """The module `entrypoints` of an environment in which no package offers any."""
 
     @staticmethod

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.runs import world
 from bigmama_nb.executor import forked
 from bigmama_nb.executor.kernel import Kernel
 from tests.executor.test_execute import children
-from tests.runs.stages import notebook, outcomes, printed, read, run, wait_until_gone
+from tests.runs.stages import FOREVER, Bell, notebook, outcomes, printed, read, run, wait_until_gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 
 SERVER = "bigmama_nb.executor.fork_server"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def server() -> int:
@@ -186,6 +190,134 @@ print(server())
 
     assert said.stderr == ""
     assert not Path(f"/proc/{int(said.stdout)}").exists()
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+from bigmama_nb.executor import process, spared_imports
+swift = process.SwiftEnd()
+spared_imports.by_command()
+process.collect_seldom()
+process.mute_warnings()
+from bigmama_nb.cli.streams import guarded
+from bigmama_nb.executor import forked, kernel
+from bigmama_nb.runs import run
+from tests.executor.test_forked import lines
+
+folder, early, held = Path(sys.argv[1]), sys.argv[2] == "early", open(sys.argv[1] + "/held", "w")
+try:
+    with guarded():
+        if early:
+            kernel.prepare()
+        if "alone" in sys.argv:
+            forked.ForkServer._started = None  # there is no other
+        print(*lines(folder))
+except SystemExit as end:
+    swift.well(end.code or 0)
+    raise
+"""
+"""What the command does to its own process, and kernels that come of it or of a server of their own."""
+
+
+def command(folder: Path, *words: str, script: str = COMMAND, told: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """Start a command of its own process with these words, by an interpreter that is told something."""
+    (folder / "command.py").write_text(script)
+    root = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, *told, str(folder / "command.py"), *([str(folder)] if script is COMMAND else []), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # One that is killed leaves its kernel's folder behind: here, not in the machine's.
+        env={**os.environ, "PYTHONPATH": root, "TMPDIR": str(folder)},
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """Return what a command that ended well printed."""
+    out, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    return out
+
+
+def test_a_kernel_that_comes_of_the_command_is_as_any(tmp_path: Path) -> None:
+    """Nothing that the command did to its own process is left in it, and no file that it has open."""
+    shows = """
+import builtins, gc, json, logging, os, resource, signal, sys, warnings
+from papermill import iorw
+import boto3, entrypoints, requests
+own = ("JPY_PARENT_PID", "IPYTHONDIR", "SHLVL", "_")
+print(json.dumps({
+    "path": [one for one in sys.path if one != "/"],
+    "environment": {name: value for name, value in os.environ.items() if name not in own},
+    "folder": os.getcwd(),
+    "mask": os.umask(0o022),
+    "leads": os.getsid(0) == os.getpgid(0) == os.getpid(),
+    "open": [os.readlink(f"/proc/self/fd/{one}").partition(":")[0] for one in (0, 1, 2)],
+    "held": [one for one in os.listdir("/proc/self/fd")
+             if os.path.lexists(f"/proc/self/fd/{one}") and os.readlink(f"/proc/self/fd/{one}").endswith("held")],
+    "signals": [str(signal.getsignal(one)).partition(" at ")[0] for one in sorted(signal.valid_signals())],
+    "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+    "limits": [resource.getrlimit(one) for one in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)],
+    "garbage": gc.get_threshold(),
+    "compiled": sys.dont_write_bytecode,
+    "warnings": warnings.showwarning.__module__,
+    "errors": [sys.excepthook.__module__, type(sys.__stderr__).__name__, sys.__stdout__.encoding],
+    "libraries": [boto3.__name__, requests.get.__module__, entrypoints.__file__, "boto3" in vars(iorw)],
+    "printing": builtins.print.__module__,
+    "log": logging.getLogger().level,
+}))
+"""
+    notebook(tmp_path / "in.ipynb", shows=shows)
+
+    facts = json.loads(said(command(tmp_path, "early", "alone")))
+
+    assert facts == json.loads(said(command(tmp_path, "late")))
+    assert facts["held"] == []
+
+
+@pytest.mark.parametrize("told", ["-O", "-Wignore"])
+def test_an_interpreter_that_was_told_more_than_a_kernels_forks_none(tmp_path: Path, told: str) -> None:
+    """A server of its own is started, whose interpreter is told nothing."""
+    notebook(tmp_path / "in.ipynb", shows="import sys; print(sys.flags.optimize, sys.warnoptions)")
+
+    assert said(command(tmp_path, "early", told=[told])) == "0 []\n"
+
+
+def test_a_run_has_its_kernels_of_the_command(tmp_path: Path) -> None:
+    """All of them: no other server is started, and no kernel by itself."""
+    script = """
+from bigmama_nb import cli
+from bigmama_nb.executor import forked
+forked.ForkServer._started = forked.LocalProvisioner.launch_kernel = None
+cli.main()
+"""
+    profile = world(tmp_path / "one", 1)
+    process = command(tmp_path, "run", "--profile", str(profile), script=script)
+
+    assert (process.communicate()[1].count(" ok, "), process.returncode) == (4, 0)
+
+
+def test_what_comes_of_a_command_goes_with_it(tmp_path: Path) -> None:
+    """After SIGKILL to the command neither its server is left, nor the kernel, nor who stands between."""
+    bell = Bell(tmp_path / "bell")
+    notebook(tmp_path / "in.ipynb", rings=bell.ring, hangs=FOREVER)
+    with command(tmp_path, "early", "alone") as process:
+        kernel = bell.heard(process)
+        keeper = parent_of(kernel)
+        served_by = parent_of(keeper)
+        assert parent_of(served_by) == process.pid
+        process.kill()
+
+    for one in (kernel, keeper, served_by):
+        wait_until_gone(one)
+    bell.close()
+
+
+def parent_of(pid: int) -> int:
+    """Return the process id of a process's parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.parametrize("status", [0, 3])

@@ -75,7 +75,7 @@ class Bell:
         """Source that says the kernel's process id."""
         return f"import os; open({str(self.path)!r}, 'w').write(f'{{os.getpid()}} ')"
 
-    def heard(self, runner: subprocess.Popen[bytes] | None = None) -> int:
+    def heard(self, runner: subprocess.Popen[Any] | None = None) -> int:
         """Wait for the cell, and return its kernel's process id; a runner that ends before is an error."""
         poll = select.poll()
         poll.register(self._end, select.POLLIN)
