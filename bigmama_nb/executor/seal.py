@@ -125,7 +125,7 @@ def write(notebook: Any, path: Path) -> str:
         StorageError: the folder is missing, read-only or full; what stood at `path` is as before.
     """
     # A lone surrogate, which a cell may print, has no UTF-8; as a JSON escape it is kept.
-    content = (nbformat.writes(notebook, version=4) + "\n").encode("utf-8", "backslashreplace")
+    content = (nbformat.v4.writes(notebook) + "\n").encode("utf-8", "backslashreplace")
     try:
         replace_file(path, content)
     except OSError as error:

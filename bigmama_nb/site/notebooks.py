@@ -12,6 +12,7 @@ import nbformat
 from markupsafe import Markup
 
 from bigmama_nb.executor.seal import word
+from bigmama_nb.site.compiled import keep_compiled
 from bigmama_nb.site.pages import Writer, clean
 
 NOTEBOOK, REPORT = "notebook.html.j2", "report.html.j2"
@@ -153,6 +154,7 @@ def _kept(tag: str, name: str, value: str) -> str | None:
 
 @functools.cache
 def _exporter() -> Any:
+    import nbconvert
     from jinja2 import DictLoader
     from nbconvert import exporters
     from nbconvert.filters import highlight, widgetsdatatypefilter
@@ -170,6 +172,9 @@ def _exporter() -> Any:
             self.register_filter("filter_data_type", kinds)
             return plain.from_notebook_node(self, notebook, resources, **how)
 
+        def _validate_preprocessor(self, notebook: Any, preprocessor: Any) -> None:
+            """Believe each of a dozen steps that what it leaves is a notebook still, as what was read is."""
+
     exporter = Exporter(
         template_name="basic",
         extra_loaders=[DictLoader({NOTEBOOK: _NOTEBOOK, REPORT: _REPORT})],
@@ -178,4 +183,5 @@ def _exporter() -> Any:
     exporter.sanitize_html = True
     exporter.register_filter("clean_html", _sanitized)
     exporter.exclude_anchor_links = True
+    keep_compiled(exporter.environment, __file__, nbconvert.__version__)
     return exporter

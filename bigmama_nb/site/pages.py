@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from bigmama_nb.executor.seen_text import ANSI
 from bigmama_nb.site import records
+from bigmama_nb.site.compiled import keep_compiled
 
 ASSETS = ("site.css", "site.js", "charts.js", "vega.js", "vega.LICENSES.txt")
 SIGNS = {
@@ -170,6 +171,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    keep_compiled(environment, __file__)
     filters: Mapping[str, Any] = {
         "told": told,
         "name": name,
