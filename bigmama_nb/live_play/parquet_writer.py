@@ -60,11 +60,11 @@ class PartWriter:
             held += batch.num_rows
             while held >= ROW_GROUP:
                 whole = pa.concat_tables(waiting)
-                yield whole.slice(0, ROW_GROUP).combine_chunks()
+                yield whole.slice(0, ROW_GROUP)
                 rest = whole.slice(ROW_GROUP)
                 waiting, held = [rest] if rest.num_rows else [], rest.num_rows
         if waiting:
-            yield pa.concat_tables(waiting).combine_chunks()
+            yield pa.concat_tables(waiting)
 
     def write(self, group: pa.Table) -> None:
         """Write one row group; strings may be dictionaries.
