@@ -70,8 +70,8 @@ class Engine(Protocol):
     def as_written(self) -> AbstractContextManager[None]:
         """Execute joins in the order written, each building on its right side, while the context lasts."""
 
-    def in_order(self, expression: ir.Table) -> pa.Table:
-        """Return the rows of an expression that adds columns to a table of `keep_sorted`, in order if that is cheap.
+    def in_order(self) -> AbstractContextManager[None]:
+        """Execute joins `as_written`, each giving rows back in the order of its left side if that is cheap.
 
         The caller checks the order, and sorts what is not.
         """

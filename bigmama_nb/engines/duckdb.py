@@ -41,13 +41,14 @@ class DuckDBEngine:
 
     def __init__(self, memory_limit: str | int = "4GB", *, threads: int | None = None, scratch: Path | None = None):
         self._limit = size(memory_limit)
+        self._threads = threads or len(os.sched_getaffinity(0))
         self._folder = Path(tempfile.mkdtemp(prefix="live_play-", dir=scratch))
         self._compiled: dict[Any, str] = {}
         connection = duckdb.connect()
         for setting, value in {
             "TimeZone": "UTC",
             "memory_limit": f"{self._limit}B",
-            "threads": threads or len(os.sched_getaffinity(0)),
+            "threads": self._threads,
             "temp_directory": str(self._folder / "temp"),
             # The order in which rows leave is what the files are written in; the writer checks it.
             "preserve_insertion_order": True,
@@ -159,14 +160,15 @@ class DuckDBEngine:
         finally:
             self._duckdb.execute("SET disabled_optimizers = ''")
 
-    def in_order(self, expression: ir.Table) -> pa.Table:
-        """Return an expression's rows with one thread: two would mix them, `preserve_insertion_order` or not."""
-        threads = self._duckdb.sql("SELECT current_setting('threads')").fetchall()[0][0]
-        self._duckdb.execute("SET threads = 1")
-        try:
-            return self.arrow(expression)
-        finally:
-            self._duckdb.execute(f"SET threads = {threads}")
+    @contextlib.contextmanager
+    def in_order(self) -> Iterator[None]:
+        """Use one thread: two would mix the rows, `preserve_insertion_order` or not."""
+        with self.as_written():
+            self._duckdb.execute("SET threads = 1")
+            try:
+                yield
+            finally:
+                self._duckdb.execute("SET threads = ?", [self._threads])
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Return an expression's rows, with DuckDB's types."""

@@ -199,9 +199,9 @@ class SparkEngine:
         """Leave the order of joins to Spark, which knows the sizes."""
         return contextlib.nullcontext()
 
-    def in_order(self, expression: ir.Table) -> pa.Table:
-        """Return an expression's rows, in no order."""
-        return self.arrow(expression)
+    def in_order(self) -> contextlib.AbstractContextManager[None]:
+        """Do nothing: rows come in no order."""
+        return contextlib.nullcontext()
 
     def arrow(self, expression: ir.Table) -> pa.Table:
         """Return a small expression's rows."""

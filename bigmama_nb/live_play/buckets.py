@@ -124,23 +124,23 @@ class BucketTables:
         engine.forget("rows")
         before: tuple[int, ...] = ()
         expression = None
-        for first, end in self._stretches():
-            rows, described, names = (
-                engine.stretch(table, name, ORDER[0], first, end)
-                for table, name in (
-                    (ordered, "stretch_rows"),
-                    (self.described, "stretch_described"),
-                    (self.names.select("device_no", *wv_live_play.NAMES), "stretch_names"),
+        with engine.in_order():
+            for first, end in self._stretches():
+                rows, described, names = (
+                    engine.stretch(table, name, ORDER[0], first, end)
+                    for table, name in (
+                        (ordered, "stretch_rows"),
+                        (self.described, "stretch_described"),
+                        (self.names.select("device_no", *wv_live_play.NAMES), "stretch_names"),
+                    )
                 )
-            )
-            if expression is None:
-                expression = wv_live_play.live_play(rows, described, work.participants, self.facts)
-            with engine.as_written():
-                found = engine.in_order(expression)
-            if found.num_rows:
-                found, before = in_order(found, before)
-                require_single_marks(found)
-                yield _unpacked(_named(found, engine.arrow(names)), work.packing)
+                if expression is None:
+                    expression = wv_live_play.live_play(rows, described, work.participants, self.facts)
+                found = engine.arrow(expression)
+                if found.num_rows:
+                    found, before = in_order(found, before)
+                    require_single_marks(found)
+                    yield _unpacked(_named(found, engine.arrow(names)), work.packing)
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
         """Return ranges of device_no, each of some `STRETCH` devices: what a join gives back at once."""
