@@ -141,7 +141,7 @@ class DuckDBEngine:
         shutil.rmtree(folder, ignore_errors=True)
         self._run(
             f"COPY ({self._typed(expression)}) TO {_quoted(str(folder))} "
-            f"(FORMAT parquet, PARTITION_BY ({by}), COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 1, "
+            f"(FORMAT parquet, PARTITION_BY ({by}), COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1, "
             f"ROW_GROUP_SIZE 20480)"
         )
         written = {}

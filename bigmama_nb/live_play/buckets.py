@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
@@ -296,7 +297,9 @@ def _apart(work: BucketWork, moves: ir.Table, buckets: Sequence[Bucket]) -> ir.T
     )
     placed = moves.join(starts, [("live_no", "bucket_live_no")])
     # Slice s of n buckets lies in bucket floor(((s + 1) * n - 1) / 256), as `plan` cuts them.
-    nth = (((events.viewer_slice(_.viewer_id, _.device_id) + 1) * _.own_buckets - 1) >> 8).cast("int32")
+    nth = ((events.viewer_slice(_.viewer_id, _.device_id) + 1) * _.own_buckets - 1) >> 8
+    # Few lives are cut, and to hash a viewer costs as much as to read the row.
+    nth = ibis.ifelse(_.own_buckets > 1, nth, 0).cast("int32")
     return placed.select("live_no", "viewer_id", "device_id", "event", bucket=_.first_bucket + nth)
 
 
