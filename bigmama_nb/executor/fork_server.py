@@ -21,6 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from setproctitle import setproctitle
+
 from bigmama_nb.executor import spared_imports
 from bigmama_nb.executor.process import (
     SwiftEnd,
@@ -95,6 +97,7 @@ def serve_from_command(control: socket.socket, modules: Sequence[str], env: Mapp
 
 def _leave_command(kept: int, env: Mapping[str, str]) -> None:
     os.setsid()
+    setproctitle(f"{sys.executable} -m {__spec__.name}")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
@@ -168,6 +171,8 @@ def _become(request: Request) -> None:
             os.environ[name] = value
     os.environ["JPY_PARENT_PID"] = str(os.getppid())
     os.chdir(request.folder)
+    # As one that was started by itself: whoever looks for processes of the command finds the command alone.
+    setproctitle(f"{sys.executable} -m {__package__} {' '.join(request.arguments)}")
     sys.argv = ["ipykernel_launcher", *request.arguments]
     numpy: Any = sys.modules.get("numpy")
     if numpy is not None:

@@ -249,6 +249,7 @@ from papermill import iorw
 import boto3, entrypoints, requests
 own = ("JPY_PARENT_PID", "IPYTHONDIR", "SHLVL", "_")
 print(json.dumps({
+    "title": open("/proc/self/cmdline").read().replace("\\0", " ").rpartition("/")[0].rpartition(" ")[0],
     "path": [one for one in sys.path if one != "/"],
     "environment": {name: value for name, value in os.environ.items() if name not in own},
     "folder": os.getcwd(),
@@ -275,6 +276,7 @@ print(json.dumps({
 
     assert facts == json.loads(said(command(tmp_path, "late")))
     assert facts["held"] == []
+    assert facts["title"] == f"{sys.executable} -m bigmama_nb.executor -f"
 
 
 @pytest.mark.parametrize("told", ["-O", "-Wignore"])
@@ -307,6 +309,7 @@ def test_what_comes_of_a_command_goes_with_it(tmp_path: Path) -> None:
         kernel = bell.heard(process)
         keeper = parent_of(kernel)
         served_by = parent_of(keeper)
+        assert SERVER in Path(f"/proc/{served_by}/cmdline").read_text()
         assert parent_of(served_by) == process.pid
         process.kill()
 
