@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from bigmama_nb.errors import UsageError, did_you_mean
@@ -34,11 +35,13 @@ def last_day(day: date, period: Period) -> date:
     return day
 
 
+@lru_cache(maxsize=4_096)
 def dt_of(day: date) -> str:
     """Return a day as tables write it, `YYYYMMDD`."""
     return f"{day:%Y%m%d}" if day.year >= 1000 else day.isoformat().replace("-", "")
 
 
+@lru_cache(maxsize=4_096)
 def day_of(text: str) -> date:
     """Return the day that `YYYY-MM-DD` or `YYYYMMDD` names; raises UsageError."""
     if re.fullmatch(r"\d{4}-\d\d-\d\d|\d{8}", text, re.ASCII):

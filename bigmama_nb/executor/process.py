@@ -14,7 +14,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = "500"
-_ALLOCATIONS = 100_000
+_ALLOCATIONS = 1_000_000
 _THRESHOLD = gc.get_threshold()
 _show_warning = warnings.showwarning
 

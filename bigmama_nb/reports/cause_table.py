@@ -64,12 +64,13 @@ def failures(outcomes: pd.DataFrame) -> pd.DataFrame:
 
 def _tasks(outcomes: pd.DataFrame) -> list[causes.GridTask]:
     rows = as_grid(outcomes)
-    texts = [[_text(value) for value in rows[name].tolist()] for name in _TEXTS]
+    # Nearly all are texts already, of tasks that may be many.
+    texts = [[one if one.__class__ is str else _text(one) for one in rows[name].tolist()] for name in _TEXTS]
     return [causes.GridTask(*row) for row in zip(*texts, strict=True)]
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else "" if pd.isna(value) else str(value)  # type: ignore[call-overload]
+    return "" if value is None or pd.isna(value) else str(value)  # type: ignore[call-overload]
 
 
 def failures_html(outcomes: pd.DataFrame, *, repair: str = "") -> Html:

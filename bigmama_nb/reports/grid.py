@@ -82,9 +82,9 @@ def outcome_grid(outcomes: pd.DataFrame, *, names: Mapping[str, str] | None = No
     """
     rows = as_grid(outcomes).astype({"game_cd": "str", "type": "str", "dt": "str", "outcome": "str"})
     worst = _worst(rows)
-    games = list(dict.fromkeys(rows["game_cd"]))
-    metrics = list(dict.fromkeys(rows["type"]))
-    columns = {metric: sorted(set(rows.loc[rows["type"] == metric, "dt"])) for metric in metrics}
+    games = list(dict.fromkeys(rows["game_cd"].tolist()))
+    metrics = list(dict.fromkeys(rows["type"].tolist()))
+    columns = {metric: sorted(set(rows.loc[rows["type"] == metric, "dt"].tolist())) for metric in metrics}
     labels = {game: shortened(drawable((names or {}).get(game), game), 20) for game in games}
     few = sum(map(len, columns.values())) <= _FEW_COLUMNS
     if not few and len(games) > _MANY_GAMES:
@@ -95,14 +95,14 @@ def outcome_grid(outcomes: pd.DataFrame, *, names: Mapping[str, str] | None = No
 
 
 def _worst(rows: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    keys = zip(rows["game_cd"], rows["type"], rows["dt"], strict=True)
-    return dict(zip(keys, rows["outcome"], strict=True))
+    game, metric, dt, outcome = (rows[name].tolist() for name in ("game_cd", "type", "dt", "outcome"))
+    return dict(zip(zip(game, metric, dt, strict=True), outcome, strict=True))
 
 
 def _share_a_line(
     games: list[str], rows: pd.DataFrame, worst: dict[tuple[str, str, str], str], labels: dict[str, str]
 ) -> list[str]:
-    ill = set(rows.loc[rows["outcome"] != "ok", "game_cd"])
+    ill = set(rows.loc[rows["outcome"] != "ok", "game_cd"].tolist())
     well = [game for game in games if game not in ill]
     if len(well) < 2:
         return games
@@ -125,7 +125,7 @@ def _many_days(games: list[str], columns: dict[str, list[str]], margin: float, r
     short: list[_Panel] = []
     room = int((_WIDTH - margin) / _NARROW)
     for metric, dts in columns.items():
-        there = set(rows.loc[rows["type"] == metric, "game_cd"])
+        there = set(rows.loc[rows["type"] == metric, "game_cd"].tolist())
         own = [game for game in games if game in there or game == _REST]
         if len(dts) <= _FEW_COLUMNS // 2:
             short.append(_Panel(metric, own, [(metric, dt) for dt in dts], margin, by_day=False))

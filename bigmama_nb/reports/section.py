@@ -128,7 +128,7 @@ def sections(
 
 
 def _fill(lines: dict[str, Line], names: Mapping[str, str], rows: pd.DataFrame, ill: pd.DataFrame) -> None:
-    days = {dt: day_of(str(dt)) for dt in {*rows["dt"], *ill["dt"]}}
+    days = {dt: day_of(str(dt)) for dt in {*rows["dt"].tolist(), *ill["dt"].tolist()}}
     columns = ("game_cd", "dt", "value", "through", "final")
     for code, dt, value, through, final in zip(*(rows[name].tolist() for name in columns), strict=True):
         line = lines.setdefault(code, Line(code, names.get(code, code)))

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bigmama_nb.errors import NOTHING_DONE, UsageError, did_you_mean, how_many
-from bigmama_nb.runs.record import FORMAT, RunRecord, shown
+from bigmama_nb.runs.record import FORMAT, RunRecord, shown, without_tasks
 
 RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 ORDER = "order.txt"
@@ -103,7 +103,7 @@ def read(archive: Path, run_id: str, *, tasks: bool = True) -> RunRecord:
         if tasks:
             run = RunRecord.model_validate_json(content)
         else:
-            run = RunRecord.model_validate(json.loads(content) | {"tasks": []})
+            run = RunRecord.model_validate(json.loads(without_tasks(content)) | {"tasks": []})
         if run.format != FORMAT:
             raise ValueError(f"its format is {run.format}, and this version reads {FORMAT}")
         if run.run_id != run_id:

@@ -48,7 +48,7 @@ def write_tasks(run_dir: Path, name: str, tasks: Iterable[Task]) -> None:
 
 def read_tasks(run_dir: Path, name: str) -> list[Task]:
     """Return the tasks that a stage handed over; raises StorageError where the file is missing or not whole."""
-    return [Task(**row) for row in read(run_dir, name).to_pylist()]
+    return Task.of_table(read(run_dir, name))
 
 
 def write(run_dir: Path, name: str, table: pa.Table) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -290,10 +290,10 @@ class Attempt:
                 return task
             if landed is None:
                 message = f"{verdict['message']} The catalog could not be asked whether this was published."
-                return replace(task, outcome="failed", reason="publish_unknown", message=message, published="unknown")
+                return task.changed(outcome="failed", reason="publish_unknown", message=message, published="unknown")
             if task.id in landed:
-                return replace(task, outcome=task.outcome or "ok", published="yes")
-            return replace(task, **verdict)
+                return task.changed(outcome=task.outcome or "ok", published="yes")
+            return task.changed(**verdict)
 
         return [judged(task) for task in known]
 
@@ -311,7 +311,7 @@ class Attempt:
         self._record.change(lambda run: run.replace_tasks(mine))
 
     def _mine(self, task: Task) -> Task:
-        return task if task.attempt == self._n else replace(task, attempt=self._n)
+        return task if task.attempt == self._n else task.changed(attempt=self._n)
 
     def _log(self, event: dict[str, Any]) -> None:
         event, _ = self._redactor.document(event)
@@ -326,7 +326,7 @@ class Attempt:
 
 def _unsettled(task: Task) -> Task:
     """Return the task as the record has it before 40_write_parquet: what is not published yet has no outcome."""
-    return replace(task, outcome=None, message=None) if task.outcome in ("ok", "suspect") else task
+    return task.changed(outcome=None, message=None) if task.outcome in ("ok", "suspect") else task
 
 
 def parameters_of_run(profile: Profile) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ Source of the rules: docs/spec/runs_and_archive.md, "The grid"; docs/spec/profil
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
 
@@ -144,7 +144,7 @@ def _live_tasks(
         for one in due
         if one.part_date in changed
     }
-    tasks = [replace(task, message=why.get(task.id)) for task in tasks]
+    tasks = [task.changed(message=why.get(task.id)) for task in tasks]
     tasks += [_live_task(MONTH, month, ends[month], False) for month in months]
     return tasks, " ".join(filter(None, (*why.values(), warning))) or None
 

@@ -19,7 +19,7 @@ from bigmama_nb.errors import StorageError, with_state
 from bigmama_nb.executor.atomic_write import replace_file
 from bigmama_nb.project import as_called, without_run
 from bigmama_nb.runs.lock import RunLock
-from bigmama_nb.runs.task import Task
+from bigmama_nb.runs.task import COUNTS, Task
 
 Json = dict[str, Any]
 
@@ -236,6 +236,9 @@ def write_atomically(path: Path, text: str) -> None:
         ) from None
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
 def spelled(data: Json, tasks: Sequence[str] = ()) -> str:
     """Return the record as JSON, a line for each of its keys and for each member of its lists.
 
@@ -254,6 +257,16 @@ def spelled(data: Json, tasks: Sequence[str] = ()) -> str:
         else:
             lines.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
     return "{" + ",\n".join(lines) + "}\n"
+
+
+def without_tasks(content: bytes) -> bytes:
+    """Return the bytes of a run.json without its tasks, if they stand there as `spelled` writes them: they are many.
+
+    In JSON a line never ends within a text.
+    """
+    begin = content.find(b'\n"tasks": [\n')
+    end = content.find(b"\n]", begin)
+    return content if begin < 0 or end < 0 else content[:begin] + b'\n"tasks": [' + content[end:]
 
 
 def make_folder(folder: Path) -> None:
@@ -337,17 +350,18 @@ class Record:
     def _spell(self) -> int:
         """Make the lines of tasks that had none yet: they are many, and few differ from one write to the next.
 
-        Returns the secrets that were found in them.
+        Returns the secrets that were found in them; then there is no new line.
         """
-        found, hits = {}, 0
-        for task in self._run.tasks:
-            known = self._lines.get(id(task))
-            if known is None:
-                entry, inside = self._scrub(self._run.entry(task))
-                known = task, json.dumps(entry, ensure_ascii=False)
-                hits += inside
-            found[id(task)] = known
-        self._lines = found
+        known = self._lines
+        new = [task for task in self._run.tasks if id(task) not in known]
+        entries = [self._run.entry(task) for task in new]
+        # Most of them say the same: each text is looked at once, and each key.
+        said = {value for entry in entries for value in entry.values() if isinstance(value, str)}
+        keys = {entry["pipeline"]: [*entry] for entry in entries}
+        _, hits = self._scrub([*said, *keys.values(), *COUNTS])
+        if not hits:
+            lines = {id(task): (task, _ENCODER.encode(entry)) for task, entry in zip(new, entries, strict=True)}
+            self._lines = {id(task): lines.get(id(task)) or known[id(task)] for task in self._run.tasks}
         return hits
 
     def __enter__(self) -> Self:

@@ -198,11 +198,11 @@ def _let_go(
             if before is None:
                 continue
             if one.published == "yes":
-                run.replace_tasks([replace(one, outcome="suspect", message=f"{before.message}{why}")])
+                run.replace_tasks([one.changed(outcome="suspect", message=f"{before.message}{why}")])
             elif one.published == "no":
                 # What was held is held still, and says why it was not published.
                 said = _once_more(before, one, n)
-                run.replace_tasks([replace(before, reason=one.reason, place=one.place, attempt=n, message=said)])
+                run.replace_tasks([before.changed(reason=one.reason, place=one.place, attempt=n, message=said)])
 
     record.change(note)
 
@@ -211,10 +211,10 @@ def _as_found(run_dir: Path, held: Sequence[Task], why: str) -> dict[str, Task]:
     """Return by id what is held, as it is to be published; a figure with where it was read, which no record tells."""
     metrics = {one.id: one for one in held if one.pipeline == "game_metric"}
     figures = [
-        replace(one, outcome="suspect", message=f"{metrics[one.id].message}{why}")
+        one.changed(outcome="suspect", message=f"{metrics[one.id].message}{why}")
         for one in _figures(run_dir, list(metrics.values()))
     ]
-    dates = [replace(one, outcome="ok", reason=None, message=None) for one in held if one.pipeline == "live_play"]
+    dates = [one.changed(outcome="ok", reason=None, message=None) for one in held if one.pipeline == "live_play"]
     return {one.id: one for one in (*figures, *dates)}
 
 
@@ -284,14 +284,14 @@ def _figures(run_dir: Path, tasks: Sequence[Task], attempts: Sequence[int] = ())
     for attempt in attempts or sorted({task.attempt for task in tasks}):
         handed[attempt] = {one.id: one for one in artifacts.read_tasks(run_dir / str(attempt), artifacts.NORMALIZED)}
     found = [handed[attempts[0] if attempts else task.attempt][task.id] for task in tasks]
-    return [replace(one, published="no") for one in found]
+    return [one.changed(published="no") for one in found]
 
 
 def _to_republish(record: Record, tasks: Sequence[Task]) -> list[Task]:
     """Return the figures that a republish was to bring; where it was ended before its first attempt, its record's."""
     if artifacts.exists(record.run_dir / "1", artifacts.NORMALIZED):
         return _figures(record.run_dir, tasks, [1])
-    return [replace(one, outcome="ok", reason=None, message=None, source=f"run {record.run.of}") for one in tasks]
+    return [one.changed(outcome="ok", reason=None, message=None, source=f"run {record.run.of}") for one in tasks]
 
 
 def reopened(profile: Profile, run_id: str, verb: str) -> Record:

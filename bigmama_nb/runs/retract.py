@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 from bigmama_nb.errors import NOTHING_DONE, TaskError, UsageError
 from bigmama_nb.periods import day_of
@@ -73,7 +72,7 @@ def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], o
     for task in tasks:
         try:
             done += _taken_out(profile, task, Writer(record.run_id, n, ""), reason or "")
-            settled.append(replace(task, outcome="ok", published="yes", reason=None, message=f"{RETRACTED}{reason}"))
+            settled.append(task.changed(outcome="ok", published="yes", reason=None, message=f"{RETRACTED}{reason}"))
         except TaskError as error:
             settled.append(task.failed(error))
         operator.say(f"{task.id} {'retracted' if settled[-1].outcome == 'ok' else 'failed'}")
@@ -81,7 +80,7 @@ def finish_retraction(record: Record, profile: Profile, tasks: Sequence[Task], o
     def note(run: RunRecord) -> None:
         run.attempts[-1].ended_at = now()
         run.published += done
-        run.replace_tasks(replace(task, attempt=n) for task in settled)
+        run.replace_tasks(task.changed(attempt=n) for task in settled)
 
     record.change(note)
 

@@ -89,7 +89,7 @@ def begin(
         over=options.over,
         environment=describe(profile),
         attempts=[],
-        tasks=[task if task.attempt == 1 else replace(task, attempt=1) for task in grid.tasks],
+        tasks=[task if task.attempt == 1 else task.changed(attempt=1) for task in grid.tasks],
     )
     record = Record(run_dir, run, RunLock(run_dir), Redactor.of(profile).document)
     record.change(lambda run: None)
@@ -139,7 +139,7 @@ def publish_figures(
     """
     require_notebooks(profile)
     # Known, and not published yet.
-    begun = replace(grid, tasks=tuple(replace(task, outcome=None) for task in grid.tasks))
+    begun = replace(grid, tasks=tuple(task.changed(outcome=None) for task in grid.tasks))
     now = operator.services.clock()
     begun_record = begin(profile, begun, request, options, now, verb=verb, of=of, reason=reason)
     with recorded(begun_record, profile, operator) as record:
@@ -268,15 +268,15 @@ def settle_open(record: Record, profile: Profile, why: str) -> None:
     def settled(task: Task) -> Task:
         if task.held and task.id in stands:
             said = f"{task.message} Released by attempt {run.attempts[-1].n}."
-            return replace(task, published="yes", message=said)
+            return task.changed(published="yes", message=said)
         if task.outcome is not None:
             return task
         known = judged.get(task.id)
         if task.id in stands and known is not None and known.outcome in ("ok", "suspect"):
-            return replace(known, attempt=task.attempt, published="yes")
+            return known.changed(attempt=task.attempt, published="yes")
         if task.id in stands:
-            return replace(task, outcome="ok", published="yes")
-        return replace(task, outcome="skipped", message=f"{why}. 'run_all.py repair {run.run_id}' does the rest.")
+            return task.changed(outcome="ok", published="yes")
+        return task.changed(outcome="skipped", message=f"{why}. 'run_all.py repair {run.run_id}' does the rest.")
 
     def note(run: RunRecord) -> None:
         known = {(one["table"], one["partition"], one["version"]) for one in run.published}

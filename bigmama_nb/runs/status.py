@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -43,7 +42,7 @@ def incoming(table: Table, tasks: Iterable[Task], run_id: str, at: datetime) -> 
         partition: Incoming(
             pa.Table.from_pylist([{**_said(task), "run_id": run_id, "updated_dt": at} for task in those], schema),
             {
-                (str(task.game_cd), str(task.type)): Group(task.ask.through, task.ask.final, "run.json")
+                (str(task.game_cd), str(task.type)): Group((ask := task.ask).through, ask.final, "run.json")
                 for task in those
             },
             over=True,
@@ -73,7 +72,7 @@ def tell(profile: Profile, run: RunRecord) -> list[Json]:
     """
     # A hint names the profile, here as in the record.
     tasks = [
-        replace(task, message=as_called(task.message, run.profile.path)) if task.message else task
+        task.changed(message=as_called(task.message, run.profile.path)) if task.message else task
         for task in run.tasks
         if task.pipeline == "game_metric" and task.outcome is not None
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from bigmama_nb.errors import UsageError, how_many
@@ -81,7 +81,7 @@ def publish_as_it_comes(
         if look.waiting and (end - operator.services.clock()).total_seconds() <= 0:
             # The last word on what cannot be read is how it failed, not that it was late.
             n = len(record.run.attempts)
-            failed = [replace(task, attempt=n) for task in look.waiting]
+            failed = [task.changed(attempt=n) for task in look.waiting]
             record.change(lambda run, failed=failed: run.replace_tasks(failed))  # type: ignore[misc]
 
 

@@ -87,8 +87,8 @@ class StageContext:
 
     def write_artifact(self, name: str, tasks: Sequence[Task]) -> None:
         """Write the tasks of a stage, without secrets: what it writes is archived. `outcomes` shows them."""
-        redactor = Redactor.of(self.profile)
-        redacted = [_redacted(task, redactor, self.profile.path) for task in tasks]
+        redactor, path = Redactor.of(self.profile), self.profile.path
+        redacted = [_redacted(task, redactor, path) for task in tasks]
         artifacts.write_tasks(self.run_dir, name, [task for task, _ in redacted])
         hits = sum(hits for _, hits in redacted)
         self.said["redactions"] = self.said.get("redactions", 0) + hits
@@ -96,8 +96,8 @@ class StageContext:
 
     def without_secrets(self, tasks: Sequence[Task]) -> list[Task]:
         """Return tasks as readers may see them."""
-        redactor = Redactor.of(self.profile)
-        return [_redacted(task, redactor, self.profile.path)[0] for task in tasks]
+        redactor, path = Redactor.of(self.profile), self.profile.path
+        return [_redacted(task, redactor, path)[0] for task in tasks]
 
     def last_artifact(self) -> pd.DataFrame:
         """Return the tasks that this stage handed over last: one row a task, the columns of `task.TASKS`."""
@@ -219,7 +219,7 @@ def _redacted(task: Task, redactor: Redactor, profile: Path) -> tuple[Task, int]
         return task, 0
     message, in_message = redactor.text(as_called(task.message or "", profile))
     place, in_place = redactor.text(task.place or "")
-    return replace(task, message=message or None, place=place or None), in_message + in_place
+    return task.changed(message=message or None, place=place or None), in_message + in_place
 
 
 def frame(*tables: pa.Table) -> pd.DataFrame:

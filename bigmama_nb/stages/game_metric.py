@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 from bigmama_nb import project
 from bigmama_nb.errors import NOTHING_PUBLISHED, TaskError, UsageError, did_you_mean
 from bigmama_nb.executor.scraps import glue
+from bigmama_nb.profile import Metric
 from bigmama_nb.runs import archive, artifacts
 from bigmama_nb.runs.plan import pipelines_asked
 from bigmama_nb.runs.status import incoming
@@ -104,7 +105,8 @@ def _all_judged(here: StageContext, extracted: Sequence[Task]) -> list[Task]:
     for task in extracted:
         if task.outcome == "ok" and task.value is not None:
             history.setdefault((task.game_cd, task.type), {})[str(task.dt)] = task.value
-    return [_judged(here, task, history) for task in extracted]
+    pairs = here.profile.pairs
+    return [_judged(here, task, history, pairs) for task in extracted]
 
 
 def _history(here: StageContext) -> dict[tuple[str | None, str | None], dict[str, int]]:
@@ -121,12 +123,17 @@ def _history(here: StageContext) -> dict[tuple[str | None, str | None], dict[str
     return found
 
 
-def _judged(here: StageContext, task: Task, history: Mapping[tuple[str | None, str | None], Mapping[str, int]]) -> Task:
+def _judged(
+    here: StageContext,
+    task: Task,
+    history: Mapping[tuple[str | None, str | None], Mapping[str, int]],
+    pairs: Mapping[tuple[str, str], Metric],
+) -> Task:
     if task.outcome != "ok" or task.value is None:
         return task
     assert task.game_cd is not None
     assert task.type is not None
-    metric = here.profile.pairs[task.game_cd, task.type]
+    metric = pairs[task.game_cd, task.type]
     known = history.get((task.game_cd, task.type), {})
     why = implausible(task.value, str(task.dt), known, metric.period, final=bool(task.final), checks=metric.checks)
     if why is None:
@@ -135,7 +142,7 @@ def _judged(here: StageContext, task: Task, history: Mapping[tuple[str | None, s
     state = f"Held; 'run_all.py release {here.run_id} {task.id}' publishes it." if held else "Published all the same."
     # What was said of the figure when it was counted, such as what it left out, is as true of one that is suspect.
     said = "" if task.message is None else f" {task.message}"
-    return replace(task, outcome="suspect", message=f"{' '.join(task.id.split('/'))}: {why} {state}{said}")
+    return task.changed(outcome="suspect", message=f"{' '.join(task.id.split('/'))}: {why} {state}{said}")
 
 
 def suspects(here: StageContext) -> pd.DataFrame:
@@ -242,18 +249,18 @@ def _settled(task: Task, done: Mapping[str, Published], failures: Mapping[str, T
 
 def _landed(task: Task, partition: Published) -> Task:
     key = (str(task.game_cd), str(task.type))
-    name = " ".join(task.id.split("/"))
+    name = task.id.replace("/", " ")
     if key in partition.retracted:
         out = partition.retracted[key]
         stays = f"it was retracted by {out.run} ({out.reason}) and stays out"
         again = f"'run_all.py run --date {task.through} --games {task.game_cd} --metrics {task.type} --again'"
         why = f"{name}: {stays}; {again} asks for it."
-        return replace(task, outcome="ok", published="no", message=why)
+        return task.changed(outcome="ok", published="no", message=why)
     if key in partition.outdone:
         why = f"{name}: {partition.outdone[key]} published it since, and that stays; '--over' replaces it."
-        return replace(task, outcome="skipped", published="no", message=why)
+        return task.changed(outcome="skipped", published="no", message=why)
     kept = key in partition.kept
-    return replace(task, outcome="ok", published="no") if kept else replace(task, published="yes")
+    return task.changed(outcome="ok", published="no") if kept else task.changed(published="yes")
 
 
 def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[str, Incoming]:
@@ -269,7 +276,7 @@ def _brought(here: StageContext, tasks: Sequence[Task], table: Table) -> dict[st
                 [{"game_cd": task.game_cd, "type": task.type, "value": task.value} for task in those], schema=schema
             ),
             {
-                (str(task.game_cd), str(task.type)): Group(task.ask.through, task.ask.final, task.source or "")
+                (str(task.game_cd), str(task.type)): Group((ask := task.ask).through, ask.final, task.source or "")
                 for task in those
             },
             again=frozenset((str(task.game_cd), str(task.type)) for task in those if again),

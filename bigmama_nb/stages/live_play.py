@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -136,8 +135,7 @@ def _built(here: StageContext, engine: Engine, sources: LogSources, day: date, t
 def _outcome(task: Task, built: Built) -> Task:
     files = built.tables.get(str(task.table))
     counts = built.counts
-    return replace(
-        task,
+    return task.changed(
         outcome=built.outcome,
         reason=built.reason,
         message=built.message or task.message,
@@ -182,7 +180,7 @@ def _publish_day(
     except TaskError as error:
         moved = {name_of(one.table.replace(".", "/")): one for one in error.published}
         return list(moved.values()), [
-            replace(task, published="yes") if task.table in moved else task.failed(error) for task in tasks
+            task.changed(published="yes") if task.table in moved else task.failed(error) for task in tasks
         ]
     by_table = {one.table.partition(".")[2]: one for one in done}
     settled = [_landed(here, task, by_table[str(task.table)], done) for task in tasks]
@@ -201,23 +199,23 @@ def _release_day(
     except TaskError as error:
         return list(error.published), [task.failed(error) for task in tasks]
     except UsageError as error:
-        return [], [replace(task, outcome="suspect", published="no", message=str(error)) for task in tasks]
-    return done, [replace(task, published="yes") for task in tasks]
+        return [], [task.changed(outcome="suspect", published="no", message=str(error)) for task in tasks]
+    return done, [task.changed(published="yes") for task in tasks]
 
 
 def _landed(here: StageContext, task: Task, one: Published, together: Sequence[Published]) -> Task:
     if one.moved:
-        return replace(task, published="yes")
+        return task.changed(published="yes")
     if one.kept:
-        return replace(task, outcome="ok", published="no")
+        return task.changed(outcome="ok", published="no")
     if any(other.held == "empty" for other in together):
         why = (
             f"wv_live_play part_date={task.part_date}: the result is empty and rows stand there. Held; the partition "
             f"is as it was. 'run_all.py release {here.run_id} {task.id}' or '--allow-empty' replaces it."
         )
-        return replace(task, outcome="suspect", published="no", message=why)
+        return task.changed(outcome="suspect", published="no", message=why)
     held = f"{task.message} Held; 'run_all.py release {here.run_id} {task.id}' publishes it."
-    return replace(task, published="no", message=held)
+    return task.changed(published="no", message=held)
 
 
 def _publish_period(
@@ -236,7 +234,7 @@ def _publish_period(
     if needs and not any(str(day).startswith(period) for day in changed):
         why = f"no partition of {period} changed in this attempt, since wv_live_play did not get there"
         state = "ok" if all(one.outcome == "ok" for one in needs) else "skipped"
-        return [], replace(task, outcome=state, message=None if state == "ok" else f"{table.name} {period}: {why}.")
+        return [], task.changed(outcome=state, message=None if state == "ok" else f"{table.name} {period}: {why}.")
     out = live_folder(here.run_dir, f"{table.name}-{period}")
     built: list[Built] = []
 
@@ -274,8 +272,8 @@ def _publish_period(
         shutil.rmtree(out, ignore_errors=True)
     rows = sum(file.rows for file in done[0].files)
     last = built[-1]
-    return done, replace(
-        task, outcome=last.outcome, message=last.message, rows=rows, published="yes" if done[0].moved else "no"
+    return done, task.changed(
+        outcome=last.outcome, message=last.message, rows=rows, published="yes" if done[0].moved else "no"
     )
 
 

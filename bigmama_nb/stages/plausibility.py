@@ -20,8 +20,9 @@ A metric may say more by its own `checks`: bounds, the largest change in per cen
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from statistics import median
 
 from bigmama_nb.periods import Period, day_of, dt_of
@@ -75,16 +76,17 @@ def implausible(
 def _far_from(value: int, like: Sequence[int], which: str, *, final: bool) -> str | None:
     middle = median(like)
     logs = [math.log(max(figure, SMALL)) for figure in like]
-    deviation = 1.4826 * median(abs(log - median(logs)) for log in logs)
+    usual = median(logs)
+    deviation = 1.4826 * median(abs(log - usual) for log in logs)
     up, down = (max(math.log(factor), DEVIATIONS * deviation) for factor in (FACTOR, FALL))
-    distance = math.log(max(value, SMALL)) - median(logs)
+    distance = math.log(max(value, SMALL)) - usual
     too_high = distance > up and 4 * sum(figure >= value for figure in like) < len(like)
     too_low = (distance < -down or (value <= 0 and middle >= SMALL)) and (
         4 * sum(figure <= max(value, 0) for figure in like) < len(like)
     )
     if not (too_high or (final and too_low)):
         return None
-    low, high = math.exp(median(logs) - down), math.exp(median(logs) + up)
+    low, high = math.exp(usual - down), math.exp(usual + up)
     expected = f"{low if low > SMALL else 1:,.0f} to {high:,.0f}" if final else f"at most {high:,.0f}"
     return (
         f"{value:,} is implausible: {which} before had {min(like):,} to {max(like):,}, "
@@ -135,24 +137,21 @@ def _changed_too_much(
 def _just_before(dt: str, period: Period) -> list[str]:
     if period == "day":
         return [dt_of(day_of(dt) - timedelta(days=back)) for back in range(1, 7)]
-    return list(_like(dt, period))[:3]
+    return [*_like(dt, period)[:3]]
 
 
-def _like(dt: str, period: Period, *, daily: bool = False) -> Iterator[str]:
+@lru_cache(maxsize=4_096)
+def _like(dt: str, period: Period, *, daily: bool = False) -> tuple[str, ...]:
     day = day_of(dt)
     if daily:
-        for back in range(1, WEEKS + 1):
-            yield dt_of(day - timedelta(days=back))
-    elif period == "month":
-        for back in range(1, MONTHS + 1):
-            months = day.year * 12 + day.month - 1 - back
-            if months >= 12:
-                yield dt_of(date(months // 12, months % 12 + 1, 1))
-    else:
-        for back in range(1, WEEKS + 1):
-            yield dt_of(day - timedelta(weeks=back))
+        return tuple(dt_of(day - timedelta(days=back)) for back in range(1, WEEKS + 1))
+    if period == "month":
+        months = [day.year * 12 + day.month - 1 - back for back in range(1, MONTHS + 1)]
+        return tuple(dt_of(date(month // 12, month % 12 + 1, 1)) for month in months if month >= 12)
+    return tuple(dt_of(day - timedelta(weeks=back)) for back in range(1, WEEKS + 1))
 
 
+@lru_cache(maxsize=4_096)
 def _which(dt: str, period: Period, count: int) -> str:
     if period == "day":
         return f"the {count} {day_of(dt):%A}s"

@@ -85,7 +85,7 @@ def report(here: StageContext) -> Report:
     metric_sections = sections(
         figures, _topics(here, figures), pairs=here.profile.pairs, names=names, outcomes=of_games, told=told
     )
-    days = [*of_games["through"], *of_lives["part_date"].str.slice(0, 10)]
+    days = [*of_games["through"].tolist(), *of_lives["part_date"].str.slice(0, 10).tolist()]
     return Report(
         max((day for day in days if len(day) == len("2024-05-01")), default=""),
         tuple(metric_sections),
@@ -102,7 +102,7 @@ def _topics(here: StageContext, figures: pd.DataFrame) -> list[Topic]:
         Topic(name, metric.title or name, metric.period, metric.unit, metric.description, metric.additive)
         for name, metric in here.profile.metrics.items()
     ]
-    others = sorted({*figures["type"]} - {*here.profile.metrics})
+    others = sorted({*figures["type"].tolist()} - {*here.profile.metrics})
     gone = "The profile does not name this metric any more."
     return [*configured, *(Topic(name, name, "day", description=gone) for name in others)]
 
@@ -111,10 +111,12 @@ def _figures(here: StageContext, warehouse: Warehouse, asked: pd.DataFrame) -> p
     table = game_metric.CONTRACT.in_database(here.warehouse.database).full_name
     if warehouse.catalog.entry(table) is None:
         return _frame([])
-    newest = max([*asked["dt"], *(name.partition("=")[2] for name in warehouse.catalog.current(table))], default="")
+    newest = max(
+        [*asked["dt"].tolist(), *(name.partition("=")[2] for name in warehouse.catalog.current(table))], default=""
+    )
     if not newest:
         return _frame([])
-    first = min([dt_of(day_of(newest) - BACK), *asked["dt"]])
+    first = min([dt_of(day_of(newest) - BACK), *asked["dt"].tolist()])
     # A damaged day costs its own figures; to publish it says what is wrong with it.
     rows = rows_that_can_be_read(warehouse, f"SELECT game_cd, type, dt, value FROM {table} WHERE dt >= '{first}'")
     periods = {name: metric.period for name, metric in here.profile.metrics.items()}
@@ -145,8 +147,8 @@ def _told(here: StageContext, warehouse: Warehouse, figures: pd.DataFrame, asked
           AND (outcome <> 'ok' OR message LIKE '{RETRACTED}%')
         """,
     )
-    ours = set(zip(asked["game_cd"], asked["type"], asked["dt"], strict=True))
-    lines = {*here.profile.pairs, *zip(figures["game_cd"], figures["type"], strict=True)}
+    ours = set(zip(*(asked[name].tolist() for name in ("game_cd", "type", "dt")), strict=True))
+    lines = {*here.profile.pairs, *zip(figures["game_cd"].tolist(), figures["type"].tolist(), strict=True)}
     kept = [row for row in rows if row[:3] not in ours and row[:2] in lines]
     return pd.DataFrame(kept, columns=columns)
 

@@ -103,6 +103,17 @@ def test_the_record_is_json_with_a_line_for_each_task() -> None:
     assert '\n {"id": "에이"},\n' in text
 
 
+@pytest.mark.parametrize("indent", [None, 2], ids=["as written", "as another tool writes it"])
+@pytest.mark.parametrize("tasks", [[], [{"id": "a\n]"}], [{"id": "a"}, {"id": "]", "counts": {}, "x": ["tasks"]}]])
+def test_a_record_is_read_without_its_tasks(tmp_path: Path, tasks: list[Any], indent: int | None) -> None:
+    """All else that stands in it is the same, whatever is told of a task and after it."""
+    data = {**blank().model_dump(by_alias=True), "tasks": tasks, "published": [{"table": '"tasks": [\n]'}]}
+    content = (spelled(data) if indent is None else json.dumps(data, indent=indent)).encode()
+    rest = record.without_tasks(content)
+    assert json.loads(rest) | {"tasks": []} == data | {"tasks": []}
+    assert (rest == content) == (indent is not None or not tasks)
+
+
 SECRET, HINT = "Kj7-hunter2-xQ", "'run_all.py repair latest'"
 CHANGES = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([None, "a", HINT, SECRET])))
 
