@@ -67,6 +67,9 @@ def build(
     """
     options = options or Options()
     work = _Build(engine, sources, part_date, log_end, run_timestamp, out, options, places or {})
+    pool = pa.default_memory_pool()
+    # Arrow's own takes more than it is asked for, and the system clears it all before it is used.
+    pa.set_memory_pool(pa.system_memory_pool())
     try:
         waits = work.waits_for()
         if waits is not None:
@@ -83,6 +86,7 @@ def build(
         )
     finally:
         engine.forget_all()
+        pa.set_memory_pool(pool)
 
 
 @dataclass
