@@ -139,9 +139,11 @@ class _Build:
         sources = source_checks.small_source_counts(self.engine, tables)
         self.counts = Counts(sources=sources)
         wv_live = tables[LIVE.name]
-        # Numbers first, times after: how events are packed depends on what the log holds.
-        numbered = self.engine.keep(events.counted_lives(wv_live, self.day_start_us, 0), "lives_numbered", "small")
-        posts = self.engine.arrow(numbered.select("post_id").order_by("post_id"))["post_id"].to_pylist()
+        # Which lives first, their times after: how events are packed depends on what the log holds.
+        counted = events.counted_lives(wv_live, self.day_start_us, 0)
+        unknown = counted.end_dt.isnull() | counted.video_id.isnull()
+        found = self.engine.arrow(counted.select("live_no", "post_id", unknown=unknown).order_by("live_no"))
+        posts = found["post_id"].to_pylist()
         log = tables[SERVER_LOG.name]
         survey = source_checks.survey_log(self.engine, log, wv_live, posts, self.day_start_us)
         sources = {SERVER_LOG.name: SourceCount(survey.rows, survey.rejected), **sources}
@@ -149,15 +151,18 @@ class _Build:
             sources=sources, unmatched_joins=survey.unmatched_joins, unmatched_leaves=survey.unmatched_leaves
         )
         source_checks.require_shares(self.part_date, sources, self.options)
-        return self._written(tables, posts, survey, sources)
+        asked = found.filter(found["unknown"])["post_id"].to_pylist()
+        return self._written(tables, posts, asked, survey, sources)
 
     def _written(
         self,
         tables: Mapping[str, ir.Table],
         posts: list[str],
+        asked: list[str],
         survey: source_checks.LogSurvey,
         sources: Mapping[str, SourceCount],
     ) -> Built:
+        """Build and write the lives in `posts`; of those in `asked` only the log knows the end or the video."""
         engine, options = self.engine, self.options
         log = tables[SERVER_LOG.name]
         rows = events.of_lives(log, posts or [""], rejects=survey.rejected > 0)
@@ -165,7 +170,7 @@ class _Build:
         engine.forget("log_survey")
         traits_table = engine.arrow(traits.order_by("traits"))
         packing = Packing.of(survey.first_us, survey.last_us, traits_table.num_rows)
-        lives = self._lives(tables[LIVE.name], rows, packing)
+        lives = self._lives(tables[LIVE.name], rows, asked, packing)
         lives_table = engine.arrow(lives.order_by("live_no"))
         source_checks.require_short(self.part_date, lives_table, options)
         clean = source_checks.only_usable(tables, sources)
@@ -214,7 +219,7 @@ class _Build:
         warnings = table_checks.after_build(
             engine, self.part_date, options.database, written, self.counts, parts.marks()
         )
-        engine.forget("lives_numbered", "lives", "traits", "everybody", "people_of_lives")
+        engine.forget("lives", "traits", "everybody", "people_of_lives")
         parts.forget()
         return Built(
             self.part_date,
@@ -228,15 +233,9 @@ class _Build:
             message=warnings,
         )
 
-    def _lives(self, wv_live: ir.Table, rows: ir.Table, packing: Packing) -> ir.Table:
-        lives = self.engine.keep(
-            events.counted_lives(wv_live, self.day_start_us, packing.base_us), "lives_numbered", "small"
-        )
-        asks = lives.filter(lives.end_dt.isnull() | lives.video_id.isnull())
-        unknown = self.engine.arrow(asks.select("post_id"))["post_id"].to_pylist()
-        facts = None
-        if unknown:
-            facts = events.late_facts(rows.filter(rows.post_id.isin(unknown)), packing.base_us)
+    def _lives(self, wv_live: ir.Table, rows: ir.Table, asked: list[str], packing: Packing) -> ir.Table:
+        facts = events.late_facts(rows.filter(rows.post_id.isin(asked)), packing.base_us) if asked else None
+        lives = events.counted_lives(wv_live, self.day_start_us, packing.base_us)
         return self.engine.keep(events.timed_lives(lives, facts), "lives", "small")
 
     def _everybody(self, lives: ir.Table, joint: ir.Table) -> pa.Table:

@@ -82,16 +82,16 @@ def require_unique(engine: Engine, part_date: str, tables: Mapping[str, ir.Table
 
 def small_source_counts(engine: Engine, tables: Mapping[str, ir.Table]) -> dict[str, SourceCount]:
     """Return delivered and rejected rows of every source but the log."""
-    counts = {}
+    counts = []
     for source in SOURCES:
-        if source is SERVER_LOG:
-            continue
-        rows = tables[source.name]
-        found = engine.arrow(
-            rows.agg(delivered=rows.count(), rejected=(~usable(source, rows)).cast("int64").sum().coalesce(0))
-        )
-        counts[source.name] = SourceCount(int(found["delivered"][0].as_py()), int(found["rejected"][0].as_py()))
-    return counts
+        if source is not SERVER_LOG:
+            rows = tables[source.name]
+            rejected_rows = (~usable(source, rows)).cast("int64").sum().coalesce(0)
+            counts.append(
+                rows.agg(delivered=rows.count(), rejected=rejected_rows).mutate(source=ibis.literal(source.name))
+            )
+    found = engine.arrow(ibis.union(*counts, distinct=False))
+    return {row["source"]: SourceCount(row["delivered"], row["rejected"]) for row in found.to_pylist()}
 
 
 def survey_log(engine: Engine, log: ir.Table, wv_live: ir.Table, posts: list[str], day_start_us: int) -> LogSurvey:
