@@ -50,6 +50,8 @@ _ATTRIBUTES = {
 """An SVG is its lines and dots; without texts, styles and links nothing in it can be misread as something else."""
 _PROTOCOLS = {"http", "https", "mailto", "data"}
 _LINK = re.compile(r"(?i)(?:https?:|mailto:|[#/.\w][^:]*$)")
+_MAGIC = re.compile("[%!?]")
+"""Where none of these stands, IPython's language is Python's, and the rules of seven further ones are not compiled."""
 SVG, PNG = "image/svg+xml", "image/png"
 _TOO_LONG = 50_000_000
 UNREADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError, nbformat.ValidationError)
@@ -167,7 +169,9 @@ def _exporter() -> Any:
     class Exporter(whole):  # type: ignore[misc]
         def from_notebook_node(self, notebook: Any, resources: Any = None, **how: Any) -> Any:
             """Convert as nbconvert does, which then reads all that it wrote again, for pictures without a text."""
-            self.register_filter("highlight_code", highlighted(pygments_lexer="ipython3", parent=self))
+            code = (cell.source for cell in notebook.cells if cell.cell_type == "code")
+            lexer = "ipython3" if any(map(_MAGIC.search, code)) else "python3"
+            self.register_filter("highlight_code", highlighted(pygments_lexer=lexer, parent=self))
             kinds = of_widgets(notebook_metadata=self._nb_metadata, parent=self)
             self.register_filter("filter_data_type", kinds)
             return plain.from_notebook_node(self, notebook, resources, **how)
