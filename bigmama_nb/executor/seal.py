@@ -220,11 +220,22 @@ def _cut(cell: Any, dropped: int) -> int:
 
 def _banner_cell(text: str, said: dict[str, Any]) -> Any:
     """Return the banner as a cell's output: whoever executes the notebook again gets rid of it, papermill too."""
-    data = {"text/markdown": text, "text/plain": text}
-    shown = nbformat.v4.new_output("display_data", data=data, metadata={WORD: said})
-    cell = nbformat.v4.new_code_cell(BANNER_SOURCE, outputs=[shown], id=BANNER)
-    cell.metadata |= {"tags": [BANNER], "jupyter": {"source_hidden": True}}
-    return cell
+    # Not by nbformat's makers, which check each part against the schema, whenever a cell begins.
+    shown = {
+        "output_type": "display_data",
+        "data": {"text/markdown": text, "text/plain": text},
+        "metadata": {WORD: said},
+    }
+    return nbformat.from_dict(
+        {
+            "cell_type": "code",
+            "id": BANNER,
+            "metadata": {"tags": [BANNER], "jupyter": {"source_hidden": True}},
+            "execution_count": None,
+            "source": BANNER_SOURCE,
+            "outputs": [shown],
+        }
+    )
 
 
 def _banner(about: NotebookInfo, truth: SealedOutcome, never_ran: int) -> str:
