@@ -44,8 +44,10 @@ _KERNEL = (
     "IPython.core.oinspect",
     "IPython.extensions.storemagic",
     "IPython.utils.wildcard",
+    "psutil",
     "sqlite3",
     "tornado.platform.asyncio",
+    "traitlets.config.argcomplete_config",
 )
 """What every kernel imports while it comes up."""
 

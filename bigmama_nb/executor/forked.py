@@ -25,8 +25,12 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from bigmama_nb.executor import spared_imports
 from bigmama_nb.executor.fork_server import MESSAGE_LIMIT, NUMBER, Request, serve_from_command
 
-PRELOADED = ("bigmama_nb.stages", "bigmama_nb.reports")
-"""What the notebooks import: by name, as these rooms are above this one."""
+PRELOADED = (
+    *("bigmama_nb.stages", "bigmama_nb.reports", "bigmama_nb.reports.cause_table"),
+    *("bigmama_nb.warehouse.catalog.sqlite", "bigmama_nb.warehouse.storage.local"),
+    *("pandas.io.formats.html", "pandas.io.formats.string", "pyarrow.acero", "pyarrow.pandas_compat"),
+)
+"""What notebooks import, or bring their libraries to: by name, as the package's own rooms are above this one."""
 START_TIMEOUT_S = 60
 
 

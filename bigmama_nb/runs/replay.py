@@ -231,5 +231,5 @@ def _rows(warehouse: Warehouse, version: Json) -> pa.Table:
     for file in version["files"]:
         location = join(warehouse.settings.uri, file["path"])
         with readable(location):
-            parts.append(pq.read_table(pa.BufferReader(warehouse.storage.read(location))))
+            parts.append(pq.ParquetFile(pa.BufferReader(warehouse.storage.read(location))).read())
     return pa.concat_tables(parts)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from bigmama_nb.reports.shown import Html, aligned
@@ -172,6 +171,9 @@ def _of_hosts(here: StageContext, table: str, columns: dict[str, str]) -> tuple[
     if task is None:
         empty = pd.DataFrame(columns=["part_date", *columns]).astype({"part_date": "str", **columns})
         return None, empty
+    # Imported where it is used: a report without live viewing reads none.
+    import pyarrow.dataset as ds
+
     files = ds.dataset(_files(here, task, table), format="parquet")
     rows: pa.Table = files.to_table(columns=list(columns), filter=pc.field("guest_joint_seq") == 0)
     frame: pd.DataFrame = rows.to_pandas()
