@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from bigmama_nb.cli.streams import gate, guarded, lost_answer, reply, reply_json, say
+from bigmama_nb.cli.streams import fill_closed, gate, guarded, lost_answer, reply, reply_json, say
 from bigmama_nb.errors import (
     NOTHING_DONE,
     NOTHING_RUN,
@@ -279,6 +279,7 @@ def main(arguments: list[str] | None = None, services: object = None) -> None:
         services: what runs work with instead of the real things (`runs.services.Services`).
     """
     if arguments is None:  # this process is the command's alone
+        fill_closed()
         spared_imports.by_command()
         collect_seldom()
     from bigmama_nb.cli import archive, check, init, report, runs, trial, warehouse  # noqa: F401 - they add their verbs

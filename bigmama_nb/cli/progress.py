@@ -46,7 +46,10 @@ class ProgressLog:
 def speaking(console: Console | None = None) -> Iterator[ProgressLog]:
     """Give a voice for as long as the work lasts; `console` is stderr where none is given."""
     if console is None:
-        display = cast("TextIO", sys.stderr.display() if isinstance(sys.stderr, GuardedStream) else sys.stderr)
+        display = cast("TextIO | None", sys.stderr.display() if isinstance(sys.stderr, GuardedStream) else sys.stderr)
+        if display is None:
+            yield ProgressLog(lambda line: None, None)
+            return
         if not display.isatty():
             yield ProgressLog(lambda line: print(line, file=display, flush=True), None)
             return

@@ -129,6 +129,19 @@ class GuardedStream:
         return getattr(self._stream, name)
 
 
+def fill_closed() -> None:
+    """Let nothing stand where this process was started without a stdin, stdout or stderr (`2>&-`).
+
+    A file or socket that is opened later would come to stand there, and get what C code prints.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            os.open(os.devnull, os.O_RDWR)
+
+
 def _is_unicode(encoding: str) -> bool:
     return encoding.lower().replace("-", "").replace("_", "").startswith("utf")
 

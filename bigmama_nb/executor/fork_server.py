@@ -101,13 +101,17 @@ def _leave_command(kept: int, env: Mapping[str, str]) -> None:
     os.setsid()
     setproctitle(f"{sys.executable} -m {__spec__.name}")
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in range(3):
-        os.dup2(nowhere, stream)
+    for number in range(3):
+        os.dup2(nowhere, number)
     for one in map(int, os.listdir("/proc/self/fd")):
         if one not in (0, 1, 2, kept):
             with suppress(OSError):  # that of the list
                 os.close(one)
-    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        # A command that was started without one has none.
+        stream = getattr(sys, f"__{name}__") or os.fdopen(number, "w" if number else "r", closefd=False)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
     show_warnings()
     collect_as_usual()
     sys.dont_write_bytecode = False

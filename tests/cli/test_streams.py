@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.runs.world import CLUSTERS, REPO, World, expected
 
 GAMES = tuple(CLUSTERS)
@@ -54,3 +56,29 @@ def test_an_answer_that_cannot_be_written_is_said(real_world: World) -> None:
     said = "the answer could not be written to stdout (No space left on device)"
     assert f"run_all.py run: {said}. {show} tells it." in done.stderr
     assert f"run_all.py runs list: {said}." in asked.stderr
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_streams_that_are_closed_stop_no_run(real_world: World, closed: str) -> None:
+    """As under a scheduler that gives none: no file of the run comes to stand there, and kernels come up."""
+    line = f"exec {closed}; exec {sys.executable} {REPO / 'run_all.py'} run --profile {real_world.profile}"
+    done = subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True)
+    assert done.returncode == 0
+    assert [run["status"] for run in records(real_world)] == ["ok"]
+    assert real_world.rows() == expected(*GAMES)
+
+
+def test_what_is_opened_stands_for_no_closed_stream(tmp_path: Path) -> None:
+    """A file that the command opens is neither stdin, stdout nor stderr, whichever of them was closed."""
+    program = """
+import os, sys
+from bigmama_nb.cli.streams import fill_closed
+fill_closed()
+fill_closed()
+with open(sys.argv[1], "w") as file:
+    file.write(str(file.fileno()))
+os.write(1, b"lost")
+"""
+    line = f'exec 0<&- 1>&-; exec {sys.executable} -c "$0" "$1"'
+    subprocess.run(["/bin/sh", "-c", line, program, str(tmp_path / "file")], check=True, cwd=REPO)
+    assert (tmp_path / "file").read_text() == "3"
