@@ -3,9 +3,12 @@
 Says in `BESIDE_FILE` how many CPU seconds went into what no peer makes.
 """
 
+# ruff: noqa: E402 - garbage is not looked for while modules are imported, as in what kernels are forked from
 from __future__ import annotations
 
 import gc
+
+gc.disable()
 import resource
 import sys
 from collections.abc import Callable
@@ -50,6 +53,7 @@ def main() -> None:
     """Build the day, in a process that begins and ends as a notebook's kernel does (`executor.fork_server`)."""
     swift = SwiftEnd()
     gc.freeze()
+    gc.enable()
     spent: list[float] = []
     for owner, name in BESIDE:
         setattr(owner, name, _counted(getattr(owner, name), spent))
