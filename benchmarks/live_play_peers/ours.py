@@ -3,12 +3,13 @@
 Says in `BESIDE_FILE` how many CPU seconds went into what no peer makes.
 """
 
-# ruff: noqa: E402 - garbage is not looked for while modules are imported, as in what kernels are forked from
 from __future__ import annotations
 
 import gc
 
-gc.disable()
+if __name__ == "__main__":
+    # As in what kernels are forked from: no garbage is looked for while modules are imported.
+    gc.disable()
 import resource
 import sys
 from collections.abc import Callable
