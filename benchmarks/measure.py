@@ -17,6 +17,8 @@ import psutil
 
 REPO = Path(__file__).resolve().parent.parent
 SAMPLED_EVERY_S = 0.05
+PAUSE = 19
+"""So many times as long as a sample took nothing is sampled: who looks all the time slows down what is looked at."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,17 @@ class _Peak:
         return self._peak / 2**20
 
     def _sample(self) -> None:
-        while not self._ended.wait(SAMPLED_EVERY_S):
+        pause = SAMPLED_EVERY_S
+        while not self._ended.wait(pause):
+            began = time.monotonic()
             try:
                 top = psutil.Process(self._pid)
                 family = [top, *top.children(recursive=True)]
                 self._peak = max(self._peak, sum(_held(one) for one in family))
             except psutil.Error:
                 continue
+            finally:
+                pause = max(SAMPLED_EVERY_S, PAUSE * (time.monotonic() - began))
 
 
 def _held(process: psutil.Process) -> float:
