@@ -95,6 +95,7 @@ class ForkServer:
     def __init__(self, env: Mapping[str, str]) -> None:
         """Start a server; raises OSError where the system will not."""
         self.env = dict(env)
+        self._was_asked = False
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = self._started(theirs)
@@ -130,6 +131,7 @@ class ForkServer:
         request = json.dumps(asdict(Request(arguments, folder, unlike))).encode()
         if len(request) > MESSAGE_LIMIT:
             raise OSError(f"a kernel's settings of {len(request)} bytes")
+        self._was_asked = True
         ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with keepers:
             socket.send_fds(self._control, [request], [keepers.fileno(), said])
@@ -142,6 +144,8 @@ class ForkServer:
     def close(self) -> None:
         """Let the server end, and wait for it."""
         self._control.close()
+        if not self._was_asked:  # it may still import what nobody needs any more
+            self._process.kill()
         self._process.wait()
 
 
@@ -155,6 +159,11 @@ class _Child:
     def poll(self) -> int | None:
         """Return how it ended; None while it runs."""
         return self._waited(os.WNOHANG)
+
+    def kill(self) -> None:
+        """Kill it, if it runs."""
+        if self.poll() is None:
+            os.kill(self._pid, SIGKILL)
 
     def wait(self) -> None:
         """Wait for its end."""
