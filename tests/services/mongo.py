@@ -1,7 +1,8 @@
 """Servers that speak MongoDB's protocol: FerretDB and mongo-java-server, each good at what the other lacks.
 
 FerretDB keeps its documents in SQLite files and honours `maxTimeMS`; mongo-java-server holds every kind of BSON value,
-in memory. Both listen on 127.0.0.1 only.
+in memory, and finds a range of dates by an index, which its library does not and our `Serve.java` adds. Both listen on
+127.0.0.1 only.
 """
 
 from __future__ import annotations

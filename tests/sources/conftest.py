@@ -31,5 +31,6 @@ def holder(source: str, holders: dict[str, Holder], tmp_path_factory: pytest.Tem
             holders[source] = DumpHolder(folder / "dump", packed=source.endswith("gz"))
         else:
             start = ferretdb if source == "ferretdb" else mongo_java_server
-            holders[source] = ServerHolder(start(folder), f"BIGMAMA_TEST_{source.upper()}_URI")
+            variable = f"BIGMAMA_TEST_{source.upper()}_URI"
+            holders[source] = ServerHolder(start(folder), variable, indexed=source.endswith("_indexed"))
     return holders[source]

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from pymongo import MongoClient
 from tests.services.mongo import MongoServer
 from tests.sources.asking import Documents, write_dump
 
-SERVERS = ("ferretdb", "mongo_java_server")
+SERVERS = ("ferretdb", "mongo_java_server", "mongo_java_server_indexed")
 SOURCES = ("dump", "dump.gz", *SERVERS)
 
 
@@ -48,10 +48,11 @@ class DumpHolder:
 
 
 class ServerHolder:
-    """A real server that speaks MongoDB's protocol."""
+    """A real server that speaks MongoDB's protocol, with an index on every path where `indexed`."""
 
-    def __init__(self, server: MongoServer, variable: str) -> None:
+    def __init__(self, server: MongoServer, variable: str, *, indexed: bool = False) -> None:
         self.server = server
+        self._indexed = indexed
         self._numbers = itertools.count()
         self._last = ""
         self.client = MongoClient[dict[str, Any]](server.uri)
@@ -68,7 +69,17 @@ class ServerHolder:
             if documents:
                 # insert_many would add an _id to the test's own documents.
                 self.client[database][name].insert_many([dict(document) for document in documents])
+            if self._indexed:
+                for path in {path for document in documents for path in _paths(document)} - {"_id"}:
+                    self.client[database][name].create_index(path)
         return database
+
+
+def _paths(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in document.items():
+        yield prefix + name
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{name}.")
 
 
 def can_hold(source: str, value: Any) -> bool:
