@@ -288,6 +288,10 @@ class CollectionScan:
         streams = self.mongo.streams()
         kind = CursorType.EXHAUST if streams else CursorType.NON_TAILABLE
         asked = {"batch_size": self.mongo.reply, "cursor_type": kind, **self._options}
+        if whole and not streams:
+            # A server that gathers the answer before it sends any of it is to stop once it is more than a reply.
+            # What streams sends it as it is found, and takes no limit.
+            asked["limit"] = self.mongo.reply + 1
         try:
             with Replies(self._collection, filter_, fields, **asked) as cursor:
                 for reply in cursor:

@@ -53,6 +53,8 @@ def looked_at(server: MongoServer) -> int:
     [
         # The month, and some for the looks before.
         ("indexed", 1000, 310 + 10),
+        # A reply to see that it is more, and twice the month: counted, and read in five spans.
+        ("indexed", 100, 101 + 2 * 310 + 20),
         # All for the month and for the date that cannot be read.
         ("plain", 1000, 2 * DAYS * OF_A_DAY + 2000),
     ],
