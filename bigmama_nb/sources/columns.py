@@ -67,7 +67,8 @@ def take(dated: Dated, alike: Alike) -> bool:
     )
     for (member, _), passes in zip(dated.members, passing, strict=True):
         kept = np.ones(len(alike), dtype=bool) if passes is None else passes
-        for bucket in np.unique(buckets[kept]).tolist():
+        # np.unique would import numpy.ma, which takes longer than to count some thousands of documents.
+        for bucket in np.flatnonzero(np.bincount(buckets[kept])).tolist():
             aggregate = member.aggregates[bucket]
             if aggregate is not None:
                 _add(aggregate, member.question.metric, alike, kept & (buckets == bucket))
