@@ -5,6 +5,7 @@ Source: docs/spec/values_and_reasons.md, "What a value may be".
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -89,6 +90,7 @@ ZONED: Final = (
 """A text that says in which zone its time of day is: by an offset, by a zone's letters (`UTC`), or by both."""
 
 
+@functools.cache
 def own_offsets(zone: ZoneInfo) -> str:
     """Return the pattern of texts that name an offset which the zone itself has, or its own letters (`KST`)."""
     instants = [datetime(year, month, 1, tzinfo=zone) for year in range(1990, 2100, 3) for month in (1, 7)]
@@ -116,9 +118,7 @@ class Dating:
         today = (now or datetime.now(UTC)).astimezone(zone).date()
         self.horizon = self.start(today + timedelta(days=1))
         self.spans = epoch_spans(as_) if as_ in ("epoch_s", "epoch_ms") else []
-        self._zoned = re.compile(ZONED.replace(r"\z", r"\Z"))
         self.own_offsets = own_offsets(zone)
-        self._own = re.compile(self.own_offsets.replace(r"\z", r"\Z"))
         self._texts: dict[str, int | Unplaced] = {}
         self.place: Callable[[Any], Any] = {
             "yyyymmdd": self._place_day,
@@ -129,6 +129,14 @@ class Dating:
             "epoch_ms": self._place_epoch,
         }[as_]
         """Return the position of a value, or `Unplaced`."""
+
+    @functools.cached_property
+    def _zoned(self) -> re.Pattern[str]:
+        return re.compile(ZONED.replace(r"\z", r"\Z"))
+
+    @functools.cached_property
+    def _own(self) -> re.Pattern[str]:
+        return re.compile(self.own_offsets.replace(r"\z", r"\Z"))
 
     @property
     def expected(self) -> str:
