@@ -288,16 +288,23 @@ class CollectionScan:
         streams = self.mongo.streams()
         kind = CursorType.EXHAUST if streams else CursorType.NON_TAILABLE
         asked = {"batch_size": self.mongo.reply, "cursor_type": kind, **self._options}
-        if whole and not streams:
+        limited = whole and not streams
+        if limited:
             # A server that gathers the answer before it sends any of it is to stop once it is more than a reply.
             # What streams sends it as it is found, and takes no limit.
             asked["limit"] = self.mongo.reply + 1
         try:
             with Replies(self._collection, filter_, fields, **asked) as cursor:
+                came = 0
                 for reply in cursor:
                     if whole and cursor.alive:
                         raise ReplyFull
-                    yield from self._received(reply)
+                    for lot in self._received(reply):
+                        came += len(lot.starts)
+                        yield lot
+                    if limited and came > self.mongo.reply:
+                        # A server that sent more than it was asked for at once may have stopped at the limit.
+                        raise ReplyFull
         except ConnectionFailure:
             self.mongo.lost_a_stream = streams
             raise

@@ -11,6 +11,8 @@ import pytest
 from pymongo import MongoClient
 
 from bigmama_nb.profile import Profile
+from bigmama_nb.sources import mongo_scan
+from bigmama_nb.sources.mongo_replies import Replies
 from tests.services.mongo import MongoServer, mongo_java_server
 from tests.sources.asking import a_profile, ask, by_task, connecting, said
 
@@ -69,6 +71,20 @@ def test_by_an_index_only_the_period_is_looked_at(
     assert said(found["lw/sum/20240501"]) == 31 * OF_A_DAY
     assert 31 * OF_A_DAY <= looked_at(server) - before <= most
     assert (looked_at(server) - before < DAYS * OF_A_DAY) == (database == "indexed")
+
+
+def test_a_server_that_sends_more_at_once_than_asked_for_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any
+) -> None:
+    """Asked for one document more than a reply, it sends them as one, and nothing says that there are others."""
+    profile = live(tmp_path, server, monkeypatch, "indexed")
+
+    def as_many_as_it_likes(*arguments: Any, **options: Any) -> Replies:
+        return Replies(*arguments, **{**options, "batch_size": 0})
+
+    monkeypatch.setattr(mongo_scan, "Replies", as_many_as_it_likes)
+    found = by_task(ask(profile, date(2024, 5, 31), connect=connecting(reply=50)))
+    assert said(found["lw/sum/20240501"]) == 31 * OF_A_DAY
 
 
 def day(number: int) -> datetime:
