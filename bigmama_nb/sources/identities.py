@@ -9,11 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO, Any, Final
 
-import bson
 import numpy as np
 from bson import Int64, ObjectId
 
-from bigmama_nb.sources.values import ValueRefusedError, bson_type, identity
+from bigmama_nb.sources.values import whole_identity
 
 AT_ONCE: Final = 1 << 16
 SORTED: Final = 1 << 20
@@ -72,14 +71,7 @@ class Identities:
 
     def key(self, one: Any) -> int:
         """Return a number that is equal for equal ids, and hardly for others."""
-        return hash(self.exact(one)) & _MASK
-
-    def exact(self, one: Any) -> Any:
-        """Return what is equal exactly for equal ids."""
-        try:
-            return identity(one)
-        except ValueRefusedError:
-            return bson_type(one), bson.encode({"": one})
+        return hash(whole_identity(one)) & _MASK
 
     def repeated(self) -> frozenset[int]:
         """Return the keys that came more than once."""

@@ -20,6 +20,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import bson
+from bson.raw_bson import RawBSONDocument
 from pymongo.collation import Collation
 from pymongo.collection import Collection as MongoCollection
 from pymongo.cursor import CursorType
@@ -42,6 +43,7 @@ from bigmama_nb.sources.values import CODEC
 
 FIRST: Final = 3
 """So many of a collection's documents are asked for first, to see that what the metrics read is there."""
+RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
 
 
 class ReplyFull(Exception):  # noqa: N818 - no error: the answer is more than one reply
@@ -357,13 +359,14 @@ class CollectionScan:
         options = {key: value for key, value in self._options.items() if key != "max_time_ms"}
         options |= {"maxTimeMS": self._options["max_time_ms"], "batchSize": self.mongo.reply}
 
-        def aggregate() -> list[dict[str, Any]]:
-            with self._collection.aggregate(pipeline, **options) as cursor:
+        def aggregate() -> list[RawBSONDocument]:
+            with self._collection.with_options(RAW).aggregate(pipeline, **options) as cursor:
                 return list(cursor)
 
         found = self.mongo.asked(aggregate, self._where)
-        self.mongo.received(len(found), sum(len(bson.encode(document)) for document in found))
-        return found
+        # Counted as they came: what was decoded from a text that is not UTF-8 cannot be encoded again.
+        self.mongo.received(len(found), sum(len(document.raw) for document in found))
+        return [bson.decode(document.raw, CODEC) for document in found]
 
 
 def _loaded(scan: Scan) -> Question | None:

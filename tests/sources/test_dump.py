@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import bson
 import pytest
-from bson import Code, Int64, ObjectId, Regex
+from bson import Code, DBRef, Int64, ObjectId, Regex
 
 from bigmama_nb.errors import SourceError
 from bigmama_nb.sources.dump import Dump
@@ -307,6 +307,34 @@ def test_ids_in_any_order_are_read(tmp_path: Path) -> None:
     ]
     write_dump(tmp_path / "dump", "lw", {"stats": [{"_id": one, "dt": "20240501"} for one in ids]})
     assert said(outcome(tmp_path)) == len(ids)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda text: text,
+        lambda text: {"day": text},
+        lambda text: {text: 1},
+        lambda text: [[text], False],
+        lambda text: Code("f()", {"x": text}),
+        lambda text: DBRef("c", text),
+        lambda text: {"code": Code(text), "like": Regex(text, "")},
+    ],
+    ids=["text", "value", "name", "array", "scope", "reference", "code"],
+)
+@pytest.mark.parametrize("twice", [False, True])
+def test_ids_of_texts_that_are_not_utf_8_are_told_apart(tmp_path: Path, wrap: Any, twice: Any) -> None:
+    """Wherever in an `_id` the text stands: two that differ are two, and one that comes again is refused."""
+    other = b"\xfe\xff" if twice else b"\xfd\xff"
+    ids = [(wrap("#1"), b"\xfe\xff"), (wrap("#0"), b"\xfa\xff"), (wrap("#1"), other)]
+    folder = tmp_path / "dump" / "lw"
+    folder.mkdir(parents=True)
+    documents = [
+        bson.encode({"_id": one, "dt": "20240501"}).replace(b"#1", bad).replace(b"#0", bad) for one, bad in ids
+    ]
+    (folder / "stats.bson").write_bytes(b"".join(documents))
+    found = outcome(tmp_path)
+    assert said(found) == ("source_corrupt" if twice else 3)
 
 
 def raw(*pairs: tuple[str, object]) -> bytes:
