@@ -322,7 +322,7 @@ def _computed(work: BucketWork, bucket: Bucket, moves: ir.Table) -> BucketTables
         played = engine.keep(viewers.shared_sums(pieces), "played", "once")
         firsts = engine.keep(viewers.shared_firsts(shared, sums, packing), "firsts", "once")
         users = engine.keep(viewers.users(names, work.sources[USER.name], lives, packing.base_us), "users")
-        facts = _facts(work, names, users)
+        facts = _facts(work, bucket, names, users)
         described = engine.keep(viewers.described_devices(sums, shared, firsts, played, users), "described")
         lost = engine.arrow(spans.agg(duplicates=(1 - spans["counts"]).cast("int64").sum().coalesce(0)))
     engine.forget("sums", "played", "firsts", "users")
@@ -330,13 +330,15 @@ def _computed(work: BucketWork, bucket: Bucket, moves: ir.Table) -> BucketTables
     return BucketTables(work, bucket, spans, rows, names, described, shared, pieces, facts, duplicates)
 
 
-def _facts(work: BucketWork, names: ir.Table, users: ir.Table) -> ir.Table:
+def _facts(work: BucketWork, bucket: Bucket, names: ir.Table, users: ir.Table) -> ir.Table:
     engine, base_us = work.engine, work.packing.base_us
     leading = names.filter(names.viewer_id.notnull() & ~names.after_own).select(
         "viewer_id", "live_no", viewer_no="device_no"
     )
     members = users.filter(users.we_member_id.notnull()).select("viewer_no", "live_no", "we_member_id")
-    artists = engine.keep(viewers.windows_of_artists(work.everybody, work.lives), "artists", "small")
+    # What is told of artists of other buckets' lives is nobody's here, and is most of it.
+    own = work.lives.filter(work.lives.live_no.between(bucket.first_live, bucket.last_live))
+    artists = engine.keep(viewers.windows_of_artists(work.everybody, own), "artists", "small")
     community = engine.keep(
         viewers.community_facts(leading, work.sources[COMM_USER_UPDATE.name], artists, base_us), "community", "once"
     )
