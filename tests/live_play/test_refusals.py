@@ -168,6 +168,15 @@ def test_a_user_who_stands_twice_fails_unnamed(duck: DuckDBEngine, tmp_path: Pat
     assert "u1" not in str(built.message)
 
 
+def test_a_user_who_stands_twice_is_found_beside_one_without_an_id(duck: DuckDBEngine, tmp_path: Path) -> None:
+    """However a row without an id is counted, it does not make up for one that is there twice."""
+    sources = day()
+    first = sources["user_user"][0]
+    sources["user_user"] += [dict(first, we_member_id=9), dict(first, wv_user_id=None)]
+    built = build_day(duck, tmp_path, sources)
+    refused(built, "duplicate_key", "user_user holds 1 wv_user_id more than once, on 2 rows")
+
+
 def test_null_is_no_key(duck: DuckDBEngine, tmp_path: Path) -> None:
     """Two users without an id are rejects, not one user twice."""
     sources = day()
