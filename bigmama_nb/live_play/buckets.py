@@ -26,7 +26,7 @@ from bigmama_nb.tables.live.events import SLICES, Packing
 from bigmama_nb.tables.live.sources import COMM_USER_UPDATE, FC_USER_HISTORY, USER
 
 ROW_BYTES = 400
-"""What a row of the log takes in memory while its bucket is built, measured at ten million rows."""
+"""What a row of the log may take in memory while its bucket is built: twice what was measured at ten million rows."""
 
 STRETCH = 100_000
 """Devices whose rows are joined at once: up to a million DuckDB's joins keep the order of the left side."""
