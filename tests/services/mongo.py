@@ -45,12 +45,14 @@ def mongo_java_server(
     port: int | None = None,
     replica_set: str | None = None,
     mongos: bool = False,
+    eager: bool = False,
     wire_version: int = 9,
     heap: str = "512m",
 ) -> MongoServer:
     """Start mongo-java-server; with a replica set's name as its primary and only member, or as a mongos.
 
-    The wire version is what it says it speaks; it does not speak all of the later ones.
+    The wire version is what it says it speaks; it does not speak all of the later ones. An eager one sends as many
+    documents at once as it likes, whatever it is asked for.
     """
     java = require_program("java")
     jars = _fetched_jars()
@@ -58,7 +60,7 @@ def mongo_java_server(
     port = port or free_port()
     source = HERE / "mongo_java_server" / "Serve.java"
     more = [replica_set] if replica_set else []
-    says = [f"-Dwire={wire_version}", f"-Dmongos={str(mongos).lower()}"]
+    says = [f"-Dwire={wire_version}", f"-Dmongos={str(mongos).lower()}", f"-Deager={str(eager).lower()}"]
     server = MongoServer(
         [java, f"-Xmx{heap}", "-XX:+UseSerialGC", *says, "-cp", f"{jars}/*", source, str(port), *more],
         log=folder / "mongo_java_server.log",

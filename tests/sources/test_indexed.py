@@ -11,24 +11,22 @@ import pytest
 from pymongo import MongoClient
 
 from bigmama_nb.profile import Profile
-from bigmama_nb.sources import mongo_scan
-from bigmama_nb.sources.mongo_replies import Replies
 from tests.services.mongo import MongoServer, mongo_java_server
 from tests.sources.asking import a_profile, ask, by_task, connecting, said
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 DAYS, OF_A_DAY = 360, 10
+ORDERS = [{"_id": n, "at": FIRST + n * timedelta(days=1) / OF_A_DAY, "v": 1} for n in range(DAYS * OF_A_DAY)]
 MONTH = {"collection": "orders", "date": {"field": "at", "as": "date"}, "value": {"sum": "v"}, "period": "month"}
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
     """A mongo-java-server with a year's orders, a tenth of a day apart, with an index on their date and without."""
-    orders = [{"_id": n, "at": FIRST + n * timedelta(days=1) / OF_A_DAY, "v": 1} for n in range(DAYS * OF_A_DAY)]
     with mongo_java_server(tmp_path_factory.mktemp("java")) as started:
         with MongoClient[dict[str, Any]](started.uri) as client:
             for database in ("indexed", "plain"):
-                client[database].orders.insert_many([dict(order) for order in orders])
+                client[database].orders.insert_many([dict(order) for order in ORDERS])
             client.indexed.orders.create_index("at")
         yield started
 
@@ -74,16 +72,15 @@ def test_by_an_index_only_the_period_is_looked_at(
 
 
 def test_a_server_that_sends_more_at_once_than_asked_for_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked for one document more than a reply, it sends them as one, and nothing says that there are others."""
-    profile = live(tmp_path, server, monkeypatch, "indexed")
-
-    def as_many_as_it_likes(*arguments: Any, **options: Any) -> Replies:
-        return Replies(*arguments, **{**options, "batch_size": 0})
-
-    monkeypatch.setattr(mongo_scan, "Replies", as_many_as_it_likes)
-    found = by_task(ask(profile, date(2024, 5, 31), connect=connecting(reply=50)))
+    with mongo_java_server(tmp_path / "java", eager=True) as started:
+        with MongoClient[dict[str, Any]](started.uri) as client:
+            client.indexed.orders.insert_many([dict(order) for order in ORDERS])
+            client.indexed.orders.create_index("at")
+        profile = live(tmp_path, started, monkeypatch, "indexed")
+        found = by_task(ask(profile, date(2024, 5, 31), connect=connecting(reply=50)))
     assert said(found["lw/sum/20240501"]) == 31 * OF_A_DAY
 
 

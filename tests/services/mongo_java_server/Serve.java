@@ -1,7 +1,7 @@
 // Serves MongoDB's protocol from memory on 127.0.0.1: java -cp 'jars/*' Serve.java PORT [REPLICA_SET]
 //
 // With a replica set's name it says that it is that set's primary, and its only member; with -Dmongos=true that it is a
-// mongos. -Dwire=N is the wire version that it says.
+// mongos. -Dwire=N is the wire version that it says. With -Deager=true it sends at once what a query asks for in batches.
 //
 // mongo-java-server takes an index that is not unique, and does not use it. Here it keeps the documents in the order of
 // the dates in its first field, and is used as MongoDB uses one: for ranges of dates, for types and null, and for a sort,
@@ -255,6 +255,9 @@ public class Serve {
     public Document handleCommand(Channel channel, String database, String command, Document query) {
       if (query.get("pipeline") instanceof List<?> stages && !stages.isEmpty()) {
         Collected.MATCH.set((Document) ((Document) stages.get(0)).get("$match"));
+      }
+      if (Boolean.getBoolean("eager")) {
+        query.remove("batchSize");
       }
       Document answer;
       try {
