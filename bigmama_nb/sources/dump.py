@@ -33,7 +33,7 @@ from bigmama_nb.sources.paths import Lookup, ready_needs
 from bigmama_nb.sources.pieces import Piece, Readable, corrupt, pieces
 from bigmama_nb.sources.scan import Question, Scan, Scanner
 from bigmama_nb.sources.sight import Looker, Sight
-from bigmama_nb.sources.values import shown, whole_identity
+from bigmama_nb.sources.values import shown
 
 BUCKETS: Final = "system.buckets."
 # What mongodump makes of a long name: so much of it, and its checksum.
@@ -79,7 +79,7 @@ class Dump:
         for documents in self._read(path) if suspects else ():
             for document in documents:
                 if "_id" in document and identities.key(document["_id"]) in suspects:
-                    exact = whole_identity(document["_id"])
+                    exact = identities.exact(document["_id"])
                     if exact in seen:
                         raise SourceError(
                             "source_corrupt",

@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 import numpy as np
 from bson import Int64, ObjectId
 
-from bigmama_nb.sources.values import whole_identity
+from bigmama_nb.sources.values import ValueRefusedError, bson_type, identity
 
 AT_ONCE: Final = 1 << 16
 SORTED: Final = 1 << 20
@@ -71,7 +71,15 @@ class Identities:
 
     def key(self, one: Any) -> int:
         """Return a number that is equal for equal ids, and hardly for others."""
-        return hash(whole_identity(one)) & _MASK
+        return hash(self.exact(one)) & _MASK
+
+    def exact(self, one: Any) -> Any:
+        """Return what is equal exactly for equal ids."""
+        try:
+            return identity(one)
+        except ValueRefusedError:
+            # Encoded it cannot be where a text in it is not UTF-8.
+            return bson_type(one), repr(one)
 
     def repeated(self) -> frozenset[int]:
         """Return the keys that came more than once."""

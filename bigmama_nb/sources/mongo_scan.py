@@ -44,6 +44,7 @@ from bigmama_nb.sources.values import CODEC
 FIRST: Final = 3
 """So many of a collection's documents are asked for first, to see that what the metrics read is there."""
 RAW: Final = CODEC.with_options(document_class=RawBSONDocument)
+"""Decodes a document when it is asked to, and keeps its bytes."""
 
 
 class ReplyFull(Exception):  # noqa: N818 - no error: the answer is more than one reply

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from typing import Any, Final
 
-from bson import CodecOptions, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp, encode
+from bson import CodecOptions, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.binary import Binary
 from bson.code import Code
 from bson.codec_options import DatetimeConversion
@@ -220,27 +220,10 @@ def identity(value: object) -> Any:
     if isinstance(value, Regex):
         return "regex", value.pattern, value.flags
     if isinstance(value, Code):
-        return "javascript", str(value), None if value.scope is None else whole_identity(value.scope)
+        return "javascript", str(value), None if value.scope is None else repr(value.scope)
     if isinstance(value, ThroughArray):
         raise ValueRefusedError("array_path", f"{value.prefix} is an array")
     raise ValueRefusedError("wrong_type", bson_type(value))
-
-
-def whole_identity(value: object) -> Any:
-    """Return what `identity` does, for documents, arrays and all other values, too.
-
-    Unlike their bytes it can be had of texts that are not UTF-8.
-    """
-    if isinstance(value, DBRef):
-        value = value.as_doc()
-    if isinstance(value, Mapping):
-        return "object", tuple((name, whole_identity(inner)) for name, inner in value.items())
-    if isinstance(value, list):
-        return "array", tuple(map(whole_identity, value))
-    try:
-        return identity(value)
-    except ValueRefusedError:
-        return bson_type(value), encode({"": value})
 
 
 def number(value: object) -> int | float | Decimal | None:

@@ -337,6 +337,25 @@ def test_ids_of_texts_that_are_not_utf_8_are_told_apart(tmp_path: Path, wrap: An
     assert said(found) == ("source_corrupt" if twice else 3)
 
 
+def test_ids_that_are_deeply_nested_are_told_apart(tmp_path: Path) -> None:
+    """However deep a document is that can be decoded, as no server makes one."""
+
+    def nested(leaf: int) -> bytes:
+        content = bson.encode({"leaf": leaf})
+        for _ in range(600):
+            body = b"\x03a\0" + content + b"\0"
+            content = struct.pack("<i", len(body) + 4) + body
+        body = b"\x03_id\0" + content + bson.encode({"dt": "20240501"})[4:]
+        return struct.pack("<i", len(body) + 4) + body
+
+    folder = tmp_path / "dump" / "lw"
+    folder.mkdir(parents=True)
+    (folder / "stats.bson").write_bytes(nested(2) + nested(1) + nested(3))
+    assert said(outcome(tmp_path)) == 3
+    (folder / "stats.bson").write_bytes(nested(2) + nested(1) + nested(2))
+    assert said(outcome(tmp_path)) == "source_corrupt"
+
+
 def raw(*pairs: tuple[str, object]) -> bytes:
     """A document in which a name may stand twice."""
     body = b"".join(bson.encode({name: value})[4:-1] for name, value in pairs) + b"\0"
