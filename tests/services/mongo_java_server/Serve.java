@@ -83,7 +83,11 @@ public class Serve {
     @Override
     public void add(Document document, Integer position, MongoCollection<Integer> collection) {
       Instant date = date(document);
-      boolean added = date == null ? others.add(position) : entries.add(new Entry(date, position));
+      if (date == null) {
+        others.add(position);
+      } else {
+        entries.add(new Entry(date, position));
+      }
     }
 
     @Override
@@ -94,7 +98,11 @@ public class Serve {
 
     void forget(Document document, Integer position) {
       Instant date = date(document);
-      boolean removed = date == null ? others.remove(position) : entries.remove(new Entry(date, position));
+      if (date == null) {
+        others.remove(position);
+      } else {
+        entries.remove(new Entry(date, position));
+      }
     }
 
     private Instant date(Document document) {
