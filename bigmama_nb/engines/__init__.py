@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Use = Literal["often", "once", "small"]
 """What becomes of a kept expression: several others are built on it, one is, or it is as small as its answer."""
 
+PIECE_BITS = 24
+"""A piece of a group has room for 2^24 rows, where pieces are numbered by themselves."""
+
 
 class Engine(Protocol):
     """What the live-viewing build asks of an engine. Names are the caller's and stand for one thing at a time."""
@@ -55,6 +58,19 @@ class Engine(Protocol):
 
     def pairs(self, devices: ir.Table) -> ir.Table:
         """Turn each device's sorted `events` into rows: live_no, device_no, event and next_event, null for the last."""
+
+    def numbered(self, rows: ir.Table, name: str, *, group: str, piece: str, by: Sequence[str], same: str) -> ir.Table:
+        """Keep rows in the order of `group` and of `by`, of both the first column int, nulls last, and number them.
+
+        Args:
+            piece: an int column, 0 to 255, that rises with `by`: an engine of executors numbers each piece of a group
+                by itself, from piece x 2^PIECE_BITS.
+
+        Returns:
+            the columns of `rows` but `piece`; place int64, which rises with the rows and is below 2^32, in a group
+            without a gap where the engine has no executors; after_own and before_own boolean: the row before, or
+            after, in the group has the same `same`, and that is not null. What is kept is the caller's to forget.
+        """
 
     def running(self, rows: ir.Table, name: str, *, value: str, group: Sequence[str], by: str) -> ir.Table:
         """Return rows with `until`: the int column `value` added up over a group, in the order of the int column `by`.

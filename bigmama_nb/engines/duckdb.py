@@ -18,7 +18,7 @@ import sqlglot.expressions as sge
 from ibis.backends.sql.compilers.duckdb import DuckDBCompiler
 
 from bigmama_nb.engines import Use, size
-from bigmama_nb.errors import SourceError, StorageError, explain
+from bigmama_nb.errors import PLEASE_REPORT, ContractError, SourceError, StorageError, explain
 
 
 class _Compiler(DuckDBCompiler):  # type: ignore[misc]  # Ibis is not typed here
@@ -28,6 +28,9 @@ class _Compiler(DuckDBCompiler):  # type: ignore[misc]  # Ibis is not typed here
 
 
 _COMPILER = _Compiler()
+
+OUT_OF_ORDER = "rows do not lie as they were sorted"
+"""What a statement says that counts on their order and looks at it."""
 
 
 class DuckDBEngine:
@@ -117,6 +120,23 @@ class DuckDBEngine:
             "live_no", "device_no", event=devices.events.unnest(), next_event=devices.events[1:].unnest()
         )
 
+    def numbered(self, rows: ir.Table, name: str, *, group: str, piece: str, by: Sequence[str], same: str) -> ir.Table:
+        """Sort all rows once, and number them by where they lie: a window of each group costs more."""
+        kept = self.keep(rows.drop(piece).order_by([ibis.asc(key, nulls_first=False) for key in (group, *by)]), name)
+
+        def beside(way: str, key: str, sign: str) -> str:
+            return f"{group} = {way}({group}) OVER () AND {key} {sign} {way}({key}) OVER ()"
+
+        falls = f"{group} < lag({group}) OVER () OR {beside('lag', by[0], '<')}"
+        self._run(
+            f"CREATE OR REPLACE TEMP VIEW {name}_numbered AS SELECT {', '.join(kept.columns)}, rowid AS place, "
+            f"CASE WHEN rowid <> row_number() OVER () - 1 OR {falls} THEN error('{OUT_OF_ORDER}') "
+            f"ELSE COALESCE({beside('lag', same, '=')}, FALSE) END AS after_own, "
+            f"COALESCE({beside('lead', same, '=')}, FALSE) AS before_own FROM {name}"
+        )
+        schema = {**kept.schema(), "place": "int64", "after_own": "boolean", "before_own": "boolean"}
+        return ibis.table(schema, name=f"{name}_numbered")
+
     def running(self, rows: ir.Table, name: str, *, value: str, group: Sequence[str], by: str) -> ir.Table:
         """Add up over all rows as they pass in order, a third of what a window of each group costs."""
         # As a table its numbers' ranges are known, and sorting packs them: a third of the time.
@@ -126,7 +146,7 @@ class DuckDBEngine:
         self._run(
             f"CREATE OR REPLACE TEMP VIEW {name}_summed AS SELECT {', '.join(rows.columns)}, "
             f"CASE WHEN {goes_on['lag']} THEN NULL ELSE summed - added END AS before, "
-            f"CASE WHEN {goes_on['lead']} AND following < {by} THEN error('rows are out of order') "
+            f"CASE WHEN {goes_on['lead']} AND following < {by} THEN error('{OUT_OF_ORDER}') "
             f"WHEN {goes_on['lead']} AND following = {by} THEN NULL ELSE summed END AS until "
             f"FROM (SELECT *, CAST({value} AS BIGINT) AS added, "
             f"CAST(sum({value}) OVER (ROWS UNBOUNDED PRECEDING) AS BIGINT) AS summed, "
@@ -236,6 +256,8 @@ def _refusals() -> Iterator[None]:
             place="engine.memory_limit",
         ) from error
     except duckdb.Error as error:
+        if OUT_OF_ORDER in str(error):
+            raise ContractError(explain("DuckDB", OUT_OF_ORDER, step=PLEASE_REPORT), place="engine") from error
         if "No space left" in str(error):
             raise StorageError(
                 explain("DuckDB", f"no room left to spill ({_first_line(error)})", step="make room and run again"),

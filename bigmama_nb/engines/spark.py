@@ -12,14 +12,15 @@ import sys
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
+from ibis import _
 
-from bigmama_nb.engines import Use
+from bigmama_nb.engines import PIECE_BITS, Use
 from bigmama_nb.engines.spark_errors import refusals
 from bigmama_nb.engines.spark_sql import pairs, quoted, sql
 from bigmama_nb.errors import SourceError, UsageError, explain
@@ -183,6 +184,20 @@ class SparkEngine:
             {"live_no": schema["live_no"], "device_no": schema["device_no"], "event": event, "next_event": event},
             name=view,
         )
+
+    def numbered(self, rows: ir.Table, name: str, *, group: str, piece: str, by: Sequence[str], same: str) -> ir.Table:
+        """Number every piece of a group by itself: a group with half of all rows is 256 pieces of work and not one."""
+        place: dict[str, Any] = {
+            "group_by": [group, piece],
+            "order_by": [ibis.asc(column, nulls_first=False) for column in by],
+        }
+        own = _[same]
+        found = rows.mutate(
+            place=_[piece].cast("int64") * (1 << PIECE_BITS) + ibis.row_number().over(**place),
+            after_own=(own == own.lag().over(**place)).fill_null(False),
+            before_own=(own == own.lead().over(**place)).fill_null(False),
+        )
+        return self.keep(found.drop(piece), name)
 
     def running(self, rows: ir.Table, name: str, *, value: str, group: Sequence[str], by: str) -> ir.Table:
         """Add up over a window of each group, by range: groups are parts of the work."""

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from bigmama_nb.engines import Engine
+from bigmama_nb.engines import PIECE_BITS, Engine
 from bigmama_nb.errors import PLEASE_REPORT, ContractError, explain
 from bigmama_nb.live_play.labels import Numbers
 from bigmama_nb.live_play.numbers import array_of, numbers_of
@@ -145,21 +145,19 @@ class BucketTables:
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
         """Return ranges of device_no, each of some `STRETCH` devices: what a join gives back at once."""
-        found = self.work.engine.arrow(
-            self.described.group_by("live_no").agg(devices=_.count()).order_by("live_no")
-        ).to_pylist()
-        first, held = 0, 0
-        for live in found:
-            own = live["live_no"] << 32
-            for cut in range(STRETCH, live["devices"], STRETCH):
-                yield first, own + cut
-                first, held = own + cut, 0
+        lives = self.described.group_by("live_no").agg(first=_.device_no.min(), devices=_.count())
+        begin = held = end = 0
+        for live in self.work.engine.arrow(lives.order_by("live_no")).to_pylist():
+            end = live["first"] + live["devices"]
+            for cut in range(live["first"] + STRETCH, end, STRETCH):
+                yield begin, cut
+                begin, held = cut, 0
             held += live["devices"] % STRETCH
             if held >= STRETCH:
-                yield first, own + (1 << 32)
-                first, held = own + (1 << 32), 0
-        if found:
-            yield first, (found[-1]["live_no"] + 1) << 32
+                yield begin, end
+                begin, held = end, 0
+        if end > begin:
+            yield begin, end
 
     def forget(self) -> None:
         """Drop the bucket's tables."""
@@ -297,7 +295,7 @@ def _apart(work: BucketWork, moves: ir.Table, buckets: Sequence[Bucket]) -> ir.T
     )
     placed = moves.join(starts, [("live_no", "bucket_live_no")])
     # Slice s of n buckets lies in bucket floor(((s + 1) * n - 1) / 256), as `plan` cuts them.
-    nth = ((events.viewer_slice(_.viewer_id, _.device_id) + 1) * _.own_buckets - 1) >> 8
+    nth = ((events.viewer_slice(events.viewer_hash(_.viewer_id, _.device_id)) + 1) * _.own_buckets - 1) >> 8
     # Few lives are cut, and to hash a viewer costs as much as to read the row.
     nth = ibis.ifelse(_.own_buckets > 1, nth, 0).cast("int32")
     return placed.select("live_no", "viewer_id", "device_id", "event", bucket=_.first_bucket + nth)
@@ -305,15 +303,18 @@ def _apart(work: BucketWork, moves: ir.Table, buckets: Sequence[Bucket]) -> ir.T
 
 def _computed(work: BucketWork, bucket: Bucket, moves: ir.Table) -> BucketTables:
     engine, packing, lives = work.engine, work.packing, work.lives
-    by_slice = engine.executors is not None
+    piece = _.live_no if engine.executors is None else _.device_no >> PIECE_BITS
     with engine.as_written():
         folded = engine.keep(events.devices(moves), "folded", "once")
-        devices = engine.keep(events.numbered(folded, by_slice=by_slice), "devices")
+        placed = engine.numbered(
+            events.ordered(folded), "devices", group="live_no", piece="slice", by=events.DEVICE_ORDER, same="viewer_id"
+        )
         engine.forget("folded")
+        devices = events.numbered(placed)
         spans = engine.keep(events.spans(engine.pairs(devices), lives, packing), "spans")
-        shared = engine.keep(events.shared_viewers(devices, by_slice=by_slice), "shared")
         names = engine.keep(devices.drop("events"), "names", "once")
         engine.forget("devices")
+        shared = engine.keep(events.shared_viewers(names, piece), "shared")
         busy = engine.keep(viewers.shared_minutes(spans, packing), "busy", "once")
         rows = engine.keep(viewers.minute_rows(spans, busy, work.traits, packing), "rows")
         engine.forget("busy")

@@ -16,14 +16,14 @@ import pyarrow as pa
 from ibis import _
 
 from bigmama_nb import parquet
-from bigmama_nb.engines import DistributedEngine
+from bigmama_nb.engines import PIECE_BITS, DistributedEngine
 from bigmama_nb.live_play.buckets import BucketTables
 from bigmama_nb.live_play.result import Options, Place, TableFiles
 from bigmama_nb.parquet import Form
 from bigmama_nb.tables import wv_live_play, wv_live_play_rejects
 from bigmama_nb.tables.contract import Table
 from bigmama_nb.tables.live import labels, viewers
-from bigmama_nb.tables.live.events import SLICE_BITS, SLICES, Packing
+from bigmama_nb.tables.live.events import SLICES, Packing
 from bigmama_nb.warehouse.storage.protocol import join, local_path, name_of
 
 REJECTS_PER_FILE = 2_000_000
@@ -47,7 +47,7 @@ def play(
     place: Place,
     options: Options,
 ) -> TableFiles:
-    """Write `wv_live_play` into the new folder `place`, sorted by live, viewer slice, viewer, device and row.
+    """Write `wv_live_play` into the new folder `place`, sorted by live, viewer's hash, viewer, device and row.
 
     Returns:
         The files, and how many rows they are meant to hold: each row once for each participant.
@@ -63,7 +63,7 @@ def play(
     files = len(set(cuts["nth"].to_pylist()))
     if files > 1:
         known = engine.table(cuts, "file_cuts")
-        placed = labelled.mutate(cut_key=_.device_no >> SLICE_BITS)
+        placed = labelled.mutate(cut_key=_.device_no >> PIECE_BITS)
         labelled = placed.join(known.rename(of_cut_key="cut_key"), [("cut_key", "of_cut_key")])
         labelled = labelled.drop("cut_key", "of_cut_key")
     else:
@@ -103,7 +103,7 @@ def rejects(
 def _cuts(engine: DistributedEngine, bucket: BucketTables, everybody: pa.Table, file_rows: int) -> tuple[pa.Table, int]:
     """Return in which file the slices of lives stand (cut_key, nth), and how many rows there are in all."""
     counted = engine.arrow(
-        bucket.rows.group_by(cut_key=_.device_no >> SLICE_BITS).agg(rows=_.count()).order_by("cut_key")
+        bucket.rows.group_by(cut_key=_.device_no >> PIECE_BITS).agg(rows=_.count()).order_by("cut_key")
     )
     people: dict[int, int] = {}
     for live_no in everybody["live_no"].to_pylist():

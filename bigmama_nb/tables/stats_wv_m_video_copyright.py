@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bigmama_nb.tables.contract import Check, Column, Notice, Table
 from bigmama_nb.tables.deferred import _, ibis
 from bigmama_nb.tables.live.concurrency import summed
-from bigmama_nb.tables.live.events import SLICES, viewer_slice
+from bigmama_nb.tables.live.events import SLICES, viewer_hash, viewer_slice
 from bigmama_nb.tables.wv_live_play import viewer
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ CONTRACT = Table(
 def of_slice(play: ir.Table, nth: int, of: int) -> ir.Table:
     """Return the rows of every `of`-th viewer, so that distinct viewers are counted in bounded memory."""
     slices = SLICES // of
-    number = viewer_slice(play.wv_user_id, play.device_id)
+    number = viewer_slice(viewer_hash(play.wv_user_id, play.device_id))
     return play.filter(number >= nth * slices, number < (nth + 1) * slices if nth + 1 < of else number < SLICES)
 
 

@@ -612,8 +612,8 @@ MUTANTS = (
     Mutant(
         "a viewer's devices stay together",
         "bigmama_nb.live_play.buckets",
-        "events.viewer_slice(_.viewer_id, _.device_id)",
-        "events.viewer_slice(_.device_id, _.device_id)",
+        "events.viewer_hash(_.viewer_id, _.device_id)",
+        "events.viewer_hash(_.device_id, _.device_id)",
         buckets=40,
     ),
     Mutant(

@@ -15,18 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bigmama_nb.engines import PIECE_BITS
 from bigmama_nb.engines.duckdb import DuckDBEngine
 from bigmama_nb.engines.spark import SparkEngine
 from bigmama_nb.live_play import Sources, build
 from bigmama_nb.live_play.result import Built
 from bigmama_nb.live_play.sources import CatalogSources
 from bigmama_nb.live_play.table_checks import OF_A_DAY
-from bigmama_nb.tables.live.events import numbered
 from bigmama_nb.tables.live.sources import FC_USER_HISTORY, SERVER_LOG, SOURCES
 from bigmama_nb.tables.wv_live_play_rejects import as_json, as_rows
 from tests.live_play.adversary import World, together, world
 from tests.live_play.equality import assert_equal_to_oracle
 from tests.live_play.small import DAY, build_day, day, live, request
+from tests.live_play.test_numbered import numbers_that_hold
 from tests.live_play.warehouse import RUN_TIMESTAMP, in_order, options, read_rows, write_sources, write_world
 
 FIVE = range(5)
@@ -287,24 +288,6 @@ def test_a_rejected_row_is_spelled_by_spark_as_by_python(spark: SparkEngine) -> 
 
 
 def test_a_live_of_many_viewers_is_numbered_in_256_pieces(spark: SparkEngine) -> None:
-    """Slices are numbered by themselves, and no number stands twice; a viewer's devices are neighbours."""
-    viewers = [f"u{nth % 700}" if nth % 3 else None for nth in range(2_000)]
-    folded = spark.table(
-        pa.table(
-            {
-                "live_no": pa.array([nth % 2 for nth in range(2_000)], pa.int32()),
-                "viewer_id": viewers,
-                "device_id": [f"d{nth}" for nth in range(2_000)],
-                "events": pa.array([[nth] for nth in range(2_000)], pa.list_(pa.int64())),
-            }
-        ),
-        "folded_devices",
-    )
-    found = spark.arrow(numbered(folded, by_slice=True)).sort_by("device_no").to_pylist()
-    numbers = [row["device_no"] for row in found]
-    assert len(set(numbers)) == 2_000
-    assert len({number >> 24 for number in numbers}) > 400
-    assert {number >> 32 for number in numbers} == {0, 1}
-    for before, row in zip([None, *found], found, strict=False):
-        same = before is not None and (before["live_no"], before["viewer_id"]) == (row["live_no"], row["viewer_id"])
-        assert row["after_own"] == (same and row["viewer_id"] is not None)
+    """Slices are numbered by themselves."""
+    numbers = numbers_that_hold(spark)
+    assert len({number >> PIECE_BITS for number in numbers}) > 400
