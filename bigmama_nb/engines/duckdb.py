@@ -235,10 +235,20 @@ class DuckDBEngine:
         if key in self._compiled:
             # A build asks the same of every bucket and day, and compiling costs more than a small answer.
             return self._compiled[key]
-        sql = str(_COMPILER.to_sqlglot(expression).sql(dialect=_COMPILER.dialect, copy=False))
+        sql = _select(expression)
         casts = [f'CAST("{name}" AS {number}) AS "{name}"' for name, number in _numbers(expression)]
         self._compiled[key] = f"SELECT * REPLACE ({', '.join(casts)}) FROM ({sql})" if casts else sql
         return self._compiled[key]
+
+
+def _select(expression: ir.Table) -> str:
+    """Return the SQL of an expression, a subquery for each step: DuckDB joins them in no time, and Ibis takes some."""
+    sql = ibis.options.sql
+    fuses, sql.fuse_selects = sql.fuse_selects, False
+    try:
+        return str(_COMPILER.to_sqlglot(expression).sql(dialect=_COMPILER.dialect, copy=False))
+    finally:
+        sql.fuse_selects = fuses
 
 
 @contextlib.contextmanager
