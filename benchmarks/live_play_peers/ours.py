@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import gc
 
+from bigmama_nb.executor import spared_imports
+
 if __name__ == "__main__":
-    # As in what kernels are forked from: no garbage is looked for while modules are imported.
+    # As in what kernels are forked from: no garbage is looked for while modules are imported, and some are spared.
     gc.disable()
+    spared_imports.by_kernels()
 import resource
 import sys
 from collections.abc import Callable

@@ -6,8 +6,11 @@ Each of these costs a run a tenth of a second or more, whatever it does.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
-from importlib.abc import MetaPathFinder
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +24,8 @@ _STORES = "boto3"
 _HTTP = "requests"
 _PLUGINS = "entrypoints"
 """By it papermill twice looks through all packages for further stores and engines; a run names its own engine."""
+_DIALECTS = "ibis.backends.sql.compilers"
+"""For whoever asks for the compiler of one: it imports those of twenty databases."""
 
 _own_process: list[bool] = []
 
@@ -47,6 +52,7 @@ def by_kernels() -> None:
             if module is None or isinstance(module, _StandIn) or name.split(".")[0] == "papermill":
                 del sys.modules[name]
     _deny(*_OF_KERNELS)
+    sys.meta_path.insert(0, _OneByOne())
 
 
 def give_back() -> None:
@@ -89,6 +95,39 @@ class _NoPandas(MetaPathFinder):
 
 class _StandIn(ModuleType):
     """Is there in place of a module."""
+
+
+class _OneByOne(MetaPathFinder, Loader):
+    """Finds the package of Ibis's compilers, and runs it when it is first asked for what is none of its modules."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        if name != _DIALECTS:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            spec.loader, self._own = self, spec.loader
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _NotRun(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__loader__ = module.__spec__.loader = self._own
+
+
+class _NotRun(ModuleType):
+    """A package of which nothing but its modules was asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        assert self.__spec__ is not None
+        assert self.__spec__.loader is not None
+        self.__spec__.loader.exec_module(self)
+        return getattr(self, name)
 
 
 class _Later(_StandIn):

@@ -84,6 +84,22 @@ print(rfc3987_syntax.is_valid_syntax("iri", "https://example.org/한"))
     assert lines(tmp_path) == ["True False", "True"]
 
 
+def test_a_kernel_has_no_sql_dialect_that_nobody_asks_for(tmp_path: Path) -> None:
+    """Ibis would bring twenty databases' compilers along; a cell that asks for one has it as anywhere."""
+    shows = """
+import sys
+from bigmama_nb.engines.duckdb import DuckDBEngine
+print("ibis.backends.sql.compilers.trino" in sys.modules)
+import ibis
+print(ibis.to_sql(ibis.table({"a": "int64"}, name="t"), dialect="trino").split())
+from ibis.backends.sql import compilers
+print(sorted(set(compilers.__all__) - set(vars(compilers))), hasattr(compilers, "nothing"))
+"""
+    notebook(tmp_path / "in.ipynb", shows=shows)
+
+    assert lines(tmp_path) == ["False", "['SELECT', '*', 'FROM', '\"t\"']", "[] False"]
+
+
 def test_a_kernel_looks_for_garbage_as_any_python_does(tmp_path: Path) -> None:
     """Only what it was forked with is left out, and that is never looked through."""
     shows = """
