@@ -6,6 +6,7 @@ run of viewer slices of a live that is too big; their order is the order of the 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -57,8 +58,19 @@ class Bucket:
 
 
 def plan(lives: Sequence[tuple[int, int]], memory_limit: int) -> list[Bucket]:
-    """Return the buckets for lives (number, rows delivered) in their order, so that each fits into `memory_limit`."""
+    """Return the buckets for lives (number, rows delivered) in their order, so that each fits into `memory_limit`.
+
+    They are as few as may be, and of so many the largest is as small as may be.
+    """
     room = max(memory_limit // ROW_BYTES, 1)
+    fewest = len(_cut(lives, room, room))
+    largest = max((rows for _live, rows in lives if rows <= room), default=0)
+    even = bisect_left(range(room), True, lo=largest, hi=room, key=lambda most: len(_cut(lives, room, most)) <= fewest)
+    return _cut(lives, room, even)
+
+
+def _cut(lives: Sequence[tuple[int, int]], room: int, most: int) -> list[Bucket]:
+    """Return the buckets where a live of more than `room` rows is cut, and whole ones are together up to `most`."""
     found: list[Bucket] = []
     first: int | None = None
     held = 0
@@ -70,7 +82,7 @@ def plan(lives: Sequence[tuple[int, int]], memory_limit: int) -> list[Bucket]:
         first, held = None, 0
 
     for number, rows in lives:
-        if held + rows > room:
+        if held + rows > most:
             close(number - 1)
         if rows > room:
             parts = min(-(-rows // room), SLICES)

@@ -212,3 +212,19 @@ def test_buckets_fit_into_memory() -> None:
     ]
     assert [bucket.number for bucket in buckets] == list(range(6))
     assert plan([], 1) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "together"),
+    [
+        ([10] * 9, [3, 3, 3]),
+        ([40, 1, 1, 1, 1, 1], [1, 5]),
+        ([0, 0, 0], [3]),
+        ([30, 30, 10, 10, 30], [1, 2, 2]),
+        ([10, 10, 10, 100, 10, 10, 10, 10, 10], [3, 1, 1, 1, 3, 2]),
+    ],
+)
+def test_buckets_are_no_more_than_need_be_and_as_even_as_may_be(rows: list[int], together: list[int]) -> None:
+    """Nine alike are three times three, where four of them would fit and the last bucket would have one."""
+    buckets = plan(list(enumerate(rows)), 42 * ROW_BYTES)
+    assert [bucket.last_live - bucket.first_live + 1 for bucket in buckets] == together
