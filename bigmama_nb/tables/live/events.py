@@ -35,6 +35,9 @@ NEAR_DAYS = 400
 SLICES = 256
 """Viewers stand in the tables by a hash, whose first bits are the slice: buckets of slices may be built one by one."""
 
+DEVICE_ORDER = ("viewer_hash", "viewer_id", "device_id")
+"""The order of a live's devices."""
+
 
 def flag(condition: ir.BooleanValue) -> ir.IntegerValue:
     """Return 1 or 0, and 0 for null."""
@@ -299,10 +302,6 @@ def ordered(folded: ir.Table) -> ir.Table:
     """Return the devices with viewer_hash and slice, for `Engine.numbered`: a number first sorts faster than ids do."""
     hashed = folded.mutate(viewer_hash=viewer_hash(folded.viewer_id, folded.device_id))
     return hashed.mutate(slice=viewer_slice(hashed.viewer_hash))
-
-
-DEVICE_ORDER = ("viewer_hash", "viewer_id", "device_id")
-"""The order of a live's devices."""
 
 
 def numbered(placed: ir.Table) -> ir.Table:
