@@ -145,9 +145,15 @@ MUTANTS = (
     Mutant("events are in order", "bigmama_nb.tables.live.events", "_.events.sort()", "_.events"),
     Mutant(
         "viewers are apart from each other",
+        "bigmama_nb.live_play.buckets",
+        'same="viewer_id"',
+        'same="live_no"',
+    ),
+    Mutant(
+        "a viewer's devices are in the order of their ids",
         "bigmama_nb.tables.live.events",
-        "(_.viewer_id == _.viewer_id.lag().over(**place))",
-        "(_.viewer_id == _.viewer_id)",
+        '("viewer_hash", "viewer_id", "device_id")',
+        '("viewer_hash", "viewer_id")',
     ),
     Mutant(
         "a span ends where the live does",
